@@ -1,0 +1,331 @@
+"""Time one update of the paper's DCGAN: bare, inside the training loop, and in PyTorch.
+
+    python benchmarks/train_step.py --width=128 --batch_size=32 --loop
+
+The contenders take turns (A B C A B C ...) in one process, because machines drift; a
+ratio is the median over the rounds of the ratio within a round. A turn of the bare
+update or of PyTorch is `--updates` updates with one wait at the end.
+
+The loop is `jaxart.train.main` itself in a temporary folder, and a turn takes that run
+`2·updates + 1` updates further. What counts is its own log line of the second half: the
+first half gets it going, and behind the last update lie the samples and the checkpoint.
+
+Prints a table and, last, one JSON object on a line.
+"""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import platform
+import runpy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from absl import app, flags
+from flax import nnx
+from jaxtyping import UInt8
+
+from jaxart import train
+from jaxart.gan import devices
+from jaxart.gan.networks import SMALLEST, Discriminator, Generator
+from jaxart.gan.update import start
+
+
+_WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images of a batch", lower_bound=1)
+_UPDATES = flags.DEFINE_integer("updates", 5, "updates of a turn", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 5, "turns of each contender", lower_bound=1)
+_PEER = flags.DEFINE_enum(
+    "peer", "torch", ["torch", "none"], "whom to compare with, if it is installed"
+)
+_LOOP = flags.DEFINE_bool("loop", False, "time the training loop as well")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "prepared paintings for the loop; default: invented ones"
+)
+
+CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
+BARE, LOOP = "jaxart, bare update", "jaxart, training loop"
+LAYOUTS = {  # name of a peer -> its switches
+    "torch, eager": {},
+    "torch, eager, channels last": {"channels_last": True},
+    "torch, compiled, channels last": {"channels_last": True, "compiled": True},
+}
+
+
+Config = Any  # an ml_collections.ConfigDict; no type knows its keys
+
+
+class Contender(NamedTuple):
+    """Something that does updates.
+
+    Args:
+        turn: does some, and returns the seconds that one of them needed.
+        compile_seconds: what the first one needed beyond a usual one.
+    """
+
+    turn: Callable[[], float]
+    compile_seconds: float
+
+
+class Times(NamedTuple):
+    """What a contender needed for an update, in seconds, turn by turn."""
+
+    turns: list[float]
+    compile_seconds: float
+
+    def summary(self) -> dict[str, float]:
+        """Return the median, the distance between the quartiles, and compilation."""
+        low, high = np.percentile(self.turns, [25, 75])
+        return {
+            "median_seconds": statistics.median(self.turns),
+            "spread": float(high - low),
+            "compile_seconds": self.compile_seconds,
+        }
+
+
+def settings() -> Config:
+    """Return the paper's config with what the flags say."""
+    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config.batch_size = _BATCH_SIZE.value
+    config.generator.width = config.discriminator.width = _WIDTH.value
+    config.data.name = "paintings" if _DATA_DIR.value else "invented"
+    config.data.data_dir = _DATA_DIR.value
+    return config
+
+
+def players(config: Config) -> tuple[Generator, Discriminator]:
+    """Return both networks."""
+    shape = {"size": config.size, "dtype": config.dtype, "rngs": nnx.Rngs(config.seed)}
+    return (
+        Generator(**config.generator, **shape),
+        Discriminator(**config.discriminator, **shape),
+    )
+
+
+def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
+    """Return the floating-point operations of an update for an image of its batch.
+
+    Convolutions and matrix products only, with two operations a product. D passes over
+    three batches: the real and the fake one in its own turn, the fake one in G's turn.
+    """
+    g_stages = _products(generator.stages)
+    d_stages = _products(reversed(discriminator.stages))
+    pixels = d_stages[-1]  # D's first layer
+    g = sum(g_stages) + generator.seed.size
+    d = sum(d_stages) + discriminator.score.kernel.size
+    # Forward, gradients of weights, gradients of inputs. No weights of D are asked for
+    # in G's turn; no gradient at the pixels in D's turn, and none at the latents.
+    d_products = 3 * d + 2 * d + (3 * d - 2 * pixels)
+    g_products = g + g + (g - generator.seed.size)
+    return 2 * (d_products + g_products)
+
+
+def _products(stages: Iterable[Any]) -> list[int]:
+    """Return the products of each stage for an image, from the smallest map up.
+
+    Every weight meets every pixel of the stage's smaller map once.
+    """
+    return [
+        stage.kernel.size * SMALLEST**2 * 4**number
+        for number, stage in enumerate(stages)
+    ]
+
+
+def bare(config: Config, updates: int) -> Contender:
+    """Return our compiled update alone, on a batch that is already on the device."""
+    networks, optimizer = players(config), optax.adam(**config.optimizer)
+    compiled = devices.compiled(
+        *networks,
+        optimizer,
+        loss=config.loss,
+        parallel=config.parallel,
+        batch_size=config.batch_size,
+    )
+    state = compiled.spread(start(*networks, optimizer, config.seed))
+    batch = compiled.feed(random_pixels(config.batch_size, config.size))
+
+    def run(updates: int) -> None:
+        nonlocal state
+        for _ in range(updates):
+            state, _ = compiled.step(state, batch)
+        jax.block_until_ready(state)
+
+    return warmed_up(run, updates)
+
+
+def loop(config: Config, updates: int, workdir: str) -> Contender:
+    """Return the training loop; each turn goes on with the run in `workdir`."""
+    config.log.every_steps = updates
+    config.steps = 1
+
+    def turn() -> float:
+        config.steps += 2 * updates
+        with contextlib.redirect_stdout(io.StringIO()):
+            train.main(config=config.copy_and_resolve_references(), workdir=workdir)
+        last = (Path(workdir) / "metrics.jsonl").read_text().splitlines()[-1]
+        return config.batch_size / json.loads(last)["images_per_second"]
+
+    begin = time.perf_counter()
+    seconds = turn()
+    elapsed = time.perf_counter() - begin
+    return Contender(turn, elapsed - (2 * updates + 1) * seconds)
+
+
+def torch_peers(config: Config, updates: int) -> dict[str, Contender]:
+    """Return the PyTorch twin with all its switches, as far as they work here."""
+    found = {}
+    for name, switches in LAYOUTS.items():
+        try:
+            found[name] = torch_peer(config, updates, **switches)
+        except Exception as error:
+            # A missing C++ compiler has many faces.
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            print(f"{name}: left out: {reason}", flush=True)
+    return found
+
+
+def torch_peer(config: Config, updates: int, **switches: bool) -> Contender:
+    """Return the PyTorch twin with some of its switches."""
+    import torch
+    from peers import torch_dcgan
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    twin = torch_dcgan.twin(config.generator.width, device=device, **switches)
+    pixels = torch.from_numpy(random_pixels(config.batch_size, config.size)).to(device)
+
+    def run(updates: int) -> None:
+        for _ in range(updates):
+            real = torch_dcgan.to_images(
+                pixels, channels_last=switches.get("channels_last", False)
+            )
+            z = torch.randn(len(pixels), torch_dcgan.LATENT, 1, 1, device=device)
+            torch_dcgan.update(twin, real, z)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return warmed_up(run, updates)
+
+
+def random_pixels(count: int, size: int) -> UInt8[np.ndarray, "b h w 3"]:
+    """Return pictures of noise."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def warmed_up(run: Callable[[int], None], updates: int) -> Contender:
+    """Return a contender that has compiled.
+
+    Args:
+        run: does so many updates, and waits for the last.
+        updates: of a turn.
+    """
+
+    def timed(updates: int) -> float:
+        begin = time.perf_counter()
+        run(updates)
+        return time.perf_counter() - begin
+
+    first, second = timed(1), timed(1)
+    return Contender(lambda: timed(updates) / updates, max(first - second, 0.0))
+
+
+def take_turns(contenders: dict[str, Contender], repeats: int) -> dict[str, Times]:
+    """Return what each needed, one after the other, `repeats` times."""
+    times = {name: Times([], one.compile_seconds) for name, one in contenders.items()}
+    for _ in range(repeats):
+        for name, contender in contenders.items():
+            times[name].turns.append(contender.turn())
+    return times
+
+
+def ratio(ours: Times, theirs: Times) -> float:
+    """Return the median over all rounds of our seconds divided by theirs."""
+    pairs = zip(ours.turns, theirs.turns, strict=True)
+    return statistics.median(a / b for a, b in pairs)
+
+
+def print_table(times: dict[str, Times], batch_size: int, flop: int) -> None:
+    """Print a line for each contender."""
+    print(
+        f"{'':32}{'s/update':>10}{'spread':>9}{'images/s':>10}"
+        f"{'GFLOP/s':>9}{'compile s':>11}"
+    )
+    for name, one in times.items():
+        summary = one.summary()
+        rate = batch_size / summary["median_seconds"]
+        print(
+            f"{name:32}{summary['median_seconds']:>10.3f}{summary['spread']:>9.3f}"
+            f"{rate:>10.1f}{rate * flop / 1e9:>9.0f}{summary['compile_seconds']:>11.1f}"
+        )
+
+
+def report(times: dict[str, Times], config: Config, flop: int) -> dict[str, Any]:
+    """Return all that was found out, for the JSON line."""
+    ours = times[BARE]
+    rate = config.batch_size / ours.summary()["median_seconds"]
+    packages = ["jax", "jaxlib", "flax", "optax", "numpy"]
+    found: dict[str, Any] = {
+        "name": "train_step",
+        "width": config.generator.width,
+        "batch_size": config.batch_size,
+        "updates": _UPDATES.value,
+        "repeats": _REPEATS.value,
+        **ours.summary(),
+        "images_per_second": rate,
+        "gflop_per_image": flop / 1e9,
+        "gflop_per_second": rate * flop / 1e9,
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}, "
+        f"{os.cpu_count()} cores, {platform.machine()}",
+    }
+    if LOOP in times:
+        found["loop"] = times[LOOP].summary()
+        found["loop_share"] = ratio(ours, times[LOOP])
+    peers = {name: one for name, one in times.items() if name in LAYOUTS}
+    if peers:
+        best = min(peers, key=lambda name: statistics.median(peers[name].turns))
+        found["peers"] = {name: one.summary() for name, one in peers.items()}
+        found["peer"] = best
+        found["peer_median_seconds"] = statistics.median(peers[best].turns)
+        found["ratio"] = ratio(ours, peers[best])
+        packages.append("torch")
+    versions = {package: version(package) for package in packages}
+    found["versions"] = {"python": platform.python_version(), **versions}
+    return found
+
+
+def main(_: list[str]) -> None:
+    """Time all contenders and print what was found out."""
+    config, updates = settings(), _UPDATES.value
+    with tempfile.TemporaryDirectory() as folder:
+        # The loop compiles anew at each turn; with this, it reads the update instead.
+        jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")
+        contenders = {BARE: bare(config, updates)}
+        if _LOOP.value:
+            contenders[LOOP] = loop(config, updates, f"{folder}/run")
+        if _PEER.value == "torch" and importlib.util.find_spec("torch"):
+            contenders |= torch_peers(config, updates)
+        elif _PEER.value == "torch":
+            print("PyTorch is not installed (pip install -e .[peers]): no peer")
+        times = take_turns(contenders, _REPEATS.value)
+    flop = flop_per_image(*players(config))
+    found = report(times, config, flop)
+    print_table(times, config.batch_size, flop)
+    if "loop_share" in found:
+        print(f"the loop has {found['loop_share']:.1%} of the bare update's images/s")
+    if "ratio" in found:
+        print(f"an update takes {found['ratio']:.2f} times that of {found['peer']}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    app.run(main)

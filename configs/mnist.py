@@ -1,0 +1,33 @@
+"""The paper's proof of concept: the same networks on handwritten digits."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.size = 64  # side of the pictures, in pixels
+    config.batch_size = 128
+    config.steps = 7_031  # 15 epochs of 60,000 digits
+    config.loss = "non_saturating"  # or "minimax"
+    config.parallel = "jit"  # or "pmap"
+    config.dtype = "float32"  # of the products; or "bfloat16"
+    config.data = ConfigDict(
+        {
+            "name": "mnist",  # or "paintings", "invented"
+            "data_dir": "",  # where the dataset is; empty: TFDS's own folder
+            "source": "",  # the folder of the four idx files; empty: download them
+            "workers": 0,  # processes that read ahead; 0: a thread
+        }
+    )
+    config.generator = ConfigDict({"width": 128, "latent": 100})
+    config.discriminator = ConfigDict({"width": 128})
+    config.optimizer = ConfigDict(
+        {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.999, "eps": 1e-8}
+    )
+    config.checkpoints = ConfigDict(
+        {"every_steps": 500, "keep": 3, "keep_every_steps": 10_000}
+    )
+    config.samples = ConfigDict({"every_steps": 500, "count": 64})
+    config.log = ConfigDict({"every_steps": 50})
+    return config

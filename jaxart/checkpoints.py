@@ -1,0 +1,140 @@
+"""Checkpoints: the state of a run on disk, and back; the only file that knows Orbax.
+
+A checkpoint holds named parts, so that drawing samples reads the generator alone.
+Orbax writes into a temporary folder and renames it when all of it is there: a
+checkpoint that can be seen is whole. Writing happens behind the training loop's back.
+
+Parts are trees of arrays, read as tensors and never unpickled, and the state of the
+data iterator, which is JSON.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from grain.checkpoint import CheckpointRestore, CheckpointSave
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
+
+from jaxart.command import Config
+
+
+CONFIG = "config.json"
+FOLDER = "checkpoints"
+ITERATOR = "data"  # the part that holds the data iterator's state
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        workdir: folder of the run; they are in its subfolder `checkpoints`.
+        keep: how many of the latest to keep; None only to read them.
+        keep_every: steps at whose multiples a checkpoint is kept for good, or None.
+    """
+
+    def __init__(
+        self, workdir: str, *, keep: int | None = None, keep_every: int | None = None
+    ):
+        self.folder = Path(workdir).absolute() / FOLDER
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                keep_period=keep_every,
+                create=keep is not None,
+                cleanup_tmp_directories=keep is not None,
+                read_only=keep is None,
+            ),
+        )
+
+    def latest(self) -> int | None:
+        """Return the step of the latest checkpoint, or None if there is none."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, parts: dict[str, PyTree], iterator: Any) -> None:
+        """Start to write a checkpoint; it is safe to go on at once.
+
+        Args:
+            step: updates done.
+            parts: trees of arrays by name.
+            iterator: the data iterator, as Grain makes it.
+        """
+        # Copies: the next update uses up these buffers while they are being written.
+        parts = jax.tree.map(jnp.copy, parts)
+        saves: dict[str, Any] = {
+            name: ocp.args.StandardSave(part) for name, part in parts.items()
+        }
+        saves[ITERATOR] = CheckpointSave(iterator)
+        self._manager.save(step, args=ocp.args.Composite(**saves), force=True)
+
+    def restore(
+        self, step: int, parts: dict[str, PyTree], iterator: Any = None
+    ) -> dict[str, PyTree]:
+        """Return the named parts of a checkpoint.
+
+        Args:
+            step: which checkpoint.
+            parts: trees with the shapes and types to expect, by name.
+            iterator: the data iterator; set to where it was, if given.
+
+        Raises:
+            ValueError: there is no such checkpoint, or it is damaged, or not one of
+                ours, or its arrays have other shapes.
+        """
+        known = sorted(self._manager.all_steps())
+        if step not in known:
+            raise ValueError(
+                f"step must be one of the checkpoints {known} in {self.folder}; "
+                f"got {step}"
+            )
+        restores: dict[str, Any] = {
+            name: ocp.args.StandardRestore(jax.eval_shape(lambda x: x, part))
+            for name, part in parts.items()
+        }
+        if iterator is not None:
+            restores[ITERATOR] = CheckpointRestore(iterator)
+        try:
+            restored = self._manager.restore(step, args=ocp.args.Composite(**restores))
+        # Orbax and TensorStore raise a dozen kinds for damaged files.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f"checkpoint {self.folder / str(step)} cannot be read: {reason}"
+            ) from error
+        return {name: restored[name] for name in parts}
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def write_config(workdir: str, config: Config) -> None:
+    """Write the config of a run into its folder, whole or not at all."""
+    path = Path(workdir) / CONFIG
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n")
+    os.replace(unfinished, path)
+
+
+def read_config(workdir: str) -> Config:
+    """Return the config of the run in a folder.
+
+    Raises:
+        ValueError: the folder holds no run, or its config cannot be read.
+    """
+    path = Path(workdir) / CONFIG
+    if not path.is_file():
+        raise ValueError(f"workdir must hold a run ({CONFIG}); {workdir} does not")
+    try:
+        return ConfigDict(json.loads(path.read_text()))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,1 @@
+"""The painter: strokes, and what decides where they go."""

@@ -1,0 +1,65 @@
+"""Which pictures a run learns from: by name, and what is done where there are none."""
+
+import sys
+from typing import Any
+
+from grain.sources import RandomAccessDataSource
+
+from jaxart.paintings import dataset, digits, invented
+
+
+NAMES = ("paintings", "mnist", "invented")
+
+
+def resolve(name: str, data_dir: str) -> str:
+    """Return the dataset that a run will read.
+
+    That is `name`, but where no paintings were prepared and no folder was named that
+    should hold them, it is `invented`, and a line on standard error says so.
+
+    Raises:
+        ValueError: `name` is not one of `NAMES`.
+    """
+    if name not in NAMES:
+        raise ValueError(f"data.name must be one of {NAMES}; got {name!r}")
+    if (
+        name != "paintings"
+        or data_dir
+        or dataset.exists(dataset.DEFAULT_DATA_DIR, name)
+    ):
+        return name
+    print(
+        "no paintings were prepared: training on invented ones. For your own: "
+        "python -m jaxart.prepare --source=folder --input=FOLDER",
+        file=sys.stderr,
+    )
+    return "invented"
+
+
+def open_pictures(
+    name: str, data_dir: str, *, source: str, size: int
+) -> RandomAccessDataSource[dict[str, Any]]:
+    """Return records with `pixels`, uint8, both sides at least `size`.
+
+    Args:
+        name: one of `NAMES`, as `resolve` returned it.
+        data_dir: folder of datasets; empty for TFDS's own.
+        source: folder with the files that a dataset is made from, where it has any.
+        size: side of the crops to be cut, in pixels.
+
+    Raises:
+        ValueError: there is no such dataset, or it cannot be made.
+    """
+    folder = data_dir or dataset.DEFAULT_DATA_DIR
+    if name == "mnist":
+        return digits.open_digits(folder, source or None, size=size)
+    if name == "invented":
+        invented.prepare(folder)
+    metadata: Any = dataset.open_builder(folder, name).info.metadata
+    room = metadata["size"]
+    if size > room:
+        raise ValueError(
+            f"size must be at most the {room} pixels that {name} in {folder} has room "
+            f"for; got {size}"
+        )
+    return dataset.open_source(folder, name)

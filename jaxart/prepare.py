@@ -1,0 +1,49 @@
+"""Command: a collection of paintings -> the dataset that training reads.
+
+    python -m jaxart.prepare --input=PICTURES --data_dir=DIR
+
+Every file of the collection ends either in the dataset or, with the reason, in
+`DIR/skipped.csv`. Nothing that exists is overwritten.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from jaxart import command, images
+from jaxart.paintings import dataset, sources
+
+
+def main(
+    input: Annotated[str, "folder of pictures, with an optional csv of labels"],  # noqa: A002
+    data_dir: Annotated[
+        str, "folder that receives the dataset and skipped.csv"
+    ] = dataset.DEFAULT_DATA_DIR,
+    source: Annotated[Literal["folder"], "kind of collection"] = "folder",
+    processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
+    size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
+) -> None:
+    """Make a dataset of a collection of paintings."""
+    if processes < 0:
+        raise ValueError(f"processes must not be negative; got {processes}")
+    if not 8 <= size <= 1024:
+        raise ValueError(f"size must be from 8 to 1024; got {size}")
+    root, out = Path(input).expanduser(), Path(data_dir).expanduser()
+    if out.resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"data_dir must lie outside of input; got {out}")
+    readers = {"folder": sources.folder}
+    paintings = list(readers[source](root))
+    processes = processes or os.cpu_count() or 1
+    done = dataset.prepare(paintings, out, size=size, processes=processes)
+    print(_closing_line(done))
+
+
+def _closing_line(done: dataset.Prepared) -> str:
+    line = f"{done.kept} paintings kept, {len(done.skipped)} skipped"
+    if done.skipped:
+        line += f" ({dataset.tally(done.skipped)}): see {done.skipped_csv}"
+    return f"{line}; dataset in {done.folder} ({done.bytes / 1e6:.1f} MB)"
+
+
+if __name__ == "__main__":
+    command.run(main)

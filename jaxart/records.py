@@ -1,0 +1,143 @@
+"""What a person sees of a run: progress bar, metrics.jsonl, TensorBoard, PNGs.
+
+Nothing here makes the loop wait for the device before the next update is under way:
+metrics and pictures are handed over as promises (JAX arrays still being computed), and
+are looked at one update later.
+"""
+
+import json
+import math
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from jaxart import images
+
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Records:
+    """The records of one run, gone on with where its last checkpoint was.
+
+    Args:
+        workdir: folder of the run.
+        step: updates done so far; lines of metrics beyond it are taken back, for
+            they will be written again.
+        steps: updates of the whole run.
+        batch_size: pictures of an update.
+        every_steps: how often metrics are written, in updates.
+    """
+
+    def __init__(
+        self, workdir: str, *, step: int, steps: int, batch_size: int, every_steps: int
+    ):
+        self._folder = Path(workdir)
+        self._every = every_steps
+        self._batch_size = batch_size
+        self._lines = self._folder / "metrics.jsonl"
+        _take_back(self._lines, step)
+        self._board = SummaryWriter(str(self._folder), purge_step=step + 1)
+        self._bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True)
+        self._waiting: deque[tuple[int, Metrics]] = deque()
+        self._pictures: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
+        self._since = (step, time.perf_counter())
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Take the metrics of an update that is under way.
+
+        Raises:
+            FloatingPointError: the loss of an earlier update is not a finite number.
+        """
+        self._write_what_is_due(step)
+        self._waiting.append((step, metrics))
+
+    def add_pictures(self, step: int, pictures: UInt8[Array, "n h w 3"]) -> None:
+        """Take samples that are under way; they become `samples/STEP.png`."""
+        self._pictures.append((step, pictures))
+
+    def flush(self) -> None:
+        """Wait for all updates so far, and write what is due.
+
+        Raises:
+            FloatingPointError: a loss is not a finite number.
+        """
+        if self._waiting:
+            self._write_what_is_due(self._waiting[-1][0] + 1)
+
+    def close(self) -> None:
+        """Put the files and the bar to rest."""
+        self._board.close()
+        self._bar.close()
+
+    def _write_what_is_due(self, step: int) -> None:
+        """Write pictures and metrics of updates before `step`."""
+        for at, pictures in self._pictures:
+            self._write_pictures(at, np.asarray(pictures))
+        self._pictures.clear()
+        due = any(at % self._every == 0 for at, _ in self._waiting)
+        # What is ready is looked at for the bar; only a due line is worth a wait.
+        while self._waiting and (due or _ready(self._waiting[0][1])):
+            at, metrics = self._waiting.popleft()
+            self._write_metrics(at, jax.device_get(metrics))
+            due = any(at % self._every == 0 for at, _ in self._waiting)
+
+    def _write_metrics(self, step: int, metrics: dict[str, np.ndarray]) -> None:
+        values = {name: float(value) for name, value in metrics.items()}
+        self._bar.update(step - self._bar.n)
+        if not all(math.isfinite(value) for value in values.values()):
+            raise FloatingPointError(f"the loss is not a finite number at step {step}")
+        if step % self._every:
+            return
+        before, then = self._since
+        self._since = (step, time.perf_counter())
+        seconds = self._since[1] - then
+        values["images_per_second"] = (step - before) * self._batch_size / seconds
+        with self._lines.open("a") as lines:
+            lines.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        self._bar.set_postfix_str(
+            f"{values['images_per_second']:.0f} images/s, "
+            f"D {values['discriminator_loss']:.2f}, G {values['generator_loss']:.2f}"
+        )
+
+    def _write_pictures(
+        self, step: int, pictures: UInt8[np.ndarray, "n h w 3"]
+    ) -> None:
+        grid = images.grid(pictures)
+        images.save_png(pictures_file(self._folder, step), grid)
+        self._board.add_image("samples", grid, step, dataformats="HWC")
+
+
+def pictures_file(workdir: str | Path, step: int) -> Path:
+    """Return where the samples of a step are."""
+    return Path(workdir) / "samples" / f"{step:06d}.png"
+
+
+def _ready(metrics: Metrics) -> bool:
+    return all(cast(Any, value).is_ready() for value in metrics.values())
+
+
+def _take_back(lines: Path, step: int) -> None:
+    """Drop the lines after `step`, and one that a killed run left half-written."""
+    if not lines.exists():
+        return
+    kept = []
+    for line in lines.read_text().splitlines(keepends=True):
+        try:
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    unfinished = lines.with_suffix(".unfinished")
+    unfinished.write_text("".join(kept))
+    os.replace(unfinished, lines)

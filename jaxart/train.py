@@ -1,0 +1,234 @@
+"""Train a GAN: `python -m jaxart.train --config=configs/art.py --workdir=DIR`.
+
+The same command on the same folder goes on where it stopped, as if it never had.
+
+Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Adversarial
+Networks", section 3.
+"""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import optax
+from flax import nnx
+from jaxtyping import PyTree
+
+from jaxart import command
+from jaxart.checkpoints import CONFIG, Checkpoints, read_config, write_config
+from jaxart.command import Config
+from jaxart.gan import devices, latents
+from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan.update import State, start
+from jaxart.paintings import choice, pipeline
+from jaxart.records import Records, pictures_file
+
+
+# What may change when a run goes on; any other change would make it another run.
+MAY_CHANGE = (
+    "checkpoints.",
+    "data.data_dir",
+    "data.source",
+    "log.",
+    "parallel",
+    "samples.",
+    "steps",
+)
+
+
+def main(
+    config: Annotated[Config, "file that describes the run"],
+    workdir: Annotated[str, "folder of the run; if it holds one, it goes on"],
+) -> None:
+    """Train a GAN, or go on with a run that stopped."""
+    _check(config)
+    generator, discriminator = _networks(config)
+    optimizer = optax.adam(**config.optimizer)
+    compiled = devices.compiled(
+        generator,
+        discriminator,
+        optimizer,
+        loss=config.loss,
+        parallel=config.parallel,
+        batch_size=config.batch_size,
+    )
+    _claim(workdir)
+    config.data.name = choice.resolve(config.data.name, config.data.data_dir)
+    _check_same_run(workdir, config)
+    batches = _batches(config)
+    write_config(workdir, config)
+    checkpoints = Checkpoints(
+        workdir,
+        keep=config.checkpoints.keep,
+        keep_every=config.checkpoints.keep_every_steps,
+    )
+    with closing(batches), closing(checkpoints):
+        state = start(generator, discriminator, optimizer, config.seed)
+        latest = checkpoints.latest()
+        if latest is not None:
+            state = _state(checkpoints.restore(latest, _parts(state), batches))
+        _go_on(
+            config,
+            workdir,
+            state=compiled.spread(state),
+            done=latest or 0,
+            batches=batches,
+            compiled=compiled,
+            sampler=latents.sampler(generator),
+            checkpoints=checkpoints,
+        )
+    print(f"done: look at {pictures_file(workdir, config.steps)}")
+
+
+def _go_on(
+    config: Config,
+    workdir: str,
+    *,
+    state: State,
+    done: int,
+    batches: Any,
+    compiled: devices.Compiled,
+    sampler: latents.Sampler,
+    checkpoints: Checkpoints,
+) -> None:
+    """Do the updates from `done` to the last, and record them."""
+    points = latents.draw(config.seed, 0, config.samples.count, config.generator.latent)
+    records = Records(
+        workdir,
+        step=done,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        every_steps=config.log.every_steps,
+    )
+
+    def due(step: int, every_steps: int) -> bool:
+        return step % every_steps == 0 or step == config.steps
+
+    with closing(records), command.stop_signals() as stops:
+        for step in range(done + 1, config.steps + 1):
+            state, metrics = compiled.step(state, compiled.feed(next(batches)))
+            try:
+                records.add(step, metrics)
+                if due(step, config.samples.every_steps):
+                    player = compiled.gather(state.generator)
+                    records.add_pictures(step, sampler(player, points))
+                save = due(step, config.checkpoints.every_steps) or bool(stops)
+                if save:
+                    # First what is recorded, then the checkpoint that vouches for it.
+                    records.flush()
+            except FloatingPointError as error:
+                raise ValueError(
+                    f"{error}; the last checkpoint in {workdir} is step "
+                    f"{checkpoints.latest()}"
+                ) from None
+            if save:
+                checkpoints.save(step, _parts(compiled.gather(state)), batches)
+            if stops and step < config.steps:
+                checkpoints.close()
+                raise command.Stopped(
+                    stops[0],
+                    f"saved step {step} in {workdir}; the same command goes on there",
+                )
+
+
+def _networks(config: Config) -> tuple[Generator, Discriminator]:
+    rngs = nnx.Rngs(config.seed)
+    shape = {"size": config.size, "dtype": config.dtype, "rngs": rngs}
+    return (
+        Generator(**config.generator, **shape),
+        Discriminator(**config.discriminator, **shape),
+    )
+
+
+def _batches(config: Config) -> Any:
+    data = config.data
+    return pipeline.batches(
+        choice.open_pictures(
+            data.name, data.data_dir, source=data.source, size=config.size
+        ),
+        size=config.size,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=data.workers,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
+
+
+def _parts(state: State) -> dict[str, PyTree]:
+    """Return the parts of a checkpoint; `generator` is all that sampling needs."""
+    return {
+        "generator": state.generator,
+        "discriminator": state.discriminator,
+        "optimizers": (state.generator_optimizer, state.discriminator_optimizer),
+        "run": {"step": state.step, "key": state.key},
+    }
+
+
+def _state(parts: dict[str, PyTree]) -> State:
+    return State(
+        **parts["run"],
+        generator=parts["generator"],
+        discriminator=parts["discriminator"],
+        generator_optimizer=parts["optimizers"][0],
+        discriminator_optimizer=parts["optimizers"][1],
+    )
+
+
+def _check(config: Config) -> None:
+    counts = {
+        "steps": config.steps,
+        "batch_size": config.batch_size,
+        "samples.count": config.samples.count,
+        "samples.every_steps": config.samples.every_steps,
+        "checkpoints.every_steps": config.checkpoints.every_steps,
+        "checkpoints.keep": config.checkpoints.keep,
+        "checkpoints.keep_every_steps": config.checkpoints.keep_every_steps,
+        "log.every_steps": config.log.every_steps,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1; got {count}")
+    if config.dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"dtype must be float32 or bfloat16; got {config.dtype!r}")
+
+
+def _claim(workdir: str) -> None:
+    """Make the folder of the run, or see that it is one's own."""
+    folder = Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"workdir must be writable; {workdir} is not")
+    if not (folder / CONFIG).exists() and any(folder.iterdir()):
+        raise ValueError(f"workdir must be empty or hold a run; {workdir} does neither")
+
+
+def _check_same_run(workdir: str, config: Config) -> None:
+    """See that the run in `workdir`, if any, was started with the same settings."""
+    if not (Path(workdir) / CONFIG).exists():
+        return
+    there, here = _flat(read_config(workdir)), _flat(config)
+    differing = [
+        key
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key) and not key.startswith(MAY_CHANGE)
+    ]
+    if differing:
+        changes = ", ".join(
+            f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in differing
+        )
+        raise ValueError(
+            f"workdir {workdir} holds a run with other settings: {changes}"
+        )
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """Return the settings by their dotted names."""
+    leaves, _ = jax.tree.flatten_with_path(config.to_dict())
+    return {".".join(key.key for key in path): value for path, value in leaves}
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,68 @@
+"""What all tests share: strictness, and a small collection of paintings."""
+
+import copy
+import os
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+from jaxart.paintings import dataset, sources
+
+
+ROOT = Path(__file__).parents[1]
+
+# What one test has compiled, another one, or a process that it starts, need not.
+CACHE = tempfile.TemporaryDirectory()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+jax.config.update("jax_compilation_cache_dir", CACHE.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Grain asks for a flag even where no command has parsed any.
+flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset `paintings` of 24 small pictures, each of its own colour."""
+    pictures = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        colour = rng.integers(40, 215, (1, 1, 3))
+        noise = rng.integers(-40, 40, (140, 150, 3))
+        pixels = (colour + noise).astype(np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{number:02d}.png")
+    folder = tmp_path_factory.mktemp("data")
+    dataset.prepare(list(sources.folder(pictures)), folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def small_config(data_dir: str) -> Any:
+    """The paper's recipe on that collection, as small as it gets."""
+    config = runpy.run_path(str(ROOT / "configs/art.py"))["get_config"]()
+    config.size = 32
+    config.batch_size = 8
+    config.steps = 12
+    config.generator.width = 4
+    config.discriminator.width = 4
+    config.data.data_dir = data_dir
+    config.samples.count = 4
+    config.samples.every_steps = 6
+    config.checkpoints.every_steps = 4
+    config.log.every_steps = 2
+    return config
+
+
+@pytest.fixture
+def config(small_config: Any) -> Any:
+    """A copy of it, to be changed."""
+    return copy.deepcopy(small_config)

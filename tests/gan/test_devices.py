@@ -1,0 +1,110 @@
+"""One device, a mesh of eight and pmap over eight compute the same updates."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jaxart.gan.devices import compiled
+from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan.update import start
+
+
+EIGHT = "--xla_force_host_platform_device_count=8"
+
+
+def trained(parallel: str, updates: int = 4) -> list[np.ndarray]:
+    """Return the state's arrays, and the last losses, after some updates."""
+    rngs = nnx.Rngs(0)
+    shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
+    generator, discriminator = Generator(latent=10, **shape), Discriminator(**shape)
+    optimizer = optax.adam(1e-4, b1=0.5)
+    on_devices = compiled(
+        generator,
+        discriminator,
+        optimizer,
+        loss="non_saturating",
+        parallel=parallel,
+        batch_size=16,
+    )
+    state = on_devices.spread(start(generator, discriminator, optimizer, seed=0))
+    metrics = {}
+    for number in range(updates):
+        rng = np.random.default_rng(number)
+        batch = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+        state, metrics = on_devices.step(state, on_devices.feed(batch))
+    leaves = jax.tree.leaves((on_devices.gather(state), metrics))
+    return [np.asarray(leaf) for leaf in leaves]
+
+
+@pytest.fixture(scope="module")
+def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[np.ndarray]]:
+    """The same of eight simulated devices, in a process that has them."""
+    folder = tmp_path_factory.mktemp("eight")
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder)],
+        env={**os.environ, "XLA_FLAGS": EIGHT, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for parallel in ("jit", "pmap"):
+        with np.load(folder / f"{parallel}.npz") as arrays:
+            found[parallel] = [arrays[name] for name in arrays.files]
+    return found
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_eight_devices_agree_with_one(on_eight, parallel: str):
+    for one, eight in zip(trained("jit"), on_eight[parallel], strict=True):
+        np.testing.assert_allclose(one, eight, rtol=2e-3, atol=2e-5)
+
+
+def test_pmap_over_one_device_agrees_with_jit():
+    for one, other in zip(trained("jit"), trained("pmap"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    for one, other in zip(trained("jit"), trained("jit"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_networks_survive_the_donation_of_their_first_values():
+    rngs = nnx.Rngs(0)
+    shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
+    networks = Generator(latent=10, **shape), Discriminator(**shape)
+    optimizer = optax.adam(1e-4)
+    settings = {"loss": "minimax", "parallel": "jit", "batch_size": 2}
+    on_devices = compiled(*networks, optimizer, **settings)
+    for _ in range(2):
+        state = on_devices.spread(start(*networks, optimizer, seed=0))
+        batch = on_devices.feed(np.zeros((2, 32, 32, 3), np.uint8))
+        jax.block_until_ready(on_devices.step(state, batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"parallel": "threads", "batch_size": 8}, "parallel must be one of"),
+        ({"parallel": "jit", "batch_size": 0}, "batch_size must be a multiple"),
+    ],
+)
+def test_what_cannot_be_spread_is_refused(settings, complaint: str):
+    rngs = nnx.Rngs(0)
+    shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
+    networks = Generator(latent=10, **shape), Discriminator(**shape)
+    with pytest.raises(ValueError, match=complaint):
+        compiled(*networks, optax.adam(1e-4), loss="minimax", **settings)
+
+
+if __name__ == "__main__":
+    for name in ("jit", "pmap"):
+        np.savez(Path(sys.argv[1]) / f"{name}.npz", *trained(name))

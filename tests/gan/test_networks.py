@@ -1,0 +1,194 @@
+"""Generator and Discriminator: sizes, ranges, initial values, independence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxart.gan import networks
+from jaxart.gan.networks import Discriminator, Generator
+
+
+def generator(size=32, width=4, latent=16, dtype="float32", seed=0):
+    return Generator(size, width, latent, dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def discriminator(size=32, width=4, dtype="float32", seed=0):
+    return Discriminator(size, width, dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+@nnx.jit
+def answer(network, x):
+    return network(x)
+
+
+def parameters(network):
+    """All parameters by their paths."""
+    return nnx.to_flat_state(nnx.state(network, nnx.Param))
+
+
+def arrays(network):
+    """Their values by their names."""
+    return {
+        "/".join(map(str, path)): np.asarray(variable[...])
+        for path, variable in parameters(network)
+    }
+
+
+def statistics(network):
+    """A copy of what batch norm has gathered."""
+    return jax.tree.map(np.array, nnx.as_pure(nnx.state(network, nnx.BatchStat)))
+
+
+def noise(*shape, seed=1):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "millions"),
+    [
+        (lambda: generator(64, 128, 100), 12.66),
+        (lambda: discriminator(64, 128), 11.04),
+    ],
+)
+def test_the_papers_networks_have_the_papers_size(make, millions):
+    network = nnx.eval_shape(make)
+    count = sum(variable.size for _, variable in parameters(network))
+    assert round(count / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("size", networks.SIZES)
+def test_each_row_of_numbers_becomes_an_image_of_the_size_asked_for(size):
+    images = nnx.eval_shape(lambda: generator(size)(jnp.zeros((2, 16))))
+    assert images.shape == (2, size, size, 3)
+    assert images.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("size", networks.SIZES)
+def test_there_is_one_logit_for_an_image_of_every_size(size):
+    logits = nnx.eval_shape(lambda: discriminator(size)(jnp.zeros((3, size, size, 3))))
+    assert logits.shape == (3,)
+    assert logits.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("size", networks.SIZES)
+@pytest.mark.parametrize("make", [generator, discriminator])
+def test_the_smallest_map_inside_is_four_by_four_with_at_most_eight_widths(make, size):
+    network = nnx.eval_shape(lambda: make(size))
+    kernels = [x.shape for _, x in parameters(network) if len(x.shape) == 4]
+    assert max(max(shape[2:]) for shape in kernels) == 4 * min(size // 8, 8)
+    stages = sum(shape[:2] == (4, 4) for shape in kernels)
+    assert 4 << stages == size
+
+
+def test_images_lie_between_minus_one_and_one_and_use_both_signs():
+    network = generator()
+    network.stages[-1].kernel[...] *= 100
+    images = answer(network, noise(8, 16))
+    assert -1 <= images.min() < -0.9
+    assert 0.9 < images.max() <= 1
+
+
+@pytest.mark.parametrize("size", [0, 16, 63, 96, 512])
+@pytest.mark.parametrize("make", [generator, discriminator])
+def test_other_sizes_are_refused(make, size):
+    with pytest.raises(ValueError, match=rf"size must be one of .*; got {size}"):
+        make(size)
+
+
+@pytest.mark.parametrize("make", [generator, discriminator])
+def test_a_network_without_width_is_refused(make):
+    with pytest.raises(ValueError, match="width must be at least 1; got 0"):
+        make(width=0)
+
+
+def test_a_generator_without_latent_numbers_is_refused():
+    with pytest.raises(ValueError, match="latent must be at least 1; got -1"):
+        generator(latent=-1)
+
+
+@pytest.mark.parametrize("make", [generator, discriminator])
+def test_weights_begin_as_dcgan_has_them(make):
+    for path, values in arrays(make()).items():
+        if path.endswith("bias"):
+            np.testing.assert_array_equal(values, 0)
+            continue
+        centre = 1.0 if path.endswith("scale") else 0.0
+        # Five standard errors of a mean, and of a standard deviation, of so many draws.
+        tolerance = 5 * 0.02 / np.sqrt(values.size)
+        assert abs(values.mean() - centre) < tolerance, path
+        assert abs(values.std() - 0.02) < tolerance, path
+
+
+@pytest.mark.parametrize("make", [generator, discriminator])
+def test_no_two_kernels_begin_alike_and_another_seed_has_others(make):
+    kernels = [
+        values.ravel()[:48]
+        for seed in (0, 1)
+        for values in arrays(make(seed=seed)).values()
+        if values.ndim == 4
+    ]
+    assert len({values.tobytes() for values in kernels}) == len(kernels)
+
+
+def test_only_the_first_stage_of_the_discriminator_goes_without_batch_norm():
+    paths = arrays(discriminator())
+    normalised = [
+        any(f"stages/{stage}/norm" in path for path in paths) for stage in range(3)
+    ]
+    assert normalised == [False, True, True]
+
+
+def test_the_discriminators_first_stage_keeps_the_contrast_of_its_input():
+    # Batch norm would undo the factor.
+    stage, images = discriminator().stages[0], noise(2, 8, 8, 3)
+    np.testing.assert_allclose(
+        answer(stage, 10 * images), 10 * answer(stage, images), rtol=1e-4
+    )
+
+
+def first_pictures(network):
+    """What becomes of the same first row beside two different sets of neighbours."""
+    z = noise(4, 16)
+    return (
+        np.asarray(answer(network, np.concatenate([z[:1], others])))[0]
+        for others in (z[1:], 3 + noise(3, 16, seed=2))
+    )
+
+
+def test_a_sampled_picture_does_not_depend_on_its_neighbours():
+    alone, among_others = first_pictures(
+        nnx.view(generator(), use_running_average=True)
+    )
+    np.testing.assert_allclose(alone, among_others, atol=1e-6)
+
+
+def test_a_picture_of_a_training_batch_does_depend_on_its_neighbours():
+    alone, among_others = first_pictures(generator())
+    assert np.abs(alone - among_others).max() > 1e-3
+
+
+def test_sampling_leaves_the_running_statistics_alone_and_training_moves_them():
+    network = generator()
+    before = statistics(network)
+    answer(nnx.view(network, use_running_average=True), noise(4, 16))
+    assert jax.tree.all(jax.tree.map(np.array_equal, statistics(network), before))
+    answer(network, noise(4, 16))
+    for old, new in zip(
+        jax.tree.leaves(before), jax.tree.leaves(statistics(network)), strict=True
+    ):
+        # At most a tenth of the way from a variance of 1 to one near nothing.
+        assert 0 < np.abs(new - old).max() < 0.101
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(generator, (8, 16)), (discriminator, (8, 32, 32, 3))]
+)
+def test_bfloat16_is_close_to_float32_and_what_is_learned_stays_float32(make, shape):
+    exact, rough = make(), make(dtype="bfloat16")
+    expected, ours = (answer(network, noise(*shape)) for network in (exact, rough))
+    assert ours.dtype == jnp.float32
+    assert 0 < np.abs(ours - expected).max() < 0.05 * np.abs(expected).max()
+    kept = [*arrays(rough).values(), *jax.tree.leaves(statistics(rough))]
+    assert {values.dtype for values in kept} == {np.dtype(np.float32)}

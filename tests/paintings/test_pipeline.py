@@ -1,0 +1,110 @@
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxart.paintings import pipeline
+
+
+class Pictures:
+    """Pictures of different sizes; red tells which, green and blue tell where."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        height, width = 64 + index % 7, 70 - index % 5
+        pixels = np.empty((height, width, 3), np.uint8)
+        pixels[..., 0] = index
+        pixels[..., 1] = np.arange(height)[:, None]
+        pixels[..., 2] = np.arange(width)
+        return {"pixels": pixels}
+
+
+def taken(count: int, pictures: int = 20, **settings: Any) -> list[np.ndarray]:
+    settings = {"size": 32, "batch_size": 4, "seed": 3, **settings}
+    with closing(pipeline.batches(Pictures(pictures), **settings)) as batches:
+        return list(itertools.islice(batches, count))
+
+
+def which(batches: list[np.ndarray]) -> list[int]:
+    """Numbers of the pictures that were cut, in order."""
+    return np.concatenate(batches)[:, 0, 0, 0].tolist()
+
+
+def test_a_batch_holds_whole_crops_as_bytes():
+    for batch in taken(20):
+        assert batch.shape == (4, 32, 32, 3)
+        assert batch.dtype == np.uint8
+        for crop in batch:
+            assert (np.diff(crop[..., 1].astype(int), axis=0) == 1).all()
+            assert (np.diff(crop[..., 2].astype(int), axis=1) == 1).all()
+            assert np.ptp(crop[..., 0]) == 0
+
+
+def test_an_epoch_shows_every_picture_once_and_the_next_in_another_order():
+    order = which(taken(10))
+    first, second = order[:20], order[20:]
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+    assert first != list(range(20))
+
+
+def test_crops_fall_everywhere_and_differ_from_epoch_to_epoch():
+    crops = np.concatenate(taken(300, pictures=1))
+    tops = crops[:, 0, 0, 1]
+    # One picture of 64 rows has 33 places for a crop of 32.
+    assert set(tops.tolist()) == set(range(33))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
+    np.testing.assert_array_equal(taken(7), taken(7))
+    assert not np.array_equal(taken(7), taken(7, seed=4))
+
+
+def test_processes_share_the_pictures_without_overlap():
+    shares = [
+        which(taken(5, batch_size=8, process=process, processes=2))
+        for process in (0, 1)
+    ]
+    for share in shares:
+        assert len(set(share[:10])) == 10
+    assert set(shares[0][:10]).isdisjoint(shares[1][:10])
+
+
+def test_a_restored_iterator_goes_on_in_mid_epoch():
+    def run(batches: Iterator[np.ndarray], count: int) -> list[np.ndarray]:
+        return list(itertools.islice(batches, count))
+
+    def start():
+        return pipeline.batches(Pictures(20), size=32, batch_size=3, seed=0)
+
+    with closing(start()) as first, closing(start()) as second:
+        run(first, 8)
+        state = first.get_state()
+        expected = run(first, 9)
+        second.set_state(state)
+        np.testing.assert_array_equal(run(second, 9), expected)
+
+
+def test_a_worker_process_yields_the_same_batches():
+    np.testing.assert_array_equal(taken(6, workers=1), taken(6))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"batch_size": 5, "processes": 2}, "batch_size must be a multiple"),
+        ({"pictures": 0}, "there must be a picture"),
+        ({"workers": -1}, "workers must not be negative"),
+    ],
+)
+def test_what_cannot_be_batched_is_refused(settings: dict[str, int], complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        taken(1, **settings)

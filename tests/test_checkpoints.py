@@ -1,0 +1,146 @@
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxart.checkpoints import Checkpoints, read_config, write_config
+from jaxart.paintings import pipeline
+
+
+PARTS = {
+    "generator": {"kernel": jnp.arange(6.0).reshape(2, 3)},
+    "run": {"step": jnp.array(7, jnp.int32)},
+}
+
+
+class Blank:
+    """Forty black pictures."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {"pixels": np.full((32, 32, 3), index, np.uint8)}
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> str:
+    """A run with checkpoints of steps 1, 2, ..., 6: the last two and every third."""
+    with (
+        closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as batches,
+        closing(Checkpoints(str(tmp_path), keep=2, keep_every=3)) as checkpoints,
+    ):
+        for step in range(1, 7):
+            next(batches)
+            checkpoints.save(step, PARTS, batches)
+    return str(tmp_path)
+
+
+def steps(workdir: str) -> set[str]:
+    return {path.name for path in Path(workdir, "checkpoints").iterdir()}
+
+
+def test_the_last_few_and_every_nth_are_kept(workdir: str):
+    assert steps(workdir) == {"3", "5", "6"}
+
+
+def test_what_was_saved_comes_back_bit_for_bit(workdir: str):
+    with closing(Checkpoints(workdir)) as checkpoints:
+        assert checkpoints.latest() == 6
+        restored = checkpoints.restore(6, PARTS)
+    for name, part in PARTS.items():
+        for key, array in part.items():
+            np.testing.assert_array_equal(restored[name][key], array)
+
+
+def test_one_part_can_be_read_alone(workdir: str):
+    with closing(Checkpoints(workdir)) as checkpoints:
+        restored = checkpoints.restore(5, {"generator": PARTS["generator"]})
+    assert set(restored) == {"generator"}
+
+
+def test_the_data_iterator_comes_back_where_it_was(workdir: str):
+    with (
+        closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as expected,
+        closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as restored,
+        closing(Checkpoints(workdir)) as checkpoints,
+    ):
+        for _ in range(5):
+            next(expected)
+        checkpoints.restore(5, PARTS, restored)
+        for _ in range(12):
+            np.testing.assert_array_equal(next(restored), next(expected))
+
+
+def test_reading_changes_nothing(workdir: str):
+    before = steps(workdir)
+    with closing(Checkpoints(workdir)) as checkpoints:
+        checkpoints.restore(3, PARTS)
+    assert steps(workdir) == before
+
+
+def test_an_unknown_step_names_those_that_exist(workdir: str):
+    with (
+        closing(Checkpoints(workdir)) as checkpoints,
+        pytest.raises(ValueError, match=r"\[3, 5, 6\].*got 4"),
+    ):
+        checkpoints.restore(4, PARTS)
+
+
+def damage_arrays(step: Path) -> None:
+    for path in (step / "generator").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\0" * 100)
+
+
+def remove_a_part(step: Path) -> None:
+    shutil.rmtree(step / "generator")
+
+
+def empty_the_folder(step: Path) -> None:
+    shutil.rmtree(step)
+    step.mkdir()
+
+
+@pytest.mark.parametrize("damage", [damage_arrays, remove_a_part, empty_the_folder])
+def test_a_damaged_checkpoint_is_one_line(workdir: str, damage):
+    damage(Path(workdir, "checkpoints", "6"))
+    with (
+        closing(Checkpoints(workdir)) as checkpoints,
+        pytest.raises(ValueError, match=r"step must be|cannot be read") as caught,
+    ):
+        checkpoints.restore(6, PARTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_of_other_shapes_are_refused(workdir: str):
+    other = {"generator": {"kernel": jnp.zeros((3, 3))}}
+    with (
+        closing(Checkpoints(workdir)) as checkpoints,
+        pytest.raises(ValueError, match="cannot be read"),
+    ):
+        checkpoints.restore(6, other)
+
+
+def test_a_config_comes_back_as_it_was(tmp_path: Path):
+    config = ConfigDict({"steps": 3, "optimizer": {"b1": 0.5}, "data": {"name": ""}})
+    write_config(str(tmp_path), config)
+    assert read_config(str(tmp_path)) == config
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\0\1", json.dumps("text")])
+def test_a_damaged_config_is_one_line(tmp_path: Path, content: str):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="damaged") as caught:
+        read_config(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="workdir must hold a run"):
+        read_config(str(tmp_path))

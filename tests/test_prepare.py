@@ -1,0 +1,166 @@
+"""The command that makes a dataset, on collections as they are found."""
+
+import csv
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxart import prepare
+from jaxart.paintings import dataset
+
+
+ROOT = Path(prepare.__file__).parents[1]
+PAINTINGS = ROOT.parent / "shared" / "paintings"
+
+
+def run(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "jaxart.prepare", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def bomb():
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = b""
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9999)))):
+        chunks += struct.pack(">I", len(body)) + kind + body
+        chunks += struct.pack(">I", zlib.crc32(kind + body))
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory):
+    """A collection with one of everything; the folders say what is to become of it."""
+    root = tmp_path_factory.mktemp("nasty")
+    good, bad = root / "good", root / "bad"
+    good.mkdir()
+    bad.mkdir()
+    picture = Image.effect_mandelbrot((200, 150), (-2, -1.5, 1, 1.5), 50)
+    modes = ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F"]
+    for number, mode in enumerate(modes):
+        converted = picture.convert("RGB").convert("L" if mode in "I;16 F" else mode)
+        if mode == "I;16":
+            converted = Image.fromarray(np.uint16(np.asarray(converted)) * 257)
+        elif mode == "F":
+            converted = converted.convert("F")
+        converted.save(good / f"{number}.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(good / "turned.jpg", exif=exif)
+    picture.save(good / "wrong_suffix.png", "JPEG")
+    picture.save(good / "UPPER.GIF")
+    picture.resize((2000, 100)).save(good / "panorama.png")
+    picture.save(good / "café «nuit».webp")
+
+    picture.resize((60, 60)).save(bad / "small.png")
+    picture.resize((5000, 20)).save(bad / "ribbon.png")
+    whole = (good / "wrong_suffix.png").read_bytes()
+    (bad / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (bad / "page.jpg").write_text("<html><body>404 Not Found</body></html>")
+    (bad / "notes.txt").write_text("buy frames")
+    (bad / "empty.png").touch()
+    (bad / "bomb.png").write_bytes(bomb())
+    (root / "labels.csv").write_text(
+        "filename,title,year\ngood/panorama.png,Long,1889\ngood/gone.jpg,Gone,\n"
+    )
+    return root
+
+
+def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path):
+    done = run(f"--input={nasty}", f"--data_dir={tmp_path}", "--processes=2")
+    assert done.returncode == 0, done.stderr
+    names = {str(path.relative_to(nasty)) for path in nasty.glob("*/*")}
+    records = list(dataset.open_source(tmp_path, "paintings"))
+    kept = {record["filename"].decode() for record in records}
+    assert kept == {name for name in names if name.startswith("good")}
+    with (tmp_path / "skipped.csv").open() as lines:
+        skipped = dict(list(csv.reader(lines))[1:])
+    reasons = {name: reason.split(":")[0] for name, reason in skipped.items()}
+    assert reasons == {
+        "bad/small.png": "too small",
+        "bad/ribbon.png": "too small",
+        "bad/truncated.jpg": "unreadable",
+        "bad/page.jpg": "not a picture",
+        "bad/notes.txt": "not a picture",
+        "bad/empty.png": "not a picture",
+        "bad/bomb.png": "too large",
+        "good/gone.jpg": "missing",
+    }
+    shapes = {r["filename"].decode(): r["pixels"].shape for r in records}
+    assert shapes["good/panorama.png"] == (64, 1280, 3)
+    assert shapes["good/turned.jpg"] == (148, 111, 3)
+    titles = {r["title"].decode(): r["year"].decode() for r in records}
+    assert titles == {"": "", "Long": "1889"}
+    closing = done.stdout.strip()
+    assert closing.startswith(
+        "15 paintings kept, 8 skipped (3 not a picture, 2 too sma"
+    )
+    assert f"see {tmp_path}/skipped.csv; dataset in {tmp_path}/paintings/1.0" in closing
+    assert closing.endswith(" MB)")
+    assert "\n" not in closing
+    assert "23/23" in done.stderr  # the progress bar
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
+    done = run(f"--input={tmp_path / 'gone'}", f"--data_dir={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    gone = f"{tmp_path / 'gone'}, which does not exist"
+    assert done.stderr == f"error: input must be a folder; got {gone}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ({"input": "file"}, "which is not one"),
+        ({"input": "empty"}, "there is none"),
+        ({"input": "csv"}, "must be a csv in UTF-8"),
+        ({"input": "empty", "processes": -1}, "must not be negative"),
+        ({"input": "empty", "size": 4}, "size must be from 8 to 1024"),
+        ({"input": "empty", "data_dir": "empty/data"}, "must lie outside of input"),
+        ({"input": "empty", "data_dir": "file"}, "file"),
+    ],
+)
+def test_bad_input_changes_nothing(tmp_path, monkeypatch, flags, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "a.csv").touch()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((ValueError, OSError), match=reason):
+        prepare.main(**{"data_dir": "out", **flags})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
+    prepare.main(input=str(nasty), data_dir=str(tmp_path), size=32)
+    assert "16 paintings kept" not in capsys.readouterr().out  # the ribbon stays out
+    source = dataset.open_source(tmp_path, "paintings")
+    assert {min(record["pixels"].shape[:2]) for record in source} == {32, 56}
+
+
+@pytest.mark.skipif(not PAINTINGS.is_dir(), reason="no paintings beside the repository")
+def test_real_paintings_are_kept_or_named(tmp_path, capsys):
+    prepare.main(input=str(PAINTINGS), data_dir=str(tmp_path))
+    source = dataset.open_source(tmp_path, "paintings")
+    with (tmp_path / "skipped.csv").open() as lines:
+        skipped = list(csv.reader(lines))[1:]
+    assert len(source) + len(skipped) == len(list(PAINTINGS.glob("*.jpg"))) == 400
+    for name, reason in skipped:
+        width, height = Image.open(PAINTINGS / name).size
+        assert reason.startswith(f"too small: {width} x {height}")
+        assert width * height < 16_384
+    assert source[1]["title"] == b"The Starry Night"
+    assert f"{len(source)} paintings kept" in capsys.readouterr().out

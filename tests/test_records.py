@@ -1,0 +1,81 @@
+import json
+import math
+from contextlib import closing
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxart.records import Records
+
+
+def metrics(value: float) -> dict:
+    return {
+        "discriminator_loss": jnp.asarray(value),
+        "generator_loss": jnp.asarray(1.0),
+    }
+
+
+def record(workdir: Path, first: int, last: int, losses=lambda step: step) -> None:
+    records = Records(
+        str(workdir), step=first - 1, steps=last, batch_size=8, every_steps=3
+    )
+    with closing(records):
+        for step in range(first, last + 1):
+            records.add(step, metrics(losses(step)))
+        records.flush()
+
+
+def lines(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+
+
+def test_a_line_is_written_every_few_steps(tmp_path: Path):
+    record(tmp_path, 1, 7)
+    assert [line["step"] for line in lines(tmp_path)] == [3, 6]
+    assert [line["discriminator_loss"] for line in lines(tmp_path)] == [3, 6]
+    assert all(line["images_per_second"] > 0 for line in lines(tmp_path))
+    assert set(lines(tmp_path)[0]) >= {"step", "generator_loss"}
+
+
+def test_a_resumed_run_writes_every_line_once(tmp_path: Path):
+    record(tmp_path, 1, 9)
+    with (tmp_path / "metrics.jsonl").open("a") as half_written:
+        half_written.write('{"step": 12, "gener')
+    record(tmp_path, 6, 12)
+    assert [line["step"] for line in lines(tmp_path)] == [3, 6, 9, 12]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_told_with_its_step(tmp_path: Path, bad: float):
+    with pytest.raises(FloatingPointError, match="at step 5"):
+        record(tmp_path, 1, 9, lambda step: bad if step >= 5 else 0.0)
+
+
+def test_nothing_is_looked_at_before_the_next_update_is_under_way(tmp_path: Path):
+    records = Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
+    with closing(records):
+        records.add(1, metrics(0.0))
+        assert not (tmp_path / "metrics.jsonl").exists()
+        records.add(2, metrics(0.0))
+        assert [line["step"] for line in lines(tmp_path)] == [1]
+
+
+def test_pictures_become_a_grid_under_their_step(tmp_path: Path):
+    records = Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
+    with closing(records):
+        records.add(1, metrics(0.0))
+        records.add_pictures(1, jnp.asarray(pictures))
+        records.flush()
+    with Image.open(tmp_path / "samples" / "000001.png") as grid:
+        np.testing.assert_array_equal(np.asarray(grid)[:5, :6], pictures[0])
+        assert grid.width > 12
+
+
+def test_tensorboard_gets_scalars_and_pictures(tmp_path: Path):
+    record(tmp_path, 1, 3)
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    assert b"discriminator_loss" in events.read_bytes()

@@ -1,0 +1,282 @@
+"""The training command: what it writes, how it resumes, what it refuses."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+from jaxart import train
+from jaxart.checkpoints import Checkpoints
+from jaxart.gan.update import start
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def lines(workdir: Path) -> list[dict]:
+    path = workdir / "metrics.jsonl"
+    return [json.loads(line) for line in path.open()] if path.exists() else []
+
+
+def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
+    """Return every array of the last checkpoint."""
+    state = start(*train._networks(config), optax.adam(1e-4), config.seed)
+    with closing(Checkpoints(str(workdir))) as checkpoints:
+        parts = checkpoints.restore(config.steps, train._parts(state))
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
+
+
+def test_a_run_leaves_what_the_contract_says(config: Any, tmp_path: Path):
+    train.main(config, str(tmp_path / "run"))
+    run = tmp_path / "run"
+    assert json.loads((run / "config.json").read_text())["generator"]["width"] == 4
+    assert [line["step"] for line in lines(run)] == [2, 4, 6, 8, 10, 12]
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"4", "8", "12"}
+    assert sorted(path.name for path in (run / "samples").iterdir()) == [
+        "000006.png",
+        "000012.png",
+    ]
+    assert list(run.glob("events.out.tfevents.*"))
+    with Image.open(run / "samples" / "000012.png") as grid:
+        assert grid.size == (32 + 2 + 32, 32 + 2 + 32)
+
+
+def test_the_loop_compiles_nothing_after_its_first_steps(config: Any, tmp_path: Path):
+    compilations: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration_secs, **_: compilations.append(event)
+    )
+
+    def compiled(steps: int) -> int:
+        config.steps = steps
+        compilations.clear()
+        train.main(config, str(tmp_path / str(steps)))
+        return sum("backend_compile" in name for name in compilations)
+
+    try:
+        compiled(12)  # what is compiled once for the process
+        few, many = compiled(6), compiled(24)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert few == many > 0
+
+
+class Started:
+    """A training command in a process of its own."""
+
+    def __init__(self, config: Any, workdir: Path):
+        settings = [
+            f"--config.{key}={value}" for key, value in train._flat(config).items()
+        ]
+        self.workdir = workdir
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jaxart.train"),
+                f"--config={ROOT / 'configs/art.py'}",
+                f"--workdir={workdir}",
+                *settings,
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, step: int) -> None:
+        """Wait until the run has recorded a step, or has ended."""
+        while self.process.poll() is None:
+            if any(line["step"] >= step for line in lines_so_far(self.workdir)):
+                return
+            time.sleep(0.005)
+
+    def end(self) -> tuple[int, str]:
+        _, errors = self.process.communicate(timeout=120)
+        return self.process.returncode, errors
+
+
+def lines_so_far(workdir: Path) -> list[dict]:
+    path = workdir / "metrics.jsonl"
+    whole = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in whole if line.endswith("\n")]
+
+
+@pytest.fixture
+def long_config(config: Any) -> Any:
+    config.steps = 400
+    config.checkpoints.every_steps = 25
+    config.samples.every_steps = 100
+    config.log.every_steps = 5
+    return config
+
+
+def test_killed_at_random_moments_and_resumed_equals_never_stopped(
+    long_config: Any, tmp_path: Path
+):
+    moments = random.Random(0)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for target in sorted(moments.sample(range(5, 380), 3)):
+        run = Started(long_config, killed)
+        run.wait_for(target)
+        time.sleep(moments.uniform(0, 0.05))
+        run.process.send_signal(signal.SIGKILL)
+        run.end()
+        assert run.process.returncode == -signal.SIGKILL
+    assert Started(long_config, killed).end()[0] == 0
+    train.main(long_config, str(whole))
+
+    for one, other in zip(
+        arrays(long_config, killed), arrays(long_config, whole), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    for step in ("000100", "000200", "000300", "000400"):
+        png = f"samples/{step}.png"
+        assert (killed / png).read_bytes() == (whole / png).read_bytes()
+
+    def losses(workdir: Path) -> list[tuple]:
+        return [(line["step"], line["discriminator_loss"]) for line in lines(workdir)]
+
+    assert losses(killed) == losses(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_saves_and_leaves(
+    long_config: Any, tmp_path: Path, number: signal.Signals
+):
+    run = Started(long_config, tmp_path)
+    run.wait_for(10)
+    run.process.send_signal(number)
+    code, errors = run.end()
+    assert code == 128 + number
+    last = errors.splitlines()[-1]
+    assert "stopped: saved step" in last
+    with closing(Checkpoints(str(tmp_path))) as checkpoints:
+        assert f"step {checkpoints.latest()} " in last
+
+
+def test_a_loss_that_is_not_finite_names_step_and_checkpoint(
+    config: Any, tmp_path: Path
+):
+    config.optimizer.learning_rate = 1e38
+    with pytest.raises(
+        ValueError, match=r"not a finite number at step \d+; .*step None"
+    ):
+        train.main(config, str(tmp_path))
+
+
+def test_a_run_goes_on_with_more_steps(config: Any, tmp_path: Path):
+    train.main(config, str(tmp_path / "more"))
+    config.steps = 20
+    train.main(config, str(tmp_path / "more"))
+    train.main(config, str(tmp_path / "once"))
+    more, once = (arrays(config, tmp_path / name) for name in ("more", "once"))
+    for one, other in zip(more, once, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def set_to(key: str, value: object) -> Callable[[Any], None]:
+    return lambda config: config.update_from_flattened_dict({key: value})
+
+
+def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Path):
+    train.main(config, str(tmp_path))
+    before = (tmp_path / "config.json").read_bytes()
+    config.generator.width = 8
+    config.optimizer.b1 = 0.9
+    with pytest.raises(
+        ValueError, match=r"generator.width \(4 there, 8 here\), optimizer.b1"
+    ):
+        train.main(config, str(tmp_path))
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("size", 48, "size must be one of"),
+        ("generator.width", 0, "width must be at least 1"),
+        ("batch_size", 0, "batch_size must be at least 1"),
+        ("steps", 0, "steps must be at least 1"),
+        ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
+        ("loss", "hinge", "loss must be one of"),
+        ("parallel", "threads", "parallel must be one of"),
+        ("dtype", "float8", "dtype must be float32 or bfloat16"),
+        ("data.name", "photos", "data.name must be one of"),
+        ("data.data_dir", "/nowhere", "data_dir must hold a dataset"),
+        ("data.workers", -1, "workers must not be negative"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(
+    config: Any, tmp_path: Path, key: str, value: object, complaint: str
+):
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(ValueError, match=complaint):
+        train.main(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_folder_with_other_things_is_left_alone(config: Any, tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("all my work")
+    with pytest.raises(ValueError, match="workdir must be empty or hold a run"):
+        train.main(config, str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_workdir_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jaxart.train"),
+            f"--config={ROOT / 'configs/quick.py'}",
+            f"--workdir={tmp_path / 'file' / 'run'}",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "Not a directory" in line
+
+
+def test_an_unknown_config_key_is_one_line(tmp_path: Path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jaxart.train"),
+            f"--config={ROOT / 'configs/quick.py'}",
+            f"--workdir={tmp_path}",
+            "--config.generator.widht=8",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "widht" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_that_devices_cannot_share_is_one_line(tmp_path: Path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "jaxart.train"),
+            f"--config={ROOT / 'configs/quick.py'}",
+            f"--workdir={tmp_path}",
+            "--config.batch_size=12",
+        ],
+        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "multiple of the 8 devices; got 12" in line
