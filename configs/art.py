@@ -1,4 +1,11 @@
-"""The paper's DCGAN on paintings."""
+"""The paper's DCGAN on paintings.
+
+Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Adversarial
+Networks", sections 3.1 to 3.3.
+Command: `python -m jaxart.train --config=configs/art.py --workdir=DIR`
+Measured at width 32 for 3,000 updates on 397 paintings; README.md shows the result. The
+whole of it (width 128, 158,807 updates) has not been run.
+"""
 
 from ml_collections import ConfigDict
 

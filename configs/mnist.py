@@ -1,4 +1,12 @@
-"""The paper's proof of concept: the same networks on handwritten digits."""
+"""The paper's proof of concept: the same networks on handwritten digits.
+
+Source: Beyers and Loane, section 3.1.
+Command: `python -m jaxart.train --config=configs/mnist.py --workdir=DIR`
+Measured at width 32 for two epochs; README.md shows the result. Narrower networks need
+a learning rate as much larger (4e-4 at width 32): with 1e-4, D had won by update 500
+(its loss 0.001) and G's samples were all the same grey. The whole of it (width 128, 15
+epochs) has not been run.
+"""
 
 from ml_collections import ConfigDict
 

@@ -1,4 +1,10 @@
-"""The same recipe, small: a laptop's CPU shows a result in about three minutes."""
+"""The same recipe, small: a laptop's CPU shows a result in about three minutes.
+
+Source: `art.py`. Width 16 for 128, batches of 64 for 128, and a learning rate that is
+as much larger as the networks are narrower: Adam moves every weight by the learning
+rate, and the sum over fewer channels moves by less.
+Command: `python -m jaxart.train --config=configs/quick.py --workdir=runs/quick`
+"""
 
 from ml_collections import ConfigDict
 
@@ -23,7 +29,7 @@ def get_config() -> ConfigDict:
     config.generator = ConfigDict({"width": 16, "latent": 100})
     config.discriminator = ConfigDict({"width": 16})
     config.optimizer = ConfigDict(
-        {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999, "eps": 1e-8}
+        {"learning_rate": 8e-4, "b1": 0.5, "b2": 0.999, "eps": 1e-8}
     )
     config.checkpoints = ConfigDict(
         {"every_steps": 500, "keep": 1, "keep_every_steps": 10_000}

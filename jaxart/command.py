@@ -127,6 +127,11 @@ def _parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if rest[1:]:
             raise ValueError(f"unexpected argument: {rest[1]}")
+    except (AttributeError, KeyError) as error:
+        # The text comes as the repr of a repr.
+        text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
+        text = text.replace('"', "").replace("'", "")
+        _fail(ValueError(f"unknown setting: {text}"))
     # ml_collections passes on whatever the config's own code raises.
     except Exception as error:
         _fail(error)

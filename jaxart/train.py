@@ -109,12 +109,13 @@ def _go_on(
     with closing(records), command.stop_signals() as stops:
         for step in range(done + 1, config.steps + 1):
             state, metrics = compiled.step(state, compiled.feed(next(batches)))
+            stop = bool(stops)  # once: a signal may come at any moment
+            save = stop or due(step, config.checkpoints.every_steps)
             try:
                 records.add(step, metrics)
                 if due(step, config.samples.every_steps):
                     player = compiled.gather(state.generator)
                     records.add_pictures(step, sampler(player, points))
-                save = due(step, config.checkpoints.every_steps) or bool(stops)
                 if save:
                     # First what is recorded, then the checkpoint that vouches for it.
                     records.flush()
@@ -125,7 +126,7 @@ def _go_on(
                 ) from None
             if save:
                 checkpoints.save(step, _parts(compiled.gather(state)), batches)
-            if stops and step < config.steps:
+            if stop and step < config.steps:
                 checkpoints.close()
                 raise command.Stopped(
                     stops[0],

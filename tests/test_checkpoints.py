@@ -1,7 +1,9 @@
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,13 +20,13 @@ PARTS = {
 }
 
 
-class Blank:
+class Blank(Sequence[dict[str, Any]]):
     """Forty black pictures."""
 
     def __len__(self) -> int:
         return 40
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"pixels": np.full((32, 32, 3), index, np.uint8)}
 
 

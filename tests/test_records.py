@@ -13,7 +13,7 @@ from jaxart.records import Records
 
 def metrics(value: float) -> dict:
     return {
-        "discriminator_loss": jnp.asarray(value),
+        "discriminator_loss": jnp.asarray(float(value)),
         "generator_loss": jnp.asarray(1.0),
     }
 

@@ -101,7 +101,7 @@ class Started:
             time.sleep(0.005)
 
     def end(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=120)
+        _, errors = self.process.communicate(timeout=300)
         return self.process.returncode, errors
 
 

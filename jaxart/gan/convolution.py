@@ -33,7 +33,7 @@ FEW = 4  # input channels up to which gathering views beats saving products
 
 Kernel = Float[Array, "4 4 i o"]
 Small = Float[Array, "b h w o"]
-Large = Float[Array, "b 2*h 2*w i"]
+Large = Float[Array, "b height width i"]
 
 
 def halve(x: Large, kernel: Kernel) -> Small:
@@ -104,7 +104,7 @@ def _as_nine_products(x: Large, kernel: Kernel) -> Small:
     return jnp.stack([jnp.stack(row, 3) for row in tiles], 2).reshape(b, h, w, -1)
 
 
-def _fold(x: Large) -> Float[Array, "b h+1 w+1 4*i"]:
+def _fold(x: Large) -> Float[Array, "b height//2+1 width//2+1 4*i"]:
     """Pad by one pixel, and make channels of each two by two pixels."""
     b, height, width, i = x.shape
     h, w = height // 2 + 1, width // 2 + 1

@@ -63,7 +63,9 @@ class Halving(nnx.Module):
         self.norm = _batch_norm(o, dtype, rngs) if normalise else nnx.identity
         self.dtype = dtype
 
-    def __call__(self, x: Float[Array, "b 2*h 2*w i"]) -> Float[Array, "b h w o"]:
+    def __call__(
+        self, x: Float[Array, "b height width i"]
+    ) -> Float[Array, "b height//2 width//2 o"]:
         """Return the next, smaller map."""
         x = convolution.halve(x, self.kernel[...].astype(self.dtype))
         return nnx.leaky_relu(self.norm(x), LEAK)

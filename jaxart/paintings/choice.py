@@ -1,9 +1,8 @@
 """Which pictures a run learns from: by name, and what is done where there are none."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
-
-from grain.sources import RandomAccessDataSource
 
 from jaxart.paintings import dataset, digits, invented
 
@@ -38,7 +37,7 @@ def resolve(name: str, data_dir: str) -> str:
 
 def open_pictures(
     name: str, data_dir: str, *, source: str, size: int
-) -> RandomAccessDataSource[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     """Return records with `pixels`, uint8, both sides at least `size`.
 
     Args:

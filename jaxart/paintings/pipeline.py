@@ -13,7 +13,8 @@ one each time.
 
 import os
 import signal
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import grain
 import numpy as np
@@ -42,7 +43,7 @@ class RandomCrop(grain.transforms.RandomMap):
 
 
 def batches(
-    source: grain.sources.RandomAccessDataSource[dict[str, Any]],
+    source: Sequence[dict[str, Any]],
     *,
     size: int,
     batch_size: int,
@@ -81,7 +82,7 @@ def batches(
     if workers < 0:
         raise ValueError(f"workers must not be negative; got {workers}")
     dataset = (
-        grain.MapDataset.source(source)
+        grain.MapDataset.source(cast(Any, source))
         .seed(seed)
         .shuffle()[process::processes]
         .repeat(None, reseed_each_epoch=True)

@@ -12,15 +12,17 @@ from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import State, discriminator_loss, generator_loss, start, updater
 
 
+Networks = tuple[Generator, Discriminator]
+
 OPTIMIZER = optax.adam(1e-3, b1=0.5)
 
 
 @pytest.fixture(scope="module")
-def networks() -> tuple[Generator, Discriminator]:
+def networks() -> Networks:
     return new_networks("float32")
 
 
-def new_networks(dtype: str) -> tuple[Generator, Discriminator]:
+def new_networks(dtype: str) -> Networks:
     rngs = nnx.Rngs(0)
     return (
         Generator(32, 4, latent=10, dtype=dtype, rngs=rngs),
@@ -29,7 +31,7 @@ def new_networks(dtype: str) -> tuple[Generator, Discriminator]:
 
 
 @pytest.fixture(scope="module")
-def step(networks: tuple[Generator, Discriminator]) -> Any:
+def step(networks: Networks) -> Any:
     return jax.jit(updater(*networks, OPTIMIZER, "non_saturating"))
 
 
@@ -40,10 +42,10 @@ def pixels(seed: int, count: int = 8) -> np.ndarray:
 
 def test_losses_are_cross_entropies():
     rng = np.random.default_rng(0)
-    real, fake = rng.normal(size=(2, 16)).astype(np.float32)
+    real, fake = jnp.asarray(rng.normal(size=(2, 16)), jnp.float32)
 
-    def probability(logits: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+    def probability(logits: jax.Array) -> np.ndarray:
+        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
 
     d = -np.log(probability(real)).mean() - np.log(1 - probability(fake)).mean()
     np.testing.assert_allclose(discriminator_loss(real, fake), d, rtol=1e-5)
@@ -66,7 +68,7 @@ def test_both_forms_of_the_generators_loss_pull_the_same_way():
         assert (slope < 0).all()  # a higher logit is better for G
 
 
-def test_both_players_and_their_statistics_move(networks, step):
+def test_both_players_and_their_statistics_move(networks: Networks, step: Any):
     before = start(*networks, OPTIMIZER, seed=0)
     after, _ = step(before, pixels(0))
     assert after.step == 1
@@ -79,7 +81,7 @@ def test_both_players_and_their_statistics_move(networks, step):
         assert all((one != other).any() for one, other in pairs)
 
 
-def test_the_generators_gradient_is_the_one_through_the_whole_chain(networks):
+def test_the_generators_gradient_is_the_one_through_the_whole_chain(networks: Networks):
     """G's step equals that of its loss as one function of G's parameters."""
     generator, discriminator = networks
     plain = optax.sgd(1.0)  # its change is the gradient itself
@@ -106,7 +108,9 @@ def test_the_generators_gradient_is_the_one_through_the_whole_chain(networks):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_running_statistics_follow_the_real_batch_then_the_fake_one(networks, step):
+def test_running_statistics_follow_the_real_batch_then_the_fake_one(
+    networks: Networks, step: Any
+):
     generator, discriminator = networks
     state = start(generator, discriminator, OPTIMIZER, seed=0)
     after, _ = step(state, pixels(0))
@@ -126,7 +130,7 @@ def test_running_statistics_follow_the_real_batch_then_the_fake_one(networks, st
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_bfloat16_follows_the_losses_of_float32(networks, step):
+def test_bfloat16_follows_the_losses_of_float32(networks: Networks, step: Any):
     halves = new_networks("bfloat16")
     half_step = jax.jit(updater(*halves, OPTIMIZER, "non_saturating"))
 
@@ -144,6 +148,6 @@ def test_bfloat16_follows_the_losses_of_float32(networks, step):
     np.testing.assert_allclose(curve(half_step, same), curve(step, same), rtol=0.1)
 
 
-def test_an_unknown_loss_is_refused(networks):
+def test_an_unknown_loss_is_refused(networks: Networks):
     with pytest.raises(ValueError, match="loss must be one of"):
         updater(*networks, OPTIMIZER, "wasserstein")

@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -9,16 +9,16 @@ import pytest
 from jaxart.paintings import pipeline
 
 
-class Pictures:
+class Pictures(Sequence[dict[str, Any]]):
     """Pictures of different sizes; red tells which, green and blue tell where."""
 
     def __init__(self, count: int):
-        self.count = count
+        self.length = count
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         height, width = 64 + index % 7, 70 - index % 5
         pixels = np.empty((height, width, 3), np.uint8)
         pixels[..., 0] = index
