@@ -7,6 +7,10 @@ from typing import Any
 from jaxart.paintings import dataset, digits, invented
 
 
+# Pictures of a small collection, about 50 kB each, are kept in memory: parsing records
+# again in each epoch takes cores from the training.
+REMEMBERED = 4096
+
 NAMES = ("paintings", "mnist", "invented")
 
 
@@ -61,4 +65,11 @@ def open_pictures(
             f"size must be at most the {room} pixels that {name} in {folder} has room "
             f"for; got {size}"
         )
-    return dataset.open_source(folder, name)
+    return _remembered(dataset.open_source(folder, name))
+
+
+def _remembered(source: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the pixels in memory, decoded once, if there is room for all of them."""
+    if len(source) > REMEMBERED:
+        return source
+    return [{"pixels": record["pixels"]} for record in source]
