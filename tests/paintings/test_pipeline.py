@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -9,27 +9,23 @@ import pytest
 from jaxart.paintings import pipeline
 
 
-class Pictures(Sequence[dict[str, Any]]):
+def pictures(count: int) -> list[dict[str, Any]]:
     """Pictures of different sizes; red tells which, green and blue tell where."""
-
-    def __init__(self, count: int):
-        self.length = count
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        height, width = 64 + index % 7, 70 - index % 5
-        pixels = np.empty((height, width, 3), np.uint8)
-        pixels[..., 0] = index
-        pixels[..., 1] = np.arange(height)[:, None]
-        pixels[..., 2] = np.arange(width)
-        return {"pixels": pixels}
+    return [{"pixels": picture(number)} for number in range(count)]
 
 
-def taken(count: int, pictures: int = 20, **settings: Any) -> list[np.ndarray]:
+def picture(number: int) -> np.ndarray:
+    height, width = 64 + number % 7, 70 - number % 5
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[..., 0] = number
+    pixels[..., 1] = np.arange(height)[:, None]
+    pixels[..., 2] = np.arange(width)
+    return pixels
+
+
+def taken(count: int, of: int = 20, **settings: Any) -> list[np.ndarray]:
     settings = {"size": 32, "batch_size": 4, "seed": 3, **settings}
-    with closing(pipeline.batches(Pictures(pictures), **settings)) as batches:
+    with closing(pipeline.batches(pictures(of), **settings)) as batches:
         return list(itertools.islice(batches, count))
 
 
@@ -57,7 +53,7 @@ def test_an_epoch_shows_every_picture_once_and_the_next_in_another_order():
 
 
 def test_crops_fall_everywhere_and_differ_from_epoch_to_epoch():
-    crops = np.concatenate(taken(300, pictures=1))
+    crops = np.concatenate(taken(300, of=1))
     tops = crops[:, 0, 0, 1]
     # One picture of 64 rows has 33 places for a crop of 32.
     assert set(tops.tolist()) == set(range(33))
@@ -83,7 +79,7 @@ def test_a_restored_iterator_goes_on_in_mid_epoch():
         return list(itertools.islice(batches, count))
 
     def start():
-        return pipeline.batches(Pictures(20), size=32, batch_size=3, seed=0)
+        return pipeline.batches(pictures(20), size=32, batch_size=3, seed=0)
 
     with closing(start()) as first, closing(start()) as second:
         run(first, 8)
@@ -101,7 +97,7 @@ def test_a_worker_process_yields_the_same_batches():
     ("settings", "complaint"),
     [
         ({"batch_size": 5, "processes": 2}, "batch_size must be a multiple"),
-        ({"pictures": 0}, "there must be a picture"),
+        ({"of": 0}, "there must be a picture"),
         ({"workers": -1}, "workers must not be negative"),
     ],
 )
