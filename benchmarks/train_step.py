@@ -196,7 +196,7 @@ def torch_peers(config: Config, updates: int) -> dict[str, Contender]:
 
 def torch_peer(config: Config, updates: int, **switches: bool) -> Contender:
     """Return the PyTorch twin with some of its switches."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
     from peers import torch_dcgan
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
