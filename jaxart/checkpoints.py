@@ -25,6 +25,7 @@ from jaxart.command import Config
 
 
 CONFIG = "config.json"
+UNFINISHED = "config.unfinished"  # what a run killed while writing it leaves
 FOLDER = "checkpoints"
 ITERATOR = "data"  # the part that holds the data iterator's state
 
@@ -120,7 +121,7 @@ def write_config(workdir: str, config: Config) -> None:
     """Write the config of a run into its folder, whole or not at all."""
     path = Path(workdir) / CONFIG
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
+    unfinished = path.with_name(UNFINISHED)
     unfinished.write_text(json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n")
     os.replace(unfinished, path)
 

@@ -17,7 +17,13 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from jaxart import command
-from jaxart.checkpoints import CONFIG, Checkpoints, read_config, write_config
+from jaxart.checkpoints import (
+    CONFIG,
+    UNFINISHED,
+    Checkpoints,
+    read_config,
+    write_config,
+)
 from jaxart.command import Config
 from jaxart.gan import devices, latents
 from jaxart.gan.networks import Discriminator, Generator
@@ -202,7 +208,8 @@ def _claim(workdir: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise ValueError(f"workdir must be writable; {workdir} is not")
-    if not (folder / CONFIG).exists() and any(folder.iterdir()):
+    others = {path.name for path in folder.iterdir()} - {UNFINISHED}
+    if others and CONFIG not in others:
         raise ValueError(f"workdir must be empty or hold a run; {workdir} does neither")
 
 

@@ -232,6 +232,14 @@ def test_a_folder_with_other_things_is_left_alone(config: Any, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_killed_while_it_wrote_its_config_starts_anew(
+    config: Any, tmp_path: Path
+):
+    (tmp_path / "config.unfinished").write_text('{"steps": 1')
+    train.main(config, str(tmp_path))
+    assert len(lines(tmp_path)) == 6
+
+
 def test_a_workdir_that_cannot_be_made_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     done = subprocess.run(
