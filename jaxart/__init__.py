@@ -7,6 +7,7 @@ Commands (`python -m jaxart.NAME --help`)::
     train.py           train a GAN
     sample.py          restore a checkpoint, draw samples
     prepare.py         a collection of paintings -> a dataset
+    paint.py           a picture -> a painting, stroke by stroke
 
 Rooms, each importing only from those below it::
 
@@ -26,9 +27,22 @@ Rooms, each importing only from those below it::
         devices.py     that update on one device, on a mesh (jit), or with pmap
         latents.py     points of the generator's input space, and their pictures
     painter/
-        strokes.py     the eight numbers of a stroke, and drawing it
+        painting.py    a whole painting: what to call from Python
+        rounds.py      one round of strokes; a stage of rounds, compiled
+        refinement.py  the joint descent of all strokes
+        placement.py   where the next strokes go: disjoint windows where the error is
+        slopes.py      which way is downhill: differences, autodiff, proposals
+        distances.py   how far a canvas is from the picture: squared error, VGG16
+        strokes.py     the eight numbers of a stroke, and drawing them
         brushes.py     brush marks: coverage and height, made by formula
+        pigments.py    how paints mix
+        saliency.py    which parts of a picture count more
+        relief.py      light on the height of the paint
+        strokes_file.py  a painting's strokes on disk
+        films.py       a painting as it grows: GIF, WebP, MP4
+        svg.py         a painting's strokes as shapes
 
+    vgg.py             VGG16's convolutions, their weights, and LPIPS
     command.py         how each command starts; the only file that knows flags
     images.py          files <-> arrays, value ranges, grids
     records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
@@ -38,5 +52,6 @@ Axis letters
 ------------
 In jaxtyping's signatures: `b` pictures of a batch, `h` height, `w` width, `c`
 channels, `i` input and `o` output channels, `z` latent numbers, `n` strokes or
-pictures counted, `p` parameters.
+pictures counted, `p` parameters, `k` windows of a round, `m` points or groups of tiles,
+`t` tiles of a group.
 """

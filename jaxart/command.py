@@ -1,19 +1,29 @@
 """How a command starts: its flags, its config, and how it fails.
 
-A command is a plain function whose keyword parameters are its flags: the annotation
-gives type and help, the default is the flag's default, and no default makes the flag
-required. So a command is tested, and called from Python, as the function it is. This
-is the only file that knows flags.
+A command is a plain function whose parameters are its flags: the annotation gives type
+and help, the default is the flag's default, and no default makes the flag required.
+Its positional-only parameters are its arguments, the words that stand without `--`. So
+a command is tested, and called from Python, as the function it is. This is the only
+file that knows flags.
 """
 
 import contextlib
+import functools
 import inspect
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -48,7 +58,7 @@ class Stopped(Exception):  # noqa: N818
 
 
 def run(command: Callable[..., None]) -> NoReturn:
-    """Parse the flags of `command`, call it, and exit.
+    """Parse the flags and arguments of `command`, call it, and exit.
 
     A `ValueError` or `OSError` of the command is its user's to mend: it is printed as
     one line, and the exit code is 2. Any other exception is a bug and keeps its
@@ -56,11 +66,13 @@ def run(command: Callable[..., None]) -> NoReturn:
     """
     _quiet()
     names = _define_flags(command)
+    arguments, configs = _arguments(command), _default_configs(command)
+    _explain(arguments)
 
-    def main(_: list[str]) -> None:
+    def main(argv: list[str]) -> None:
         given = {name: flags.FLAGS[name].value for name in names}
         try:
-            command(**given)
+            command(*argv[1:], **given)
         except (ValueError, OSError) as error:
             _fail(error)
         except Stopped as stopped:
@@ -70,7 +82,7 @@ def run(command: Callable[..., None]) -> NoReturn:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(128 + signal.SIGINT)
 
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=functools.partial(_parse, arguments, configs))
     sys.exit(0)
 
 
@@ -98,13 +110,17 @@ def stop_signals():
 
 def _define_flags(command: Callable[..., None]) -> list[str]:
     hints = get_type_hints(command, include_extras=True)
-    parameters = inspect.signature(command).parameters
-    for name, parameter in parameters.items():
+    names = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            continue
+        names.append(name)
         kind, text = get_args(hints[name])
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
         if kind is Config:
-            config_flags.DEFINE_config_file(name, default, text)
+            shown = text if required else f"{text}\n(default: '{default}')"
+            config_flags.DEFINE_config_file(name, None, shown)
         elif get_origin(kind) is Literal:
             flags.DEFINE_enum(name, default, get_args(kind), text)
         else:
@@ -113,7 +129,41 @@ def _define_flags(command: Callable[..., None]) -> list[str]:
             flags.mark_flag_as_required(name)
         # `--help` shows the flags of the module that was started.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return list(parameters)
+    return names
+
+
+class _Argument(NamedTuple):
+    """A word that stands without `--`."""
+
+    name: str  # as `--help` shows it
+    text: str
+    choices: tuple[str, ...]  # all that it may be; empty if it may be anything
+    required: bool
+
+
+def _arguments(command: Callable[..., None]) -> list[_Argument]:
+    hints = get_type_hints(command, include_extras=True)
+    arguments = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            kind, text = get_args(hints[name])
+            choices = get_args(kind) if get_origin(kind) is Literal else ()
+            required = parameter.default is parameter.empty
+            shown = "|".join(choices) or name.upper()
+            arguments.append(_Argument(shown, text, choices, required))
+    return arguments
+
+
+def _explain(arguments: list[_Argument]) -> None:
+    """Have `--help` show the arguments: it begins with the started module's text."""
+    if not arguments:
+        return
+    started = sys.modules["__main__"]
+    words = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
+    texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
+    started.__doc__ = (
+        f"{started.__doc__ or ''}\narguments: {words} [--flag=VALUE ...]\n\n{texts}"
+    )
 
 
 def _without_none(kind: Any) -> type:
@@ -122,11 +172,33 @@ def _without_none(kind: Any) -> type:
     return kinds[0] if kinds else kind
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _default_configs(command: Callable[..., None]) -> dict[str, str]:
+    """Return the files of configs that need not be named, by their flags.
+
+    Had the flags themselves these defaults, ml_collections would open the files, and
+    meet bad settings, while it defines them.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(command).parameters.items()
+        if get_args(hints[name])[0] is Config
+        and parameter.default is not parameter.empty
+    }
+
+
+def _parse(
+    arguments: list[_Argument], configs: dict[str, str], argv: list[str]
+) -> list[str]:
+    names = {word.lstrip("-").partition("=")[0] for word in argv if word[:1] == "-"}
+    unnamed = [
+        f"--{name}={path}" for name, path in configs.items() if name not in names
+    ]
     try:
-        rest = flags.FLAGS(argv)
-        if rest[1:]:
-            raise ValueError(f"unexpected argument: {rest[1]}")
+        # Flags may follow arguments, as they do everywhere else.
+        flags.FLAGS.set_gnu_getopt(True)
+        rest = flags.FLAGS([*argv[:1], *unnamed, *argv[1:]])
+        _check(arguments, rest[1:])
     except (AttributeError, KeyError) as error:
         # The text comes as the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
@@ -136,6 +208,17 @@ def _parse(argv: list[str]) -> list[str]:
     except Exception as error:
         _fail(error)
     return rest
+
+
+def _check(arguments: list[_Argument], words: list[str]) -> None:
+    for argument in arguments[len(words) :]:
+        if argument.required:
+            raise ValueError(f"missing argument: {argument.name} ({argument.text})")
+    if len(words) > len(arguments):
+        raise ValueError(f"unexpected argument: {words[len(arguments)]}")
+    for argument, word in zip(arguments, words, strict=False):
+        if argument.choices and word not in argument.choices:
+            raise ValueError(f"argument must be {argument.name}; got {word!r}")
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -20,7 +20,7 @@ import math
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,20 +214,65 @@ def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -
     Raises:
         FileExistsError: something else is in its place.
     """
-    path = Path(path)
-    if path.exists() and not _is_ours(path):
-        raise FileExistsError(
-            f"{path} exists and was not written by jaxart: move it or choose another"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
     mark = PngImagePlugin.PngInfo()
     mark.add_text(*MARK)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.png")
-    try:
+    with replacing(path, is_our_png) as unfinished:
         Image.fromarray(pixels).save(unfinished, "PNG", pnginfo=mark)
+
+
+def is_our_png(path: Path) -> bool:
+    """Return whether a file is a PNG that `save_png` wrote."""
+    name, text = MARK
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get(name) == text
+    except Exception:
+        return False
+
+
+@contextlib.contextmanager
+def replacing(
+    path: str | os.PathLike[str], is_ours: Callable[[Path], bool]
+) -> Iterator[Path]:
+    """Name a file to write into, which takes the place of `path` once it is whole.
+
+    The folders above it are made. If the block raises, all is as it was.
+
+    Args:
+        path: where to.
+        is_ours: says of a file in its place whether it may be replaced.
+
+    Raises:
+        FileExistsError: something else is in its place.
+    """
+    check_replaceable(path, is_ours)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_replaceable(
+    path: str | os.PathLike[str], is_ours: Callable[[Path], bool]
+) -> None:
+    """Refuse a place where somebody else's file is, before work is done in vain.
+
+    Args:
+        path: where something is going to be written.
+        is_ours: says of a file in its place whether it may be replaced.
+
+    Raises:
+        FileExistsError: something else is in its place.
+    """
+    path = Path(path)
+    if path.exists() and not is_ours(path):
+        raise FileExistsError(
+            f"{path} exists and was not written by jaxart: move it or choose another"
+        )
 
 
 @contextlib.contextmanager
@@ -342,12 +387,3 @@ def _squarest(count: int) -> int:
     root = math.isqrt(count - 1) + 1
     full = (columns for columns in range(root, 2 * root) if count % columns == 0)
     return next(full, root)
-
-
-def _is_ours(path: Path) -> bool:
-    name, text = MARK
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get(name) == text
-    except Exception:
-        return False

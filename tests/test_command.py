@@ -9,7 +9,24 @@ from pathlib import Path
 import pytest
 
 
-def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess:
+FLAGS = """
+    name: Annotated[str, "who is greeted"],
+    times: Annotated[int, "how often"] = 1,
+    tone: Annotated[Literal["warm", "cold"], "how it sounds"] = "warm",
+    until: Annotated[int | None, "an hour"] = None,
+"""
+ARGUMENTS = """
+    tone: Annotated[Literal["warm", "cold"], "how it sounds"],
+    name: Annotated[str | None, "who is greeted"] = None,
+    /,
+    *,
+    times: Annotated[int, "how often"] = 1,
+"""
+
+
+def run(
+    tmp_path: Path, body: str, *arguments: str, parameters: str = FLAGS
+) -> subprocess.CompletedProcess:
     """Start a command whose function is `body`."""
     script = tmp_path / "greet.py"
     script.write_text(
@@ -19,14 +36,9 @@ def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProce
             from typing import Annotated, Literal
             from jaxart import command
 
-            def main(
-                name: Annotated[str, "who is greeted"],
-                times: Annotated[int, "how often"] = 1,
-                tone: Annotated[Literal["warm", "cold"], "how it sounds"] = "warm",
-                until: Annotated[int | None, "an hour"] = None,
-            ) -> None:
             """
         )
+        + f"def main({parameters}) -> None:\n"
         + textwrap.indent(textwrap.dedent(body), "    ")
         + "\ncommand.run(main)\n"
     )
@@ -51,6 +63,81 @@ def test_help_names_every_flag_with_its_text(tmp_path: Path):
     done = run(tmp_path, "pass", "--help")
     for text in ("--name", "who is greeted", "--times", "how often", "<warm|cold>"):
         assert text in done.stdout
+
+
+def test_positional_only_parameters_are_arguments(tmp_path: Path):
+    def printed(*arguments: str) -> str:
+        body = "print(tone, name, times)"
+        return run(tmp_path, body, *arguments, parameters=ARGUMENTS).stdout
+
+    assert printed("cold") == "cold None 1\n"
+    assert printed("cold", "--times=3", "Ada") == "cold Ada 3\n"
+    assert printed("--times=3", "cold", "--", "--Ada") == "cold --Ada 3\n"
+
+
+def test_help_shows_the_arguments(tmp_path: Path):
+    done = run(tmp_path, "pass", "--help", parameters=ARGUMENTS)
+    assert "warm|cold [NAME] [--flag=VALUE ...]" in done.stdout
+    assert "NAME: who is greeted" in done.stdout
+
+
+CONFIG = """
+    config: Annotated[command.Config, "a file"] = os.environ["HERE"] + "/config.py",
+"""
+
+
+@pytest.fixture
+def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a default config and another one."""
+    monkeypatch.setenv("HERE", str(tmp_path))
+    for name, times in (("config", 1), ("other", 2)):
+        (tmp_path / f"{name}.py").write_text(
+            "from ml_collections import ConfigDict\n"
+            f"get_config = lambda: ConfigDict({{'times': {times}, '{name}': True}})\n"
+        )
+    return tmp_path
+
+
+def test_a_config_may_have_a_default(configs: Path):
+    def printed(*arguments: str) -> str:
+        body = "print(config.times, *sorted(config))"
+        return run(configs, body, *arguments, parameters=CONFIG).stdout
+
+    assert printed() == "1 config times\n"
+    assert printed("--config.times=5") == "5 config times\n"
+    other = f"--config={configs}/other.py"
+    assert printed(other, "--config.other=False") == "2 other times\n"
+    shown = "".join(printed("--help").split())  # lines are broken anywhere
+    assert f"(default:'{configs}/config.py')" in shown
+
+
+@pytest.mark.parametrize("arguments", [["--config.tims=3"], ["--config.times=many"]])
+def test_a_bad_setting_of_a_default_config_is_one_line(
+    configs: Path, arguments: list[str]
+):
+    only_line(run(configs, "pass", *arguments, parameters=CONFIG))
+
+
+def test_a_default_config_that_is_missing_is_one_line(configs: Path):
+    (configs / "config.py").unlink()
+    assert "config.py" in only_line(run(configs, "config.times", parameters=CONFIG))
+    other = f"--config={configs}/other.py"
+    assert run(configs, "config.times", other, parameters=CONFIG).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "missing argument: warm|cold (how it sounds)"),
+        (["hot"], "argument must be warm|cold; got 'hot'"),
+        (["warm", "Ada", "Bob"], "unexpected argument: Bob"),
+    ],
+)
+def test_a_bad_argument_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], complaint: str
+):
+    done = run(tmp_path, "pass", *arguments, parameters=ARGUMENTS)
+    assert only_line(done) == f"error: {complaint}"
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Coat(NamedTuple):
     Args:
         number: of the strokes.
         width: of the strokes, in heights of a square picture.
-        window: in pixels of the canvas; see `strokes.draw`.
+        diagonal: of a stroke at most, in pixels of the canvas.
         cell: side of the squares in which the sketch is seen, in its pixels.
         focus: 0 for strokes everywhere, 1 for all of them where there is detail.
         calm: what is left of the style's jitter and wander.
@@ -91,25 +91,25 @@ class Coat(NamedTuple):
 
     number: int
     width: float
-    window: int
+    diagonal: int
     cell: int
     focus: float
     calm: float
 
 
 COATS = (
-    Coat(110, 0.14, 72, 8, 0.0, 1.0),
-    Coat(320, 0.065, 40, 4, 0.25, 1.0),
-    Coat(650, 0.03, 24, 2, 0.8, 0.7),
-    Coat(700, 0.017, 16, 1, 1.0, 0.4),
+    Coat(110, 0.14, 70, 8, 0.0, 1.0),
+    Coat(320, 0.065, 38, 4, 0.25, 1.0),
+    Coat(650, 0.03, 22, 2, 0.8, 0.7),
+    Coat(700, 0.017, 14, 1, 1.0, 0.4),
 )
 
 
 class Laid(NamedTuple):
-    """The strokes of one coat, and what each is laid with."""
+    """The strokes of one coat, and what they are laid with."""
 
     strokes: Strokes
-    brushes: Brush
+    brush: Brush
     seeds: Float32[Array | np.ndarray, "*b n"]
 
 
@@ -136,7 +136,7 @@ def _coat(s: Sketch, style: Style, coat: Coat) -> Laid:
     usual = USUAL / s.h * style.size
     width = usual * coat.width * rng.uniform(0.7, 1.3, n)
     length = width * style.length * rng.uniform(0.7, 1.4, n)
-    room = (coat.window - 2) / FINENESS / s.h
+    room = coat.diagonal / FINENESS / s.h
     fit = np.minimum(1, room / np.hypot(width, length))
     # A stroke is lighter or darker as a whole, and a little off in hue.
     off = rng.normal(0, style.jitter, n) + 0.6 * rng.normal(0, style.jitter, (3, n))
@@ -150,9 +150,7 @@ def _coat(s: Sketch, style: Style, coat: Coat) -> Laid:
         **dict(zip(("red", "green", "blue"), seen + coat.calm * off, strict=True)),
     )
     brush = style.broad if coat.focus < 0.5 else style.fine
-    laid = Laid(
-        strokes, Brush(*(np.full(n, number) for number in brush)), rng.random(n)
-    )
+    laid = Laid(strokes, brush, rng.random(n))
     return jax.tree.map(partial(np.asarray, dtype=np.float32), laid)
 
 
@@ -200,8 +198,8 @@ def _painted(work: Work) -> UInt8[Array, "side side 3"]:
     side = round(LONGEST * FINENESS)
     colour = jnp.broadcast_to(work.ground[:, None, None], (3, side, side))
     canvas = jnp.concatenate([colour, jnp.zeros((1, side, side))])
-    for coat, laid in zip(COATS, work.coats, strict=True):
-        canvas = draw(canvas, *laid, pixels=work.height, window=coat.window)
+    for laid in work.coats:
+        canvas = draw(canvas, *laid, pixels=work.height)
     small = jax.image.resize(_in_light(canvas), (3, LONGEST, LONGEST), "linear")
     pixels = jnp.round(255 * jnp.clip(small, 0, 1)).astype(jnp.uint8)
     return jnp.moveaxis(pixels, 0, 2)

@@ -1,0 +1,35 @@
+"""A picture, painted stroke by stroke.
+
+Source: the seed essay's painter: strokes of eight numbers that go where the picture is
+still wrong, move downhill, and stay if the painting comes closer to the picture.
+Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.strokes = 1_000
+    config.brush = "soft"
+    config.pigment = "rgb"  # or "absorbance"
+    config.ground = (0.8, 0.8, 0.8)  # colour of the empty canvas, sRGB
+
+    config.distance = "mse"  # or "vgg", "essay"
+    config.emphasis = False  # of errors that stand out from those around them
+    config.layers = ("relu1_2",)  # for "vgg", of each stroke
+    config.refine_layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+    config.shares = (0.02, 0.03, 0.01)  # of each layer: in rounds, at half, whole size
+    config.vgg_weights = ""  # a file; "" for the installed ones
+
+    config.slope = "autodiff"  # or "finite_differences", "monte_carlo"
+    config.steps = 16  # moves of a stroke
+    config.refine = 300  # steps of all strokes together
+    config.refine_half = 40  # steps after those, for "vgg", seen at half size
+    config.refine_whole = 20  # steps after those, seen at both sizes
+    config.prune = 0.1  # share of the strokes that is painted anew in between
+
+    config.psnr = 0.0  # decibels at which to stop; 0 for no such end
+    config.seconds = 0.0  # seconds after which to stop; 0 for no such end
+    return config

@@ -1,0 +1,250 @@
+"""Films: a painting as it grows, as GIF, animated WebP or MP4.
+
+Frames are taken one by one: of a film as MP4 or WebP, no more than two are in memory at
+a time. The last one stays for a while before the film begins again.
+
+A GIF has 256 colours. All its frames share them, because colours chosen anew for each
+frame flicker and cannot be left out where nothing changed. They are chosen from all
+frames, which wait in a file meanwhile. Nothing is dithered: the strokes of a painting
+are flat, and noise would fill the file.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import chain, repeat
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import ExifTags, Image
+
+from jaxart import images
+
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+# The longest side that a format can hold, in pixels.
+LONGEST = {".gif": 65_535, ".webp": 16_383, ".mp4": 16_384}
+
+HOLD = 2.0  # how long the last frame stays, in seconds
+FASTEST = 50  # frames a second; browsers play a GIF that is faster at ten
+MARK = "jaxart"  # in films that may be written again: a comment, or the software's name
+THUMBNAIL = 64  # side of what a GIF's colours see of each frame, in pixels
+
+
+def write(
+    path: str | os.PathLike[str], frames: Iterator[Pixels], *, fps: float | int
+) -> None:
+    """Write a film, all of it or nothing, in the format of the path's suffix.
+
+    Args:
+        path: ends in .gif, .webp or .mp4; of the three, an MP4 is by far the smallest.
+        frames: at least one, all of one size; taken one by one.
+        fps: frames a second, from 1 to 50; a GIF rounds their length to 0.01 s.
+
+    Raises:
+        ValueError: as `check` says, `fps` is out of range, or the frames are none, too
+            large, or of several sizes.
+        FileExistsError: something that we did not write is in its place.
+    """
+    check(path)
+    if not 1 <= fps <= FASTEST:
+        raise ValueError(f"fps must be between 1 and {FASTEST}; got {fps}")
+    suffix = _suffix(path)
+    frames = _of_one_size(frames, LONGEST[suffix])
+    with images.replacing(path, IS_OURS[suffix]) as unfinished:
+        WRITERS[suffix](unfinished, _held(frames, round(HOLD * fps)), fps)
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Refuse a film that could not be written, before work is done in vain.
+
+    Raises:
+        ValueError: the suffix is none of the formats, or the library for MP4 is not
+            installed.
+        FileExistsError: something that we did not write is in its place.
+    """
+    suffix = _suffix(path)
+    if suffix == ".mp4":
+        _av()
+    images.check_replaceable(path, IS_OURS[suffix])
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in LONGEST:
+        raise ValueError(f"film must end in .gif, .webp or .mp4; got {os.fspath(path)}")
+    return suffix
+
+
+def _av() -> ModuleType:
+    """Import PyAV, which only MP4 needs."""
+    try:
+        import av
+    except ImportError:
+        raise ValueError("mp4 needs the extra: pip install 'jaxart[video]'") from None
+    return av
+
+
+def _of_one_size(frames: Iterator[Pixels], longest: int) -> Iterator[Pixels]:
+    """Pass frames on, if there are any, as long as they are of one bearable size."""
+    shape = None
+    for frame in frames:
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ValueError(
+                f"frames must have one size; got {shape[:2]} and {frame.shape[:2]}"
+            )
+        if max(shape) > longest:
+            raise ValueError(
+                f"frames must be at most {longest:,} pixels wide and high for this "
+                f"format; got {shape[1]} x {shape[0]}"
+            )
+        yield frame
+    if shape is None:
+        raise ValueError("frames must be at least one; got none")
+
+
+def _held(frames: Iterator[Pixels], times: int) -> Iterator[Pixels]:
+    """Pass frames on, and the last one some more times."""
+    frame = None
+    for frame in frames:
+        yield frame
+    if frame is not None:
+        yield from repeat(frame, times)
+
+
+def _write_gif(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
+    with tempfile.TemporaryFile(dir=path.parent) as spool:
+        thumbnails = []
+        shape = ()
+        for frame in frames:
+            shape = frame.shape
+            spool.write(np.ascontiguousarray(frame).data)
+            thumbnails.append(_thumbnail(frame))
+        palette = _palette(thumbnails)
+        spool.seek(0)
+        pictures = (
+            Image.fromarray(np.frombuffer(content, np.uint8).reshape(shape)).quantize(
+                palette=palette, dither=Image.Dither.NONE
+            )
+            for content in iter(lambda: spool.read(int(np.prod(shape))), b"")
+        )
+        next(pictures).save(
+            path,
+            "GIF",
+            save_all=True,
+            append_images=pictures,
+            # The format counts in hundredths of a second.
+            duration=10 * round(100 / fps),
+            loop=0,
+            comment=MARK,
+            # Leaves out what is as it was in the frame before.
+            optimize=True,
+        )
+
+
+def _palette(thumbnails: list[UInt8[np.ndarray, "small small 3"]]) -> Image.Image:
+    """Return a picture with the colours of a film, one less than a GIF can have.
+
+    The one left free marks what is as it was in the frame before.
+    """
+    return Image.fromarray(np.concatenate(thumbnails)).quantize(
+        255, method=Image.Quantize.MAXCOVERAGE, kmeans=1
+    )
+
+
+def _thumbnail(frame: Pixels) -> UInt8[np.ndarray, "small small 3"]:
+    """Return pixels of a frame, evenly spread, as they are: no colour is averaged."""
+    rows, columns = (
+        (np.arange(THUMBNAIL) + 0.5) * side // THUMBNAIL for side in frame.shape[:2]
+    )
+    return frame[rows.astype(int)][:, columns.astype(int)]
+
+
+def _write_webp(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = MARK
+    pictures = (Image.fromarray(frame) for frame in frames)
+    next(pictures).save(
+        path,
+        "WEBP",
+        save_all=True,
+        append_images=pictures,
+        duration=round(1000 / fps),
+        loop=0,
+        quality=85,
+        exif=exif,
+    )
+
+
+def _write_mp4(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
+    av = _av()
+    from av.video.reformatter import ColorRange, Colorspace
+
+    first = next(frames)
+    height, width, _ = first.shape
+    with av.open(
+        str(path), "w", format="mp4", options={"movflags": "faststart"}
+    ) as film:
+        film.metadata["comment"] = MARK
+        stream = film.add_stream("libx264", Fraction(fps).limit_denominator(1000))
+        # Two pixels share a colour, across and down.
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18"}
+        # Without these, players guess how to turn the colours back, each its own way.
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
+        context.color_range = ColorRange.MPEG
+        for frame in chain([first], frames):
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+            picture = av.VideoFrame.from_ndarray(even, "rgb24").reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+            )
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode())
+
+
+def _is_our_gif(path: Path) -> bool:
+    return _marked(
+        path, "GIF", lambda image: image.info.get("comment") == MARK.encode()
+    )
+
+
+def _is_our_webp(path: Path) -> bool:
+    software = ExifTags.Base.Software
+    return _marked(path, "WEBP", lambda image: image.getexif().get(software) == MARK)
+
+
+def _marked(path: Path, name: str, ours: Callable[[Image.Image], bool]) -> bool:
+    try:
+        with Image.open(path, formats=[name]) as image:
+            return ours(image)
+    except Exception:
+        return False
+
+
+def _is_our_mp4(path: Path) -> bool:
+    try:
+        with _av().open(str(path), format="mp4") as film:
+            return film.metadata.get("comment") == MARK
+    except Exception:
+        return False
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[Pixels], float | int], None]] = {
+    ".gif": _write_gif,
+    ".webp": _write_webp,
+    ".mp4": _write_mp4,
+}
+IS_OURS: dict[str, Callable[[Path], bool]] = {
+    ".gif": _is_our_gif,
+    ".webp": _is_our_webp,
+    ".mp4": _is_our_mp4,
+}

@@ -1,0 +1,327 @@
+"""Strokes files: a painting as its strokes, on disk and back.
+
+A painting is its strokes. From this file it is drawn anew at any size, lit, filmed, or
+painted on, and nothing of it is lost: every float32 is written in the fewest digits
+that restore it exactly. The file is JSON, one object:
+
+    format     "jaxart strokes"
+    version    1
+    picture    what was painted: {"sha256", "width", "height"}, the hash of its decoded
+               RGB pixels, row by row, and its sides in pixels
+    settings   all settings of the painter, the seed among them
+    weights    null, "saliency", or the sha256 of the map of weights
+    strokes    the strokes in the order in which they are laid, column by column: {"x",
+               "y", "length", "width", "angle", "red", "green", "blue", "seed"}, each a
+               list of as many numbers; `jaxart.painter.strokes` has their units
+    laid       the strokes before they were refined, which painting goes on from: the
+               same columns, and "stage", in which each was laid; a column that equals
+               its namesake in `strokes` is left out
+
+What comes from strangers is not believed: a file is read whole and checked, or refused.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+from jaxart import images
+from jaxart.painter.painting import Painting, Settings
+from jaxart.painter.strokes import Strokes
+
+
+FORMAT = "jaxart strokes"
+VERSION = 1
+HEAD = f'{{\n"format": {json.dumps(FORMAT)},'  # how each of our files begins
+LARGEST = 100_000_000  # bytes of a file that is read at all
+MOST = 1_000_000  # strokes of a painting
+
+# Column: the least and the greatest number that can be drawn. A stroke costs what it
+# covers: one of absurd length would cost absurd memory.
+RANGES = {
+    "x": (-1e4, 1e4),
+    "y": (-1e4, 1e4),
+    "length": (1e-6, 100.0),
+    "width": (1e-6, 100.0),
+    "angle": (-1e6, 1e6),
+    "red": (0.0, 1.0),
+    "green": (0.0, 1.0),
+    "blue": (0.0, 1.0),
+    "seed": (0.0, 1.0),
+}
+
+Columns = dict[str, Float32[np.ndarray, " n"]]
+
+
+class Kept(NamedTuple):
+    """What a strokes file holds.
+
+    Args:
+        painting: the strokes.
+        settings: what they were painted with.
+        sha256: hash of the picture's pixels.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        weights: None, "saliency", or the hash of the map of weights.
+    """
+
+    painting: Painting
+    settings: Settings
+    sha256: str
+    height: int
+    width: int
+    weights: str | None
+
+
+def write(
+    path: str | os.PathLike[str],
+    painting: Painting,
+    settings: Settings,
+    picture: UInt8[np.ndarray, "h w 3"],
+    *,
+    weights: str | None = None,
+) -> None:
+    """Write a strokes file, all of it or nothing, and make the folders above it.
+
+    Args:
+        path: where to; a strokes file in its place is replaced.
+        painting: the strokes.
+        settings: what they were painted with.
+        picture: what was painted.
+        weights: "saliency" or the hash of the map of weights, if there was one.
+
+    Raises:
+        FileExistsError: something else is in its place.
+    """
+    height, width, _ = picture.shape
+    strokes = _columns(painting.strokes, painting.seeds)
+    laid = _columns(painting.laid, painting.laid_seeds)
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "picture": {"sha256": sha256(picture), "width": width, "height": height},
+        "settings": dataclasses.asdict(settings),
+        "weights": weights,
+        "strokes": {name: _digits(column) for name, column in strokes.items()},
+        "laid": {
+            name: _digits(column)
+            for name, column in laid.items()
+            # By their bits: 0 and -0 are equal numbers.
+            if column.tobytes() != strokes[name].tobytes()
+        }
+        | {"stage": painting.stages.tolist()},
+    }
+    members = [
+        f"{json.dumps(name)}: {json.dumps(member, allow_nan=False)}"
+        for name, member in document.items()
+    ]
+    text = "{\n" + ",\n".join(members) + "\n}\n"
+    with images.replacing(path, _is_ours) as unfinished:
+        unfinished.write_text(text)
+
+
+def read(path: str | os.PathLike[str]) -> Kept:
+    """Read a strokes file.
+
+    Args:
+        path: a file of at most `LARGEST` bytes and `MOST` strokes.
+
+    Raises:
+        ValueError: the file is missing, damaged, too large, no strokes file or one of
+            another version, or holds what no painter wrote; the text says which.
+    """
+    try:
+        return _kept(_object(path))
+    except ValueError as error:
+        raise ValueError(f"strokes file {path} {error}") from None
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that could not be written to, before work is done in vain.
+
+    Raises:
+        FileExistsError: something that is no strokes file is in its place.
+    """
+    images.check_replaceable(path, _is_ours)
+
+
+def check_picture(kept: Kept, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+    """See that a strokes file is that of a picture.
+
+    Raises:
+        ValueError: it is another picture's.
+    """
+    if (*picture.shape[:2], sha256(picture)) != (kept.height, kept.width, kept.sha256):
+        raise ValueError(
+            f"strokes file must be of this picture; it is of another one of "
+            f"{kept.width} x {kept.height} pixels"
+        )
+
+
+def sha256(values: np.ndarray) -> str:
+    """Return the hash of an array's bytes, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _columns(strokes: Strokes, seeds: Float32[np.ndarray, " n"]) -> Columns:
+    columns = {name: np.asarray(part) for name, part in strokes._asdict().items()}
+    return columns | {"seed": np.asarray(seeds)}
+
+
+def _digits(column: Float32[np.ndarray, " n"]) -> list[float]:
+    """Return the numbers with the fewest decimal digits that restore a column."""
+    return [float(str(number)) for number in column]
+
+
+def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object that a file holds."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST:
+        raise ValueError(f"must have at most {LARGEST:,} bytes; it has more")
+    try:
+        document = json.loads(content)
+    # Not UTF-8, not JSON, a number of a million digits, or nested a million deep.
+    except (ValueError, RecursionError):
+        raise ValueError("must be JSON; it is not") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f'must be of the format "{FORMAT}"; it is not')
+    if document.get("version") != VERSION:
+        raise ValueError(
+            f"must be of version {VERSION}; got {_short(document.get('version'))}"
+        )
+    return document
+
+
+def _kept(document: dict[str, Any]) -> Kept:
+    picture, weights = _member(document, "picture"), document.get("weights")
+    sha256 = picture.get("sha256")
+    if not isinstance(sha256, str) or not isinstance(weights, str | None):
+        raise ValueError("must hold hashes as text; it does not")
+    return Kept(
+        _painting(_member(document, "strokes"), _member(document, "laid")),
+        _settings(_member(document, "settings")),
+        sha256,
+        *_sides(picture),
+        weights,
+    )
+
+
+def _sides(picture: dict[str, Any]) -> tuple[int, int]:
+    """Return height and width of the picture."""
+    height, width = picture.get("height"), picture.get("width")
+    if (
+        type(height) is int
+        and type(width) is int
+        and min(height, width) > 0
+        and height * width <= images.LARGEST
+    ):
+        return height, width
+    raise ValueError(
+        f"must be of a picture of at most {images.LARGEST:,} pixels; got "
+        f"{_short(width)} x {_short(height)}"
+    )
+
+
+def _painting(strokes: dict[str, Any], laid: dict[str, Any]) -> Painting:
+    n = _count(strokes, "x", "strokes")
+    drawn = {name: _column(strokes, name, "strokes", n) for name in RANGES}
+    m = _count(laid, "stage", "laid")
+    first = {
+        name: drawn[name]
+        if name not in laid and m == n
+        else _column(laid, name, "laid", m)
+        for name in RANGES
+    }
+    return Painting(*_apart(drawn), *_apart(first), _stages(laid["stage"]))
+
+
+def _apart(columns: Columns) -> tuple[Strokes, Float32[np.ndarray, " n"]]:
+    numbers = dict(columns)
+    seeds = numbers.pop("seed")
+    return Strokes(**numbers), seeds
+
+
+def _count(columns: dict[str, Any], name: str, where: str) -> int:
+    column = columns.get(name)
+    if not isinstance(column, list) or len(column) > MOST:
+        raise ValueError(f"must hold {where}.{name}, a list of at most {MOST:,}")
+    return len(column)
+
+
+def _column(
+    columns: dict[str, Any], name: str, where: str, count: int
+) -> Float32[np.ndarray, " n"]:
+    numbers, (low, high) = columns.get(name), RANGES[name]
+    if not isinstance(numbers, list) or len(numbers) != count:
+        raise ValueError(f"must hold {where}.{name}, a list of {count} numbers")
+    for number in numbers:
+        # Comparison also turns away what is not a number, and integers of any length.
+        if type(number) not in (int, float) or not low <= number <= high:
+            raise ValueError(
+                f"must have {where}.{name} in [{low:g}, {high:g}]; got {_short(number)}"
+            )
+    return np.array(numbers, np.float32)
+
+
+def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
+    before = 0
+    for number in numbers:
+        if type(number) is not int or not before <= number < 2**31:
+            raise ValueError(
+                f"must have laid.stage, whole numbers that never fall; got "
+                f"{_short(number)} after {before}"
+            )
+        before = number
+    return np.array(numbers, np.int32)
+
+
+def _settings(members: dict[str, Any]) -> Settings:
+    known = {field.name for field in dataclasses.fields(Settings)}
+    if differing := known ^ members.keys():
+        raise ValueError(
+            f"must have the painter's settings; missing or unknown: "
+            f"{_short(', '.join(sorted(differing)))}"
+        )
+    try:
+        return Settings(**{name: _frozen(value) for name, value in members.items()})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"has settings that cannot be: {error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists as tuples, as settings have them."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _member(document: dict[str, Any], name: str) -> dict[str, Any]:
+    member = document.get(name)
+    if not isinstance(member, dict):
+        raise ValueError(f"must hold {name}, an object; it does not")
+    return member
+
+
+def _short(value: Any) -> str:
+    """Return a value in a form that fits into a line."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of too many digits
+        text = type(value).__name__
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file begins as `write` begins one."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HEAD)) == HEAD.encode()
+    except OSError:
+        return False

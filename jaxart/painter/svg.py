@@ -1,0 +1,182 @@
+"""SVG: a painting as shapes for a vector program, one for each stroke, in their order.
+
+An ellipse stands for a stroke of a round brush, a rectangle with round corners for any
+other. Shapes are as large and as opaque as to leave as much paint as the brush does,
+but they have no bristles and no relief, and they mix as light does, whatever the
+pigment: this is an approximation, and the file says so.
+
+Units are picture heights, as everywhere in the painter, so that a shape has the very
+numbers of its stroke.
+"""
+
+import functools
+import os
+import re
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from jaxart import images
+from jaxart.painter.brushes import BRUSHES, Brush, mark
+from jaxart.painter.strokes import Strokes
+
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- painted by jaxart -->\n'
+DESCRIPTION = (
+    "Strokes as shapes, in the order in which they were laid; bristles and relief are "
+    "not shown."
+)
+
+# Brushes at least as round as this are drawn as ellipses.
+ROUND_ENOUGH = 0.7
+
+# What a character of XML 1.0 cannot be.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write(
+    path: str | os.PathLike[str],
+    strokes: Strokes,
+    *,
+    brush: str,
+    ground: tuple[float, float, float],
+    height: int,
+    width: int,
+    title: str,
+) -> None:
+    """Write a painting as SVG, all of it or nothing.
+
+    Args:
+        path: where to; the suffix is not looked at.
+        strokes: as in `svg`, and so are the others.
+        brush: see `svg`.
+        ground: see `svg`.
+        height: see `svg`.
+        width: see `svg`.
+        title: see `svg`.
+
+    Raises:
+        FileExistsError: something that we did not write is in its place.
+    """
+    text = svg(
+        strokes, brush=brush, ground=ground, height=height, width=width, title=title
+    )
+    with images.replacing(path, is_ours) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that could not be written to, before work is done in vain.
+
+    Raises:
+        FileExistsError: something that we did not write is in its place.
+    """
+    images.check_replaceable(path, is_ours)
+
+
+def svg(
+    strokes: Strokes,
+    *,
+    brush: str,
+    ground: tuple[float, float, float],
+    height: int,
+    width: int,
+    title: str,
+) -> str:
+    """Return a painting as the text of an SVG file.
+
+    Args:
+        strokes: as they are drawn, n of them; colours are sRGB.
+        brush: its name in `brushes.BRUSHES`.
+        ground: colour below all strokes, sRGB in [0, 1].
+        height: of the picture, in pixels: the size at which it is first shown.
+        width: of the picture, in pixels.
+        title: of the picture.
+    """
+    ratio = _short(width / height)
+    wide, tall, corner, opacity = _shape(BRUSHES[brush])
+    shape = _ellipse if corner >= ROUND_ENOUGH / 2 else _rectangle
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {ratio} 1">',
+        f"<title>{escape(FORBIDDEN.sub(' ', title))}</title>",
+        f"<desc>{DESCRIPTION}</desc>",
+        f'<rect width="{ratio}" height="1" fill="{_colour(*ground)}"/>',
+        f'<g fill-opacity="{opacity:.2f}">',
+    ]
+    rows = np.stack([np.asarray(column, float) for column in strokes], axis=1)
+    for x, y, length, width_, angle, *colour in rows.tolist():
+        place = f"translate({_short(x)} {_short(y)}) rotate({np.rad2deg(angle):.1f})"
+        size = shape(length * wide, width_ * tall, corner)
+        lines.append(f'{size} fill="{_colour(*colour)}" transform="{place}"/>')
+    return HEAD + "\n".join([*lines, "</g>", "</svg>", ""])
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file begins as those that `write` writes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HEAD)) == HEAD.encode()
+    except OSError:
+        return False
+
+
+@functools.cache
+def _shape(brush: Brush) -> tuple[float, float, float, float]:
+    """Return the shape that stands for the marks of a brush.
+
+    Returns:
+        Its length and width as shares of the stroke's, its corners' radius as a share
+        of its shorter side, and its opacity.
+    """
+    places = (np.arange(64) + 0.5) / 32 - 1
+    u, v = (jnp.asarray(plane) for plane in np.meshgrid(places, places))
+    seeds = jnp.linspace(0, 0.97, 32)
+    marks = jax.jit(jax.vmap(lambda seed: mark(brush, u, v, seed)))
+    coverage = np.asarray(marks(seeds)[0].mean(0))
+    opacity = coverage[16:48, 16:48].mean()
+    # Along the middle of the mark and across it, how far it reaches.
+    wide, tall = _reach(coverage[28:36].mean(0)), _reach(coverage[:, 28:36].mean(1))
+    return wide, tall, float(np.asarray(brush.roundness)) / 2, float(opacity)
+
+
+def _reach(coverage: Float[np.ndarray, " places"]) -> float:
+    """Return the width of a profile that is as high as its middle and has its area."""
+    return float(coverage.mean() / coverage[24:40].mean())
+
+
+def _ellipse(length: float, width: float, _: float) -> str:
+    return f'<ellipse rx="{_short(length / 2)}" ry="{_short(width / 2)}"'
+
+
+def _rectangle(length: float, width: float, corner: float) -> str:
+    return (
+        f'<rect x="{_short(-length / 2)}" y="{_short(-width / 2)}" '
+        f'width="{_short(length)}" height="{_short(width)}" '
+        f'rx="{_short(corner * min(length, width))}"'
+    )
+
+
+def _colour(red: float, green: float, blue: float) -> str:
+    """Return a colour as SVG writes it.
+
+    >>> _colour(1.0, 0.5, 0.0)
+    '#ff8000'
+    """
+    levels = (round(255 * min(max(share, 0.0), 1.0)) for share in (red, green, blue))
+    return "#" + "".join(f"{level:02x}" for level in levels)
+
+
+def _short(number: float) -> str:
+    """Return a number to a hundred-thousandth, as short as that can be written.
+
+    >>> [_short(number) for number in (0.25, -1e-7, 12.0, -0.123456)]
+    ['.25', '0', '12', '-.12346']
+    """
+    text = f"{number:.5f}".rstrip("0").rstrip(".")
+    text = "0" if text == "-0" else text
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text

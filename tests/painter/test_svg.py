@@ -1,0 +1,144 @@
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from jaxart.painter import svg
+from jaxart.painter.brushes import BRUSHES
+from jaxart.painter.strokes import Strokes
+
+
+SPACE = "{http://www.w3.org/2000/svg}"
+GROUND = (1.0, 0.5, 0.0)
+
+STROKES = Strokes(
+    x=np.array([0.5, 1.25, -0.1]),
+    y=np.array([0.25, 0.75, 0.5]),
+    length=np.array([0.4, 0.1, 0.2]),
+    width=np.array([0.1, 0.05, 0.02]),
+    angle=np.array([0.0, np.pi / 4, -np.pi / 2]),
+    red=np.array([1.0, 0.0, 0.2]),
+    green=np.array([0.0, 1.0, 0.4]),
+    blue=np.array([0.0, 0.0, 0.6]),
+)
+
+
+def text(strokes=STROKES, brush="bristle", title="A flower") -> str:
+    return svg.svg(
+        strokes, brush=brush, ground=GROUND, height=400, width=600, title=title
+    )
+
+
+def parsed(*args, **kwargs) -> ElementTree.Element:
+    return ElementTree.fromstring(text(*args, **kwargs).encode())
+
+
+def shapes(root: ElementTree.Element) -> list[ElementTree.Element]:
+    group = root.find(f"{SPACE}g")
+    assert group is not None
+    return list(group)
+
+
+def test_the_picture_is_measured_in_its_height():
+    root = parsed()
+    assert root.tag == f"{SPACE}svg"
+    assert root.get("viewBox") == "0 0 1.5 1"
+    assert (root.get("width"), root.get("height")) == ("600", "400")
+    ground = root.find(f"{SPACE}rect")
+    assert ground is not None
+    assert ground.get("fill") == "#ff8000"
+    assert (ground.get("width"), ground.get("height")) == ("1.5", "1")
+
+
+@pytest.mark.parametrize("brush", BRUSHES)
+def test_each_stroke_is_one_shape_in_its_place(brush):
+    found = shapes(parsed(brush=brush))
+    assert [shape.get("fill") for shape in found] == ["#ff0000", "#00ff00", "#336699"]
+    for number, shape in enumerate(found):
+        x, y, degrees = map(float, re.findall(r"-?[\d.]+", shape.attrib["transform"]))
+        assert x == pytest.approx(STROKES.x[number], abs=1e-4)
+        assert y == pytest.approx(STROKES.y[number], abs=1e-4)
+        assert degrees == pytest.approx(np.rad2deg(STROKES.angle[number]), abs=0.1)
+
+
+def test_round_brushes_leave_ellipses_and_others_rectangles():
+    for brush in BRUSHES:
+        tags = {shape.tag for shape in shapes(parsed(brush=brush))}
+        name = "ellipse" if brush in ("round", "soft") else "rect"
+        assert tags == {f"{SPACE}{name}"}
+
+
+@pytest.mark.parametrize("brush", BRUSHES)
+def test_shapes_are_nearly_as_large_as_their_strokes(brush):
+    for shape, length, width in zip(
+        shapes(parsed(brush=brush)), STROKES.length, STROKES.width, strict=True
+    ):
+        if shape.tag.endswith("ellipse"):
+            sides = [2 * float(shape.attrib[name]) for name in ("rx", "ry")]
+        else:
+            sides = [float(shape.attrib[name]) for name in ("width", "height")]
+            # Around its own place, about which it is turned.
+            assert float(shape.attrib["x"]) == pytest.approx(-sides[0] / 2, abs=1e-4)
+            assert float(shape.attrib["y"]) == pytest.approx(-sides[1] / 2, abs=1e-4)
+        assert 0.6 * length < sides[0] <= length
+        assert 0.6 * width < sides[1] <= width
+
+
+def test_a_dry_brush_hides_less_than_a_knife():
+    def opacity(brush: str) -> float:
+        group = parsed(brush=brush).find(f"{SPACE}g")
+        assert group is not None
+        return float(group.attrib["fill-opacity"])
+
+    assert 0 < opacity("dry") < 0.6 < opacity("knife") <= 1
+
+
+def test_it_says_that_it_is_an_approximation():
+    description = parsed().find(f"{SPACE}desc")
+    assert description is not None
+    assert "bristles and relief are not shown" in (description.text or "")
+
+
+@pytest.mark.parametrize(
+    "title", ['<b> & "c" \'', "]]>", "-->", "Ünï", "\x00\x1b", "\udcff"]
+)
+def test_any_title_makes_a_valid_file(tmp_path, title):
+    path = tmp_path / "a.svg"
+    svg.write(
+        path,
+        STROKES,
+        brush="flat",
+        ground=GROUND,
+        height=400,
+        width=600,
+        title=title,
+    )
+    found = ElementTree.parse(path).getroot().find(f"{SPACE}title")
+    assert found is not None
+    assert len(found.text or "") == len(title)
+
+
+def test_no_strokes_are_the_bare_ground():
+    none = Strokes(*(np.zeros(0) for _ in Strokes._fields))
+    assert shapes(parsed(none)) == []
+
+
+def test_our_own_file_may_be_written_again_and_no_other(tmp_path):
+    def write(path):
+        svg.write(
+            path, STROKES, brush="dry", ground=GROUND, height=9, width=9, title="a"
+        )
+
+    path = tmp_path / "new" / "a.svg"
+    write(path)
+    write(path)
+    svg.check(path)
+    assert [file.name for file in path.parent.iterdir()] == ["a.svg"]
+    # As a vector program would save it.
+    edited = path.read_text().split("-->\n", 1)[1]
+    path.write_text('<?xml version="1.0"?>\n' + edited)
+    for attempt in (write, svg.check):
+        with pytest.raises(FileExistsError, match="was not written by jaxart"):
+            attempt(path)
+    assert path.read_text().endswith(edited)

@@ -1,0 +1,454 @@
+"""The painting command: what it writes, how it goes on, what it refuses."""
+
+import contextlib
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxart import command, images, paint
+from jaxart.painter import strokes_file
+
+
+ROOT = Path(__file__).parents[1]
+STROKES = 12
+
+
+@pytest.fixture
+def config() -> Any:
+    """The painter as people get it, for few strokes."""
+    config = runpy.run_path(str(ROOT / "configs/paint.py"))["get_config"]()
+    config.strokes = STROKES
+    return config
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A blue disc on a warm ground, 48 pixels wide and 40 high."""
+    return disc(tmp_path / "disc.png")
+
+
+def disc(path: Path, blue: int = 180) -> Path:
+    y, x = np.mgrid[:40, :48]
+    pixels = np.full((40, 48, 3), (200, 170, 90), np.uint8)
+    pixels[(y - 18) ** 2 + (x - 26) ** 2 < 120] = (40, 60, blue)
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def paint_disc(picture: Path, config: Any, name: str, **flags: Any) -> Path:
+    """Paint the disc; return the folder that holds the painting and its strokes."""
+    out = picture.parent / name
+    out.mkdir(exist_ok=True)
+    paint.main(
+        str(picture),
+        out=str(out / "painting.png"),
+        strokes_out=str(out / "strokes.json"),
+        config=config,
+        **flags,
+    )
+    return out
+
+
+@pytest.fixture
+def painted(picture: Path, config: Any) -> Path:
+    return paint_disc(picture, config, "painted")
+
+
+def test_one_command_leaves_painting_strokes_shapes_and_film(
+    picture: Path, config: Any, tmp_path: Path
+):
+    out = tmp_path / "all"
+    film = str(out / "film.gif")
+    paint_disc(picture, config, "all", svg=str(out / "shapes.svg"), film=film)
+    painting = pixels(out / "painting.png")
+    assert painting.shape == (40, 48, 3)
+    ground = np.rint(255 * np.array(config.ground))
+    error = ((painting - pixels(picture).astype(float)) ** 2).mean()
+    assert error < 0.7 * ((ground - pixels(picture)) ** 2).mean()
+    kept = strokes_file.read(out / "strokes.json")
+    assert kept.painting.stages.size == STROKES
+    assert "</svg>" in (out / "shapes.svg").read_text()
+    with Image.open(film) as frames:
+        assert frames.size == (48, 40)
+        assert getattr(frames, "n_frames", 1) > 1
+
+
+def test_the_same_seed_gives_the_same_bytes(picture: Path, config: Any):
+    one, other = (paint_disc(picture, config, name) for name in ("one", "other"))
+    config.seed = 1
+    third = paint_disc(picture, config, "third")
+    for name in ("painting.png", "strokes.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+        assert (one / name).read_bytes() != (third / name).read_bytes()
+
+
+def test_a_painting_that_goes_on_is_as_if_it_had_never_stopped(
+    picture: Path, config: Any
+):
+    whole = paint_disc(picture, config, "whole")
+    config.strokes = STROKES // 2
+    half = paint_disc(picture, config, "half")
+    config.strokes = STROKES
+    strokes = str(half / "strokes.json")
+    more = paint_disc(picture, config, "more", resume=strokes)
+    for name in ("painting.png", "strokes.json"):
+        assert (more / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_redrawing_needs_no_picture_and_gives_the_same_bytes(
+    picture: Path, painted: Path, tmp_path: Path
+):
+    picture.unlink()
+    paint.main(
+        out=str(tmp_path / "again.png"), redraw=str(painted / "strokes.json"), config={}
+    )
+    again = (tmp_path / "again.png").read_bytes()
+    assert again == (painted / "painting.png").read_bytes()
+
+
+def test_a_painting_is_drawn_at_any_size_and_in_any_light(
+    picture: Path, painted: Path, tmp_path: Path
+):
+    def drawn(name: str, **flags: Any) -> np.ndarray:
+        strokes = str(painted / "strokes.json")
+        paint.main(str(picture), out=str(tmp_path / name), redraw=strokes, **flags)
+        return pixels(tmp_path / name)
+
+    small = pixels(painted / "painting.png").astype(float)
+    large = drawn("large.png", scale=4.0)
+    assert large.shape == (160, 192, 3)
+    pooled = large.reshape(40, 4, 48, 4, 3).mean((1, 3))
+    assert abs(pooled - small).mean() < 4
+    left = drawn("left.png", scale=4.0, relief=True, light=270.0)
+    right = drawn("right.png", scale=4.0, relief=True, light=90.0)
+    assert abs(left.astype(float) - right).mean() > 0.2
+    assert abs(left.astype(float) - large).mean() < 30
+
+
+def test_care_changes_where_strokes_go(picture: Path, config: Any, tmp_path: Path):
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, :20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    evenly = paint_disc(picture, config, "evenly")
+    carefully = paint_disc(
+        picture, config, "carefully", weights=str(tmp_path / "mask.png")
+    )
+    there, elsewhere = (
+        strokes_file.read(folder / "strokes.json") for folder in (carefully, evenly)
+    )
+    middle = 20 / 40  # the mask's border, in picture heights
+    share = [(kept.painting.laid.x < middle).mean() for kept in (there, elsewhere)]
+    assert share[0] > share[1]
+    assert there.weights != elsewhere.weights
+    strokes = str(carefully / "strokes.json")
+    with pytest.raises(ValueError, match="other settings: weights"):
+        paint_disc(picture, config, "evenly", resume=strokes)
+
+
+def test_saliency_is_one_of_the_weights(picture: Path, config: Any):
+    out = paint_disc(picture, config, "salient", weights="saliency")
+    assert strokes_file.read(out / "strokes.json").weights == "saliency"
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """Three pictures, two of one name, and a file that is none."""
+    folder = tmp_path / "pictures"
+    disc(folder / "a.png", 180)
+    disc(folder / "b.png", 140)
+    disc(folder / "b.bmp", 100)
+    (folder / "c.jpg").write_text("<html>404</html>")
+    (folder / ".hidden").write_text("")
+    return folder
+
+
+def paint_all(collection: Path, config: Any, **flags: Any) -> Path:
+    out = collection.parent / "gallery"
+    paint.main(
+        str(collection),
+        out=f"{out}/",
+        strokes_out=f"{out}/strokes/",
+        config=config,
+        **flags,
+    )
+    return out
+
+
+def test_a_folder_is_painted_and_what_is_no_picture_is_listed(
+    collection: Path, config: Any, capsys: pytest.CaptureFixture[str]
+):
+    out = paint_all(collection, config)
+    paintings = {path.name: path for path in out.glob("*.png")}
+    assert paintings.keys() == {"a.png", "b.png.png", "b.bmp.png"}
+    assert {path.name for path in (out / "strokes").iterdir()} == {
+        "a.json",
+        "b.png.json",
+        "b.bmp.json",
+    }
+    kept = strokes_file.read(out / "strokes" / "b.bmp.json")
+    strokes_file.check_picture(kept, images.read_pixels(collection / "b.bmp"))
+    skipped, last = capsys.readouterr().out.splitlines()
+    assert skipped == f"skipped: {collection / 'c.jpg'} is not a picture"
+    assert last.startswith("3 pictures painted, 0 painted before, 1 skipped")
+
+
+def test_a_folder_goes_on_where_it_stopped(
+    collection: Path, config: Any, capsys: pytest.CaptureFixture[str]
+):
+    out = paint_all(collection, config)
+    before = {path: path.read_bytes() for path in out.glob("*.png")}
+    (out / "b.bmp.png").unlink()  # its strokes are there
+    times = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    capsys.readouterr()
+    paint_all(collection, config)
+    assert {path: path.read_bytes() for path in out.glob("*.png")} == before
+    assert all(path.stat().st_mtime_ns == times[path] for path in times)
+    assert "1 pictures painted, 2 painted before" in capsys.readouterr().out
+
+
+def test_a_folder_that_was_stopped_goes_on_as_if_it_had_not_been(
+    collection: Path, config: Any, monkeypatch: pytest.MonkeyPatch
+):
+    whole = paint_all(collection, config).rename(collection.parent / "whole")
+
+    @contextlib.contextmanager
+    def stopped_at_once() -> Iterator[list[int]]:
+        yield [signal.SIGTERM]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "stop_signals", stopped_at_once)
+        with pytest.raises(command.Stopped, match="0 pictures are painted"):
+            paint_all(collection, config)
+    # Half a painting would pass for a whole one; its strokes do not.
+    out = collection.parent / "gallery"
+    assert not list(out.glob("*.png"))
+    assert len(list((out / "strokes").iterdir())) == 1
+    paint_all(collection, config)
+    for path in whole.rglob("*.*"):
+        assert (out / path.relative_to(whole)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ({"out": "gallery.png"}, "out must be FOLDER/ for a folder"),
+        ({"film": "film.gif"}, "film must be FOLDER/ for a folder"),
+        ({"out": "HERE/"}, "out must be another folder than"),
+        ({"weights": "mask.png"}, "weights must be saliency for a folder"),
+        ({"resume": "strokes.json"}, "resume must not be given with a folder"),
+    ],
+)
+def test_what_a_folder_cannot_have_is_refused(
+    collection: Path, config: Any, flags: dict[str, Any], complaint: str
+):
+    flags = {"out": f"{collection.parent}/gallery/"} | flags
+    flags["out"] = flags["out"].replace("HERE", str(collection))
+    with pytest.raises(ValueError, match=complaint):
+        paint.main(str(collection), config=config, **flags)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path, config: Any):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="folder must hold pictures"):
+        paint.main(str(tmp_path / "empty"), out=f"{tmp_path}/out/", config=config)
+    (tmp_path / "empty" / "letter.txt").write_text("dear Ada")
+    with pytest.raises(ValueError, match="folder must hold pictures"):
+        paint.main(str(tmp_path / "empty"), out=f"{tmp_path}/out/", config=config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("strokes", 0, "strokes must be at least 1; got 0"),
+        ("strokes", -5, "strokes must be at least 1; got -5"),
+        ("brush", "broom", "brush must be one of"),
+        ("pigment", "mud", "pigment must be one of"),
+        ("distance", "smell", "distance must be one of"),
+        ("slope", "steep", "slope must be one of"),
+        ("ground", (0.5, 0.5, 2.0), "ground must be"),
+        ("ground", (0.5, 0.5), "ground must be"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(
+    picture: Path, config: Any, tmp_path: Path, key: str, value: Any, complaint: str
+):
+    config[key] = value
+    with pytest.raises(ValueError, match=complaint):
+        paint.main(str(picture), out=str(tmp_path / "out.png"), config=config)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_config_with_other_keys_is_refused(
+    picture: Path, config: Any, tmp_path: Path
+):
+    with config.unlocked():
+        del config.brush
+        config.broom = "wide"
+    with pytest.raises(ValueError, match="missing or unknown: broom, brush"):
+        paint.main(str(picture), out=str(tmp_path / "out.png"), config=config)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ({"scale": 0.0}, "scale must be above 0; got 0"),
+        ({"scale": -1.0}, "scale must be above 0"),
+        ({"scale": float("nan")}, "scale must be above 0"),
+        ({"scale": 0.01}, "48 x 40 times 0.01 does not"),
+        ({"scale": 1e4}, "48 x 40 times 10000 does not"),
+        ({"scale": 1e300}, "does not"),
+        ({"light": float("inf")}, "azimuth must be a finite number"),
+        ({"out": "painting.jpg"}, "out must end in one of .png, /; got 'painting.jpg'"),
+        ({"strokes_out": "strokes.txt"}, "strokes_out must end in one of .json, /"),
+        ({"svg": "shapes.png"}, "svg must end in one of .svg, /"),
+        ({"film": "film.avi"}, "film must end in one of .gif, .webp, .mp4, /"),
+        ({"weights": "HERE/nowhere.png"}, "weights .*nowhere.png are missing"),
+        (
+            {"weights": "HERE/small.png"},
+            "weights must have .* 48 x 40 pixels; got 16 x 16",
+        ),
+        ({"out": "HERE/disc.png"}, "out must not be the picture itself"),
+        ({"out": "HERE/small.png"}, "small.png exists and was not written by jaxart"),
+        ({"strokes_out": "HERE/letter.json"}, "exists and was not written by jaxart"),
+        ({"svg": "HERE/drawing.svg"}, "exists and was not written by jaxart"),
+        ({"film": "HERE/film.gif"}, "exists and was not written by jaxart"),
+        ({"out": "HERE/letter.json/out.png"}, "letter.json"),
+        ({"redraw": "HERE/letter.json", "weights": "saliency"}, "does not paint"),
+        ({"redraw": "HERE/letter.json"}, "must be of the format"),
+        ({"resume": "HERE/letter.json"}, "must be of the format"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_work(
+    picture: Path,
+    config: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, Any],
+    complaint: str,
+):
+    for name in ("letter.json", "drawing.svg", "film.gif"):
+        (tmp_path / name).write_text('{"dear": "Ada"}')
+    Image.new("RGB", (16, 16)).save(tmp_path / "small.png")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.chdir(tmp_path)
+    flags = {"out": "HERE/out.png"} | flags
+    given: dict[str, Any] = {
+        name: value.replace("HERE", str(tmp_path)) if isinstance(value, str) else value
+        for name, value in flags.items()
+    }
+    monkeypatch.setattr(paint, "_paint", lambda *_: pytest.fail("it was painted"))
+    with pytest.raises((ValueError, OSError), match=complaint):
+        paint.main(str(picture), config=config, **given)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("size", "complaint"),
+    [((1, 1), "at least 16 pixels; .* is 1 x 1"), ((15, 400), "is 15 x 400")],
+)
+def test_a_picture_too_small_to_paint_is_refused(
+    config: Any, tmp_path: Path, size: tuple[int, int], complaint: str
+):
+    Image.new("RGB", size).save(tmp_path / "dot.png")
+    with pytest.raises(ValueError, match=complaint):
+        paint.main(str(tmp_path / "dot.png"), out=f"{tmp_path}/o.png", config=config)
+
+
+def test_what_is_not_a_picture_is_refused(config: Any, tmp_path: Path):
+    (tmp_path / "page.jpg").write_text("<html>404</html>")
+    for name, complaint in [("page.jpg", "is not a picture"), ("no.jpg", "is missing")]:
+        with pytest.raises(ValueError, match=complaint):
+            paint.main(str(tmp_path / name), out=f"{tmp_path}/o.png", config=config)
+
+
+def test_strokes_of_another_picture_are_refused(
+    painted: Path, config: Any, tmp_path: Path
+):
+    other = str(disc(tmp_path / "other.png", blue=90))
+    strokes, out = str(painted / "strokes.json"), str(tmp_path / "out.png")
+    with pytest.raises(ValueError, match="of another one of 48 x 40 pixels"):
+        paint.main(other, out=out, config=config, resume=strokes)
+    with pytest.raises(ValueError, match="of another one of 48 x 40 pixels"):
+        paint.main(other, out=out, config=config, redraw=strokes)
+
+
+def test_a_painting_goes_on_only_as_itself(
+    picture: Path, painted: Path, config: Any, tmp_path: Path
+):
+    strokes = str(painted / "strokes.json")
+    config.seed = 3
+    with pytest.raises(ValueError, match=r"other settings: seed \(0 there, 3 here\)"):
+        paint_disc(picture, config, "other", resume=strokes)
+    config.seed = 0
+    config.strokes = STROKES - 1
+    with pytest.raises(ValueError, match=f"strokes must be at least the {STROKES} in"):
+        paint_disc(picture, config, "other", resume=strokes)
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxart.paint", *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_leaves_a_painting_that_can_go_on(
+    picture: Path, config: Any, tmp_path: Path, number: signal.Signals
+):
+    out, strokes = tmp_path / "out.png", tmp_path / "strokes.json"
+    arguments = (str(picture), f"--out={out}", f"--strokes_out={strokes}")
+    process = start(*arguments, "--config.strokes=100000")
+    assert process.stderr is not None
+    seen = ""
+    while "dB" not in seen:  # the bar shows the first strokes
+        seen += process.stderr.read(1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    last = errors.splitlines()[-1]
+    kept = strokes_file.read(strokes)
+    assert (
+        f"stopped: {kept.painting.stages.size} of 100000 strokes are in {out}" in last
+    )
+    assert f"--resume={strokes}" in last
+    assert pixels(out).shape == (40, 48, 3)
+    config.strokes = 100_000
+    assert kept.settings == paint._settings(config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--out=o.png"], "missing argument: PICTURE"),
+        (["a.png", "--out=o.png"], "a.png is missing"),
+        (["a.png", "--out=o.png", "--config.strokes=-3"], "strokes must be"),
+        (["a.png", "--out=o.png", "--config.strokez=3"], "strokez"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], complaint: str
+):
+    process = start(*arguments)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    (line,) = errors.splitlines()
+    assert line.startswith("error: ")
+    assert complaint in line
