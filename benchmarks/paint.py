@@ -715,7 +715,8 @@ def prepared(picture: Pixels, settings: Settings) -> tuple[Task, Tools, Area]:
 
 @functools.partial(jax.jit, static_argnames="tools")
 def _round(canvas: Canvas, level: Level, distance: Distance, *, tools: Tools) -> Round:
-    return rounds.one_round(canvas, level, jax.random.key(0), distance, tools)
+    wanted = jnp.int32(rounds.AT_ONCE)
+    return rounds.one_round(canvas, level, jax.random.key(0), wanted, distance, tools)
 
 
 @jax.jit

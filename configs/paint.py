@@ -20,14 +20,14 @@ def get_config() -> ConfigDict:
     config.emphasis = False  # of errors that stand out from those around them
     config.layers = ("relu1_2",)  # for "vgg", of each stroke
     config.refine_layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
-    config.shares = (0.02, 0.03, 0.01)  # of each layer: in rounds, at half, whole size
+    config.shares = (0.005, 0.03, 0.006)  # of each layer: in rounds, then as below
     config.vgg_weights = ""  # a file; "" for the installed ones
 
     config.slope = "autodiff"  # or "finite_differences", "monte_carlo"
     config.steps = 16  # moves of a stroke
     config.refine = 300  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", seen at half size
-    config.refine_whole = 20  # steps after those, seen at both sizes
+    config.refine_whole = 10  # steps after those, seen at both sizes
     config.prune = 0.1  # share of the strokes that is painted anew in between
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end

@@ -189,7 +189,7 @@ def _box(maps: Counts, side: int) -> Counts:
 
 
 def _whole(
-    planes: Float[Array, "b c h w"], stride: int, mode: str
+    planes: Float[Array | np.ndarray, "b c h w"], stride: int, mode: str
 ) -> Float[Array, "b c _ _"]:
     """Return planes with sides of whole strides, padded in one of NumPy's modes."""
     more = [(0, -n % stride) for n in planes.shape[2:]]

@@ -51,6 +51,7 @@ LARGEST = 1_024  # height of the finest level, in pixels
 ROOM = 1_024  # strokes by which the arrays grow
 AGAIN = 10_000  # number of the first stage that paints over refined strokes
 ROUGH = 16.0  # height of the picture that refinement begins with, in the same roots
+GENTLE = 0.6  # pace of the descents after the first, which should not undo it
 TOGETHER = 10  # steps of refinement in one call
 
 
@@ -383,12 +384,14 @@ class _Descent(NamedTuple):
         distance: what falls.
         scenes: what is painted in its first part, and in the rest.
         prune: share of the strokes that is painted anew between the two.
+        pace: how far its steps go, in steps of the usual size.
     """
 
     steps: int
     distance: Distance
     scenes: tuple[Scene, Scene]
     prune: float
+    pace: float
 
 
 def _refined(studio: _Studio, first: Painting) -> Iterator[Progress]:
@@ -417,12 +420,12 @@ def _descents(studio: _Studio) -> list[_Descent]:
     rough = round(ROUGH * math.sqrt(settings.strokes * h / w))
     small = _scene(studio, min(max(rough, COARSEST), tall))
     plain = SquaredError(settings.emphasis)
-    descents = [_Descent(settings.refine, plain, (small, whole), settings.prune)]
+    descents = [_Descent(settings.refine, plain, (small, whole), settings.prune, 1.0)]
     if settings.distance != "mse":
         at_half, at_whole = studio.distances.half, studio.distances.whole
         descents += [
-            _Descent(settings.refine_half, at_half, (whole, whole), 0),
-            _Descent(settings.refine_whole, at_whole, (whole, whole), 0),
+            _Descent(settings.refine_half, at_half, (whole, whole), 0, GENTLE),
+            _Descent(settings.refine_whole, at_whole, (whole, whole), 0, GENTLE),
         ]
     return descents
 
@@ -431,13 +434,14 @@ def _descended(
     studio: _Studio, strokes: Laid, descent: _Descent
 ) -> Iterator[tuple[Laid, int, Float[Array, ""]]]:
     """Descend; yield strokes, the steps just done, and the squared error."""
-    state = refinement.begin(strokes.numbers)
+    state = refinement.begin(strokes.numbers, descent.pace)
     rough = descent.steps // 2 // TOGETHER * TOGETHER
     for done in range(0, descent.steps, TOGETHER):
         if done == rough and descent.prune:
             scene = descent.scenes[1]
             strokes = _repainted(studio, scene, strokes, descent.prune)
-            state = refinement.begin(strokes.numbers)._replace(step=state.step)
+            state = refinement.begin(strokes.numbers, descent.pace)
+            state = state._replace(step=jnp.int32(done))
         count = min(TOGETHER, descent.steps - done)
         state, error = refinement.descend(
             state,

@@ -83,8 +83,8 @@ class Layout(NamedTuple):
 
     @property
     def period(self) -> int:
-        """Pixels from one window to the next."""
-        return WINDOW + 2 * self.margin
+        """Pixels from one window to the next: whole strides, as the map has them."""
+        return -(-(WINDOW + 2 * self.margin) // self.stride) * self.stride
 
     @property
     def edge(self) -> int:
@@ -108,7 +108,7 @@ def layout(height: int, width: int, *, reach: int, stride: int) -> Layout:
         stride: from one place of that map to the next, in pixels.
     """
     margin = -(-reach // stride) * stride
-    period = WINDOW + 2 * margin
+    period = Layout(margin, stride, 1, 1).period
     return Layout(margin, stride, -(-height // period) + 1, -(-width // period) + 1)
 
 

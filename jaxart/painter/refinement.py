@@ -67,8 +67,13 @@ class Descent(NamedTuple):
 ADAM = optax.scale_by_adam(0.9, 0.99)
 
 
-def begin(numbers: Numbers) -> Descent:
-    """Return a descent that begins at some strokes."""
+def begin(numbers: Numbers, pace: float = 1.0) -> Descent:
+    """Return a descent that begins at some strokes.
+
+    Args:
+        numbers: the strokes.
+        pace: how far its steps go, in steps of the usual size.
+    """
     length, width = numbers[:, 2:4].T
     thin = jnp.minimum(length, width)
     one = jnp.ones_like(thin)
@@ -76,7 +81,7 @@ def begin(numbers: Numbers) -> Descent:
     turn = TURN * thin / jnp.maximum(length, width)
     scales = [PLACE * thin, PLACE * thin, SIDES * length, SIDES * width, turn]
     scales = jnp.stack([*scales, *3 * [COLOUR * one]], axis=1)
-    return Descent(numbers, ADAM.init(numbers), scales, jnp.int32(0))
+    return Descent(numbers, ADAM.init(numbers), pace * scales, jnp.int32(0))
 
 
 @partial(jax.jit, static_argnames=("brush", "pigment", "count"))

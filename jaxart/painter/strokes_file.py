@@ -293,8 +293,10 @@ def _settings(members: dict[str, Any]) -> Settings:
         )
     try:
         return Settings(**{name: _frozen(value) for name, value in members.items()})
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"has settings that cannot be: {error}") from None
+    except TypeError:
+        raise ValueError("has settings that cannot be: one is no number") from None
 
 
 def _frozen(value: Any) -> Any:

@@ -25,12 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
-from jaxtyping import Array, Float, Float32, Int, UInt8
+from jax import lax
+from jaxtyping import Array, Float, Float32, Int, ScalarLike, UInt8
 from PIL import Image
 
 from jaxart import images
 from jaxart.painter.brushes import BRISTLE, DRY, FLAT, KNIFE, ROUND, Brush
-from jaxart.painter.strokes import Strokes, draw
+from jaxart.painter.strokes import Strokes, lay, marks
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, Plane, Sketch, portrait
 
@@ -198,11 +199,46 @@ def _painted(work: Work) -> UInt8[Array, "side side 3"]:
     side = round(LONGEST * FINENESS)
     colour = jnp.broadcast_to(work.ground[:, None, None], (3, side, side))
     canvas = jnp.concatenate([colour, jnp.zeros((1, side, side))])
-    for laid in work.coats:
-        canvas = draw(canvas, *laid, pixels=work.height)
+    for coat, laid in zip(COATS, work.coats, strict=True):
+        canvas = _coated(canvas, laid, work.height, coat.diagonal + 2)
     small = jax.image.resize(_in_light(canvas), (3, LONGEST, LONGEST), "linear")
     pixels = jnp.round(255 * jnp.clip(small, 0, 1)).astype(jnp.uint8)
     return jnp.moveaxis(pixels, 0, 2)
+
+
+def _coated(
+    canvas: Float[Array, "4 h w"],
+    laid: Laid,
+    pixels: ScalarLike,
+    window: int,
+) -> Float[Array, "4 h w"]:
+    """Lay a coat, each stroke in a square of its own.
+
+    As `strokes.draw` does, but three times as fast for thousands of small strokes that
+    lie close together, of which no slopes are asked.
+    """
+    numbers = jnp.stack(laid.strokes, axis=1)
+    middles = numbers[:, 1::-1] * pixels
+    corners = jnp.round(middles - window / 2).astype(int)
+    # Further out there is nothing to see.
+    sides = jnp.array(canvas.shape[1:])[None]
+    corners = jnp.clip(corners, -window, sides)
+    seeds = jnp.asarray(laid.seeds)
+    coverage, height = marks(numbers, laid.brush, seeds, corners, pixels, window)
+
+    def lay_one(
+        canvas: Float[Array, "4 tall wide"], stroke: tuple[Array, ...]
+    ) -> tuple[Float[Array, "4 tall wide"], None]:
+        corner, *paint = stroke
+        place = (0, *(corner + window))
+        under = lax.dynamic_slice(canvas, place, (4, window, window))
+        over = lay(under[None], *(part[None] for part in paint))[0]
+        return lax.dynamic_update_slice(canvas, over, place), None
+
+    # A window may hang over the edge by its whole side.
+    wide = jnp.pad(canvas, ((0, 0), (window, window), (window, window)))
+    painted, _ = lax.scan(lay_one, wide, (corners, numbers[:, 5:], coverage, height))
+    return painted[:, window:-window, window:-window]
 
 
 def _in_light(canvas: Float[Array, "4 h w"]) -> Float[Array, "3 h w"]:
