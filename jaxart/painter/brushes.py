@@ -32,7 +32,7 @@ class Brush(NamedTuple):
         roundness: outline of the mark: 0 a rectangle, 1 an ellipse.
         softness: share of the mark over which its edge fades.
         hairs: clumps of bristles across the mark, 1 and more, or 0 for a brush without
-            hairs, which is several times cheaper if that is known when compiling.
+            hairs, which is much cheaper if that is known when compiling.
         depth: how far the gaps between the hairs let the ground through.
         raggedness: how unequally the hairs touch down and lift.
         dryness: how much of the paint is used up at the stroke's end.

@@ -10,9 +10,8 @@ not depend on each other, so many are drawn in one go.
 
 The slopes of a drawing are written by hand. What a stroke was laid on is needed to know
 its slopes; each tile is drawn again, and remembered for `KEPT` strokes at a time, so
-memory does not grow with the number of strokes. One drawing of `n` strokes with marks
-of `a` pixels on average costs about 40 n a operations (140 with hairs), its slopes
-three times as much.
+memory does not grow with the number of strokes. Time grows with the strokes times the
+pixels of their tiles.
 
 Source: the tiles and their lists follow Kerbl et al., "3D Gaussian Splatting for
 Real-Time Radiance Field Rendering", 2023, section 6.
