@@ -71,12 +71,14 @@ from ml_collections import config_flags
 from PIL import Image
 
 from jaxart import images, vgg
-from jaxart.painter import painting, rounds, slopes
+from jaxart.painter import painting, rounds, slopes, studio
 from jaxart.painter.distances import Distance
-from jaxart.painter.painting import Painting, Settings
+from jaxart.painter.painting import Painting
 from jaxart.painter.placement import Level
 from jaxart.painter.rounds import Round, Tools
+from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import NOTHING, Canvas, Strokes
+from jaxart.painter.studio import Studio
 
 
 CONFIG = Path(__file__).parents[1] / "configs" / "paint.py"
@@ -683,9 +685,9 @@ def only(task: Task, number: int) -> Task:
 
 def prepared(picture: Pixels, settings: Settings) -> tuple[Task, Tools, Area]:
     """Begin a round on an empty canvas, at the picture's own size."""
-    studio = painting._studio(picture, settings, None)
-    distance, tools = studio.distances.rounds, studio.tools
-    level = studio.level(picture.size)  # so many strokes that no level is finer
+    made = Studio(picture, None, settings, studio.distances(settings))
+    distance = made.distances.rounds
+    level, tools = made.view(picture.size)  # so many strokes that no level is finer
     at = tools.layout
     ground = jnp.array(settings.ground)
     canvas = rounds.drawn(rounds.nothing(1), level, ground, tools)
@@ -694,7 +696,7 @@ def prepared(picture: Pixels, settings: Settings) -> tuple[Task, Tools, Area]:
         *((at.edge - at.margin, at.edge + int(n) + at.margin) for n in level.size)
     )
     windows = jax.vmap(
-        functools.partial(rounds._window, canvas, level, distance, tools)
+        functools.partial(rounds.cut_out, canvas, level, distance, tools)
     )(started.corners, started.seeds)
     scales = jnp.array(rounds.SCALES)
     task = Task(
@@ -756,7 +758,7 @@ def _mapped(
     tools: Tools,
 ) -> Float[Array, "k ..."]:
     """Apply a function to all strokes, in portions as large as the painter's."""
-    batch = rounds._batch(len(points), task.distance, tools)
+    batch = rounds.batch_size(len(points), task.distance, tools)
     return lax.map(function, (task.windows, task.targets, points), batch_size=batch)
 
 
@@ -764,8 +766,8 @@ def _judged(
     task: Task, tools: Tools, window: Any, target: Any, points: Float[Array, "m 8"]
 ) -> Float[Array, " m"]:
     """Return the losses of a window with each of some strokes on it."""
-    canvases = rounds._painted(window, points, task.level.pixels, tools)
-    return _between(task.distance, tools, canvases, target, window.counts)
+    canvases = rounds.painted(window, points, task.level.pixels, tools)
+    return rounds.judged(canvases, target, window.counts, task.distance, tools.pigment)
 
 
 @functools.partial(jax.jit, static_argnames=("tools", "area"))
@@ -781,25 +783,11 @@ def full_canvas(
 
     def judged(points):
         canvases = jax.vmap(laid)(points)
-        return _between(task.distance, tools, canvases, task.target, task.counts)
+        return rounds.judged(
+            canvases, task.target, task.counts, task.distance, tools.pigment
+        )
 
     return slopes.finite_differences(judged, task.points[number], task.nudges)[1]
-
-
-def _between(
-    distance: Distance,
-    tools: Tools,
-    canvases: Float[Array, "m 3 h w"],
-    target: Any,
-    counts: Float[Array, "h w"],
-) -> Float[Array, " m"]:
-    """Return the distances of some canvases, in paint space, from one target."""
-    light = tools.pigment.to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1)
-    saw = distance.see(light)
-    others = jax.tree.map(lambda t, s: jnp.broadcast_to(t, s.shape), target, saw)
-    return distance.between(
-        saw, others, jnp.broadcast_to(counts, (len(canvases), *counts.shape))
-    )
 
 
 def seconds_of(way: Callable[[], Array]) -> float:

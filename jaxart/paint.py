@@ -24,8 +24,9 @@ from tqdm import tqdm
 from jaxart import command, images
 from jaxart.command import Config
 from jaxart.painter import films, painting, relief, saliency, strokes_file, svg
-from jaxart.painter.painting import Painting, Progress, Settings
+from jaxart.painter.painting import Painting, Progress
 from jaxart.painter.relief import Light
+from jaxart.painter.settings import Settings
 
 
 # In a checkout, which may be installed from anywhere.

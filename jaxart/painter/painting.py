@@ -13,142 +13,33 @@ Source: the seed essay, "Training of Artists".
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import Literal, NamedTuple, SupportsFloat, cast, get_args
+from typing import Literal, NamedTuple, SupportsFloat
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int32, UInt8
 
-from jaxart import vgg
-from jaxart.painter import placement, refinement, rounds
+from jaxart.painter import refinement, rounds, studio
 from jaxart.painter.brushes import BRUSHES, Brush
-from jaxart.painter.distances import (
-    HALF,
-    WHOLE,
-    Distance,
-    Look,
-    Perceptual,
-    SquaredError,
-)
+from jaxart.painter.distances import Distance, SquaredError
 from jaxart.painter.pigments import PIGMENTS, Pigment
-from jaxart.painter.placement import Level
 from jaxart.painter.refinement import Scene
-from jaxart.painter.rounds import Laid, Tools
-from jaxart.painter.slopes import Slope
+from jaxart.painter.rounds import Laid
+from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import NOTHING, Canvas, Numbers, Strokes, draw
+from jaxart.painter.studio import Studio
 
 
-COARSEST = 40  # height of the first level, in pixels
-FINENESS = 12.0  # height of a level, in roots of its strokes
-FIRST = 8  # strokes that are as large as the first
 GROWTH = 1.15  # strokes after a stage, in strokes before it
 BARREN = 3  # stages without a stroke, after which there is nothing left to paint
-LARGEST = 1_024  # height of the finest level, in pixels
 ROOM = 1_024  # strokes by which the arrays grow
 AGAIN = 10_000  # number of the first stage that paints over refined strokes
-ROUGH = 16.0  # height of the picture that refinement begins with, in the same roots
+ROUGH = 16.0  # height of the picture that refinement begins with, in roots of strokes
 GENTLE = 0.6  # pace of the descents after the first, which should not undo it
 TOGETHER = 10  # steps of refinement in one call
-
-
-# The author's own recipe with VGG16.
-ESSAY = Look(vgg.Window(4, 2, 1), ("block3_conv2",), 1.0)
-
-DISTANCES = ("mse", "vgg", "essay")
-
-# The least that a setting may be.
-LEAST = {
-    "strokes": 1,
-    "seed": 0,
-    "steps": 1,
-    "refine": 0,
-    "refine_half": 0,
-    "refine_whole": 0,
-    "prune": 0,
-    "psnr": 0,
-    "seconds": 0,
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to paint.
-
-    Args:
-        strokes: how many.
-        seed: of all that is random.
-        brush: name of one of `brushes.BRUSHES`.
-        pigment: name of one of `pigments.PIGMENTS`.
-        ground: colour of the empty canvas, sRGB in [0, 1].
-        distance: "mse"; "vgg"; or "essay", the author's own recipe with VGG16.
-        emphasis: count errors that stand out more; see `distances.SquaredError`.
-        layers: of VGG16, whose features "vgg" compares in rounds, on a picture of half
-            the size.
-        refine_layers: the same, in the joint descent.
-        shares: how much each of these layers counts beside the squared error: in
-            rounds, and at half and at whole size in the joint descent.
-        vgg_weights: file of VGG16's weights; "" for those that are installed.
-        slope: how a stroke finds its way: "finite_differences", "autodiff" or
-            "monte_carlo".
-        steps: moves of a stroke, in its round.
-        refine: steps of the joint descent in squared error.
-        refine_half: steps after those, if VGG16 is to judge; it sees half the size.
-        refine_whole: steps after those, in which it sees the whole size as well.
-        prune: share of the strokes that are dropped half-way through the first of
-            these descents, those that show least, and painted anew.
-        psnr: where to stop painting, in decibels; 0 for no such end.
-        seconds: when to stop painting; 0 for no such end.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    strokes: int
-    seed: int
-    brush: str
-    pigment: str
-    ground: tuple[float, ...]
-    distance: str
-    emphasis: bool
-    layers: tuple[str, ...]
-    refine_layers: tuple[str, ...]
-    shares: tuple[float, ...]
-    vgg_weights: str
-    slope: str
-    steps: int
-    refine: int
-    refine_half: int
-    refine_whole: int
-    prune: float
-    psnr: float
-    seconds: float
-
-    def __post_init__(self):
-        # A config's lists, and a file's, are tuples here.
-        for name in ("ground", "layers", "refine_layers", "shares"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_choice("brush", self.brush, BRUSHES)
-        _check_choice("pigment", self.pigment, PIGMENTS)
-        _check_choice("distance", self.distance, DISTANCES)
-        _check_choice("slope", self.slope, get_args(Slope))
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if not least <= value < math.inf:
-                raise ValueError(f"{name} must be at least {least}; got {value}")
-        if self.prune >= 1:
-            raise ValueError(f"prune must be below 1; got {self.prune}")
-        if len(self.ground) != 3 or not all(0 <= part <= 1 for part in self.ground):
-            raise ValueError(f"ground must be 3 numbers in [0, 1]; got {self.ground}")
-        if len(self.shares) != 3 or not all(
-            0 <= part < math.inf for part in self.shares
-        ):
-            raise ValueError(f"shares must be 3 numbers from 0 on; got {self.shares}")
-        for layer in (*self.layers, *self.refine_layers):
-            vgg.receptive_field(layer)
 
 
 class Painting(NamedTuple):
@@ -224,92 +115,22 @@ def progress(
         ValueError: a file of weights of VGG16 cannot be used.
     """
     # Not a generator itself, so that a bad file is met before anything is shown.
-    return _progress(_studio(picture, settings, weights), start)
+    made = Studio(picture, weights, settings, studio.distances(settings))
+    return _progress(made, start)
 
 
-class _Distances(NamedTuple):
-    """What falls in the rounds, and in the two descents after the first."""
-
-    rounds: Distance
-    half: Distance
-    whole: Distance
-
-
-class _Studio(NamedTuple):
-    """What is made once for a painting."""
-
-    picture: UInt8[np.ndarray, "h w 3"]
-    weights: Float32[np.ndarray, "h w"] | None
-    settings: Settings
-    distances: _Distances
-    tools: Tools
-
-    def level(self, strokes: int) -> Level:
-        """Return the level at which the next strokes are painted."""
-        h, w = self.picture.shape[:2]
-        height = round(FINENESS * math.sqrt(max(strokes, FIRST) * h / w))
-        height = min(max(height, COARSEST), _finest(h))
-        at = self.tools.layout
-        return placement.level(self.picture, self.weights, height, at)
-
-
-def _progress(studio: _Studio, start: Painting | None) -> Iterator[Progress]:
+def _progress(made: Studio, start: Painting | None) -> Iterator[Progress]:
     begun = time.monotonic()
-    settings = studio.settings
+    settings = made.settings
     first = None
-    for laid, stages, psnr in _stages(studio, _begin(settings, start)):
+    for laid, stages, psnr in _stages(made, _begin(settings, start)):
         first = _painting(laid, laid, stages, settings.strokes)
         yield Progress(first, "painting", first.seeds.size, settings.strokes, psnr)
         late = settings.seconds and time.monotonic() - begun > settings.seconds
         if late or (settings.psnr and psnr >= settings.psnr):
             break
     assert first, "there is always a stage"
-    yield from _refined(studio, first)
-
-
-def _studio(
-    picture: UInt8[np.ndarray, "h w 3"],
-    settings: Settings,
-    weights: Float32[np.ndarray, "h w"] | None,
-) -> _Studio:
-    distances = _distances(settings)
-    h, w = picture.shape[:2]
-    tall = _finest(h)
-    layout = placement.layout(
-        tall,
-        -(-w * tall // h),
-        reach=distances.rounds.reach,
-        stride=distances.rounds.stride,
-    )
-    tools = Tools(
-        BRUSHES[settings.brush],
-        PIGMENTS[settings.pigment],
-        cast(Slope, settings.slope),
-        settings.steps,
-        layout,
-    )
-    return _Studio(picture, weights, settings, distances, tools)
-
-
-def _finest(height: int) -> int:
-    """Return the height of the finest level of a picture."""
-    return min(height, LARGEST)
-
-
-def _distances(settings: Settings) -> _Distances:
-    if settings.distance == "mse":
-        return _Distances(*3 * [SquaredError(settings.emphasis)])
-    weights = vgg.load(settings.vgg_weights or None)
-    if settings.distance == "essay":
-        return _Distances(*3 * [Perceptual(weights, (ESSAY,), 0.0, False)])
-    shares = settings.shares
-    half = Look(HALF, settings.refine_layers, shares[1])
-    whole = Look(WHOLE, settings.refine_layers, shares[2])
-    return _Distances(
-        Perceptual(weights, (Look(HALF, settings.layers, shares[0]),), 1.0, True),
-        Perceptual(weights, (half,), 1.0, True),
-        Perceptual(weights, (half, whole), 1.0, True),
-    )
+    yield from _refined(made, first)
 
 
 def _begin(settings: Settings, start: Painting | None) -> tuple[Laid, list[int]]:
@@ -330,23 +151,24 @@ def _begin(settings: Settings, start: Painting | None) -> tuple[Laid, list[int]]
 
 
 def _stages(
-    studio: _Studio, begin: tuple[Laid, list[int]]
+    made: Studio, begin: tuple[Laid, list[int]]
 ) -> Iterator[tuple[Laid, list[int], float]]:
     """Paint stages; yield strokes, how many there were after each, and the PSNR."""
     laid, stages = begin
-    settings = studio.settings
+    settings = made.settings
     key = jax.random.key(settings.seed)
     ground = jnp.array(settings.ground)
     count, barren = int(laid.total), 0
     while True:
+        level, tools = made.view(count)
         laid, error = rounds.stage(
             laid,
-            studio.level(count),
+            level,
             ground,
             jax.random.fold_in(key, len(stages)),
             jnp.int32(math.ceil(GROWTH * count) + 1),
-            studio.distances.rounds,
-            tools=studio.tools,
+            made.distances.rounds,
+            tools=tools,
         )
         barren = barren + 1 if int(laid.total) == count else 0
         count = int(laid.total)
@@ -394,35 +216,32 @@ class _Descent(NamedTuple):
     pace: float
 
 
-def _refined(studio: _Studio, first: Painting) -> Iterator[Progress]:
+def _refined(made: Studio, first: Painting) -> Iterator[Progress]:
     """Refine all strokes together, and yield the finished painting last."""
     strokes, done = _as_laid(first), 0
-    descents = _descents(studio)
+    descents = _descents(made)
     total = sum(descent.steps for descent in descents)
     for descent in descents:
-        moved = _descended(studio, strokes, descent)
+        moved = _descended(made, strokes, descent)
         for strokes, count, error in moved:
             painting = _joined(strokes, first)
             done += count
             yield Progress(painting, "refining", done, total, _decibels(error))
     painting = _joined(strokes, first)
-    psnr = _psnr(painting, studio.settings, studio.picture)
+    psnr = _psnr(painting, made.settings, made.picture)
     yield Progress(painting, "refining", total, total, psnr)
 
 
-def _descents(studio: _Studio) -> list[_Descent]:
+def _descents(made: Studio) -> list[_Descent]:
     """Return the descents of a painting: from quick and rough to slow and fine."""
-    settings = studio.settings
-    tall = _finest(studio.picture.shape[0])
-    whole = _scene(studio, tall)
+    settings = made.settings
+    whole = made.scene(made.finest)
     # Where strokes are large, half of the way can be gone on a smaller picture.
-    h, w = studio.picture.shape[:2]
-    rough = round(ROUGH * math.sqrt(settings.strokes * h / w))
-    small = _scene(studio, min(max(rough, COARSEST), tall))
+    small = made.scene(made.height(ROUGH, settings.strokes))
     plain = SquaredError(settings.emphasis)
     descents = [_Descent(settings.refine, plain, (small, whole), settings.prune, 1.0)]
     if settings.distance != "mse":
-        at_half, at_whole = studio.distances.half, studio.distances.whole
+        at_half, at_whole = made.distances.half, made.distances.whole
         descents += [
             _Descent(settings.refine_half, at_half, (whole, whole), 0, GENTLE),
             _Descent(settings.refine_whole, at_whole, (whole, whole), 0, GENTLE),
@@ -431,7 +250,7 @@ def _descents(studio: _Studio) -> list[_Descent]:
 
 
 def _descended(
-    studio: _Studio, strokes: Laid, descent: _Descent
+    made: Studio, strokes: Laid, descent: _Descent
 ) -> Iterator[tuple[Laid, int, Float[Array, ""]]]:
     """Descend; yield strokes, the steps just done, and the squared error."""
     state = refinement.begin(strokes.numbers, descent.pace)
@@ -439,7 +258,7 @@ def _descended(
     for done in range(0, descent.steps, TOGETHER):
         if done == rough and descent.prune:
             scene = descent.scenes[1]
-            strokes = _repainted(studio, scene, strokes, descent.prune)
+            strokes = _repainted(made, scene, strokes, descent.prune)
             state = refinement.begin(strokes.numbers, descent.pace)
             state = state._replace(step=jnp.int32(done))
         count = min(TOGETHER, descent.steps - done)
@@ -449,20 +268,19 @@ def _descended(
             descent.scenes[done >= rough],
             descent.distance,
             jnp.int32(descent.steps),
-            brush=studio.tools.brush,
-            pigment=studio.tools.pigment,
+            brush=BRUSHES[made.settings.brush],
+            pigment=PIGMENTS[made.settings.pigment],
             count=count,
         )
         strokes = strokes._replace(numbers=state.numbers)
         yield strokes, count, error
 
 
-def _repainted(studio: _Studio, scene: Scene, strokes: Laid, share: float) -> Laid:
+def _repainted(made: Studio, scene: Scene, strokes: Laid, share: float) -> Laid:
     """Drop the strokes that show least, and paint as many new ones over the rest."""
     count = strokes.seeds.size
-    show = refinement.shown(
-        strokes.numbers, strokes.seeds, scene, brush=studio.tools.brush
-    )
+    brush = BRUSHES[made.settings.brush]
+    show = refinement.shown(strokes.numbers, strokes.seeds, scene, brush=brush)
     dropped = round(share * count)
     kept = np.sort(np.argsort(np.asarray(show), stable=True)[dropped:])
     laid = rounds.nothing(ROOM * (-(-count // ROOM) + 1))
@@ -471,18 +289,9 @@ def _repainted(studio: _Studio, scene: Scene, strokes: Laid, share: float) -> La
         laid.seeds.at[: kept.size].set(strokes.seeds[kept]),
         jnp.int32(kept.size),
     )
-    *_, (laid, _, _) = _stages(studio, (laid, [0] * AGAIN))
+    *_, (laid, _, _) = _stages(made, (laid, [0] * AGAIN))
     most = min(count, int(laid.total))
     return Laid(laid.numbers[:most], laid.seeds[:most], jnp.int32(most))
-
-
-def _scene(studio: _Studio, height: int) -> Scene:
-    h, w = studio.picture.shape[:2]
-    size = (max(1, round(w * height / h)), height)
-    planes, counts = placement.resized(studio.picture, studio.weights, size)
-    return Scene(
-        jnp.array(planes), jnp.array(counts), jnp.array(studio.settings.ground)
-    )
 
 
 def canvas(
@@ -560,8 +369,3 @@ def _joined(strokes: Laid, first: Painting) -> Painting:
     """Return a painting with refined strokes, that remembers the first ones."""
     found = Strokes(*np.ascontiguousarray(np.asarray(strokes.numbers).T))
     return first._replace(strokes=found, seeds=np.asarray(strokes.seeds))
-
-
-def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")

@@ -104,15 +104,24 @@ class Round(NamedTuple):
     kept: Bool[Array, " k"]
 
 
-class _Window(NamedTuple):
-    """What one stroke of a round needs to know."""
+class Window(NamedTuple):
+    """What one stroke of a round needs to know.
+
+    Args:
+        corner: row and column of its upper left pixel.
+        seed: picks the stroke's hairs.
+        under: the canvas in paint space, with two margins around the window.
+        picture: the picture there.
+        counts: weights of what the stroke can change, else 0.
+        inside: 1 in the picture, 0 around it; of the window alone.
+    """
 
     corner: Int[Array, " 2"]
     seed: Float[Array, ""]
-    under: Float[Array, "3 side side"]  # the canvas, in paint space, with margins
+    under: Float[Array, "3 side side"]
     picture: Float[Array, "3 side side"]
-    counts: Float[Array, "side side"]  # weights of what the stroke can change, else 0
-    inside: Float[Array, "window window"]  # 1 in the picture, 0 around it
+    counts: Float[Array, "side side"]
+    inside: Float[Array, "window window"]
 
 
 @partial(jax.jit, static_argnames="tools")
@@ -197,14 +206,18 @@ def one_round(
 
     def better(given):
         corner, start, seed, key = given
-        window = _window(canvas, seen, distance, tools, corner, seed)
+        window = cut_out(canvas, seen, distance, tools, corner, seed)
         return _better(window, start, key, seen, distance, tools)
 
     given = (corners, starts, seeds, jax.random.split(move_key, count))
     # The windows with the largest errors come first; not all are needed.
     tried = jnp.minimum(is_open.sum(), jnp.ceil(wanted / SHARE).astype(int))
     numbers, gains = _for_first(
-        better, tried, given, (starts, jnp.zeros(count)), _batch(count, distance, tools)
+        better,
+        tried,
+        given,
+        (starts, jnp.zeros(count)),
+        batch_size(count, distance, tools),
     )
     gains = jnp.where(jnp.arange(count) < tried, gains, 0)
     worth = jnp.ceil(SHARE * tried).astype(int)
@@ -231,14 +244,15 @@ def put(canvas: Canvas, found: Round, seen: Level, tools: Tools) -> Canvas:
     return lax.fori_loop(0, found.seeds.size, put_one, canvas)
 
 
-def _window(
+def cut_out(
     canvas: Canvas,
     seen: Level,
     distance: Distance,
     tools: Tools,
     corner: Int[Array, " 2"],
     seed: Float[Array, ""],
-) -> _Window:
+) -> Window:
+    """Return what a stroke needs to know in the window at a corner."""
     at = tools.layout
     side = WINDOW + 4 * at.margin
     # A stroke changes what the distance says up to one margin outside its window, and
@@ -246,7 +260,7 @@ def _window(
     cut = partial(_square, corner=corner - 2 * at.margin, side=side)
     far = jnp.abs(jnp.arange(side) + 0.5 - side / 2) < WINDOW / 2 + at.margin
     inside = _inside(seen, at).astype(canvas.dtype)
-    return _Window(
+    return Window(
         corner,
         seed,
         cut(canvas),
@@ -256,8 +270,51 @@ def _window(
     )
 
 
+def painted(
+    window: Window, points: Float[Array, "m 8"], pixels: ScalarLike, tools: Tools
+) -> Float[Array, "m 3 side side"]:
+    """Return the window with each of some strokes, in paint space."""
+    coverage, height = _covered(window, points, pixels, tools)
+    around = [(0, 0), *2 * [2 * [2 * tools.layout.margin]]]
+    colours = tools.pigment.to_paint(points[:, 5:].T).T
+    base = jnp.broadcast_to(window.under, (len(points), *window.under.shape))
+    return lay(base, colours, jnp.pad(coverage, around), jnp.pad(height, around))
+
+
+def judged(
+    canvases: Float[Array, "m 3 h w"],
+    target: Any,
+    counts: Float[Array, "h w"],
+    distance: Distance,
+    pigment: Pigment,
+) -> Float[Array, " m"]:
+    """Return the distance of each of some canvases, in paint space, from one target.
+
+    Args:
+        canvases: of a window, or of a whole picture.
+        target: what the distance sees of one picture there.
+        counts: weights of the pixels.
+        distance: what is measured.
+        pigment: how paints mix.
+    """
+    saw = distance.see(pigment.to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
+    others = jax.tree.map(lambda t, s: jnp.broadcast_to(t, s.shape), target, saw)
+    return distance.between(
+        saw, others, jnp.broadcast_to(counts, (len(canvases), *counts.shape))
+    )
+
+
+def batch_size(count: int, distance: Distance, tools: Tools) -> int:
+    """Return how many of a round's windows are worked on at once: what `ROOM` holds."""
+    side = WINDOW + 4 * tools.layout.margin
+    copies = 9 if tools.slope == "finite_differences" else 3
+    return max(
+        1, min(count, BATCH, ROOM // (copies * side**2 * distance.bytes_per_pixel))
+    )
+
+
 def _better(
-    window: _Window,
+    window: Window,
     start: Float[Array, " 8"],
     key: PRNGKeyArray,
     seen: Level,
@@ -267,16 +324,9 @@ def _better(
     """Move a stroke downhill; return it, and by how much it takes the distance down."""
     target = distance.see(window.picture[None])
 
-    def judged(canvases):
-        saw = distance.see(
-            tools.pigment.to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1)
-        )
-        other = jax.tree.map(lambda t, s: jnp.broadcast_to(t, s.shape), target, saw)
-        counts = jnp.broadcast_to(window.counts, (len(canvases), *window.counts.shape))
-        return distance.between(saw, other, counts)
-
     def loss(points):
-        return judged(_painted(window, points, seen.pixels, tools))
+        canvases = painted(window, points, seen.pixels, tools)
+        return judged(canvases, target, window.counts, distance, tools.pigment)
 
     coloured = partial(_coloured, window, pixels=seen.pixels, tools=tools)
     limit = partial(_limited, window.corner, seen.pixels)
@@ -292,23 +342,14 @@ def _better(
     )
     again = coloured(best)
     value = loss(again[None])[0]
-    before = judged(window.under[None])[0]
+    before = judged(window.under[None], target, window.counts, distance, tools.pigment)[
+        0
+    ]
     return jnp.where(value < least, again, best), before - jnp.minimum(value, least)
 
 
-def _painted(
-    window: _Window, points: Float[Array, "m 8"], pixels: ScalarLike, tools: Tools
-) -> Float[Array, "m 3 side side"]:
-    """Return the window with each of some strokes, in paint space."""
-    zone = _zone(tools.layout)
-    coverage, height = _covered(window, points, pixels, tools)
-    colours = tools.pigment.to_paint(points[:, 5:].T).T
-    base = jnp.broadcast_to(window.under, (len(points), *window.under.shape))
-    return base.at[zone].set(lay(base[zone], colours, coverage, height))
-
-
 def _coloured(
-    window: _Window, point: Float[Array, " 8"], pixels: ScalarLike, tools: Tools
+    window: Window, point: Float[Array, " 8"], pixels: ScalarLike, tools: Tools
 ) -> Float[Array, " 8"]:
     """Give a stroke the colour that is best in squared error, in paint space."""
     _, *zone = _zone(tools.layout)
@@ -322,7 +363,7 @@ def _coloured(
 
 
 def _covered(
-    window: _Window, points: Float[Array, "m 8"], pixels: ScalarLike, tools: Tools
+    window: Window, points: Float[Array, "m 8"], pixels: ScalarLike, tools: Tools
 ) -> tuple[Float[Array, "m window window"], Float[Array, "m window window"]]:
     m = len(points)
     seeds = jnp.broadcast_to(window.seed, m)
@@ -411,15 +452,6 @@ def _for_first(
         return done + batch, answers
 
     return lax.while_loop(lambda carry: carry[0] < count, ask, (0, answers))[1]
-
-
-def _batch(count: int, distance: Distance, tools: Tools) -> int:
-    """Return how many windows are worked on at once: as many as fit into `ROOM`."""
-    side = WINDOW + 4 * tools.layout.margin
-    copies = 9 if tools.slope == "finite_differences" else 3
-    return max(
-        1, min(count, BATCH, ROOM // (copies * side**2 * distance.bytes_per_pixel))
-    )
 
 
 def nothing(count: int) -> Laid:

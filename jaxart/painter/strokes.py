@@ -238,11 +238,15 @@ def lay(
     height: Float[Array, "n h w"],
 ) -> Float[Array, "n c h w"]:
     """Return canvases with one mark laid on each; `c` is as in `draw`."""
-    flat = jnp.broadcast_to(
-        colours[:, :, None, None], (*colours.shape, *under.shape[2:])
-    )
-    paint = flat if under.shape[1] == 3 else jnp.concatenate([flat, height[:, None]], 1)
-    return under + coverage[:, None] * (paint - under)
+    paints = [*colours.T[:, :, None, None], height][: under.shape[1]]
+    # Plane by plane, because XLA is slow on a CPU at sums over so few planes, which the
+    # slope of a broadcast coverage would be.
+    planes = jnp.moveaxis(under, 1, 0)
+    over = [
+        plane + coverage * (paint - plane)
+        for plane, paint in zip(planes, paints, strict=True)
+    ]
+    return jnp.stack(over, axis=1)
 
 
 def _slopes(

@@ -31,7 +31,8 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from jaxart import images
-from jaxart.painter.painting import Painting, Settings
+from jaxart.painter.painting import Painting
+from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import Strokes
 
 

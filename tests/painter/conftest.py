@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxart import vgg
-from jaxart.painter.painting import Settings
+from jaxart.painter.settings import Settings
 
 
 ROOT = Path(__file__).parents[2]

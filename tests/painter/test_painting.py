@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxart.painter import painting
-from jaxart.painter.painting import Painting, Progress, Settings, canvas, frames, paint
+from jaxart.painter.painting import Painting, Progress, canvas, frames, paint
+from jaxart.painter.settings import Settings
 
 
 def steps_of(picture: np.ndarray, settings: Settings, **more: Any) -> list[Progress]:

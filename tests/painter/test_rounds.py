@@ -17,10 +17,11 @@ from jaxart.painter.distances import (
     Perceptual,
     SquaredError,
 )
-from jaxart.painter.painting import ROOM, Settings, progress
+from jaxart.painter.painting import ROOM, progress
 from jaxart.painter.pigments import ABSORBANCE, RGB, Pigment
 from jaxart.painter.placement import WINDOW, Level
 from jaxart.painter.rounds import Round, Tools
+from jaxart.painter.settings import Settings
 from jaxart.painter.slopes import Slope
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxart.painter import strokes_file
-from jaxart.painter.painting import Painting, Settings
+from jaxart.painter.painting import Painting
+from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import Strokes
 
 
