@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, ScalarLike
+from jaxtyping import Array, Bool, Float, Int, ScalarLike
 
 from jaxart.painter.brushes import Brush, mark
 
@@ -177,7 +177,9 @@ def _drawing(brush: Brush) -> Callable[..., Groups]:
             tiles, corners = given
             return _lay(brush, numbers, seeds, corners, pixels, tiles)
 
-        return lax.map(some, (tiles, corners))
+        order = _order(numbers, corners, pixels)
+        tiles = lax.map(some, (_sorted(tiles, order), _sorted(corners, order)))
+        return _sorted(tiles, jnp.argsort(order))
 
     def forwards(*given: Any) -> tuple[Groups, tuple[Any, ...]]:
         return drawing(*given), given
@@ -192,10 +194,10 @@ def _drawing(brush: Brush) -> Callable[..., Groups]:
         ) -> tuple[Numbers, Tiles]:
             return _slopes(brush, numbers, seeds, pixels, gathered, given)
 
-        gathered, slopes = lax.scan(
-            some, jnp.zeros_like(numbers), (tiles, corners, slopes)
-        )
-        return slopes, gathered, None, None, None
+        order = _order(numbers, corners, pixels)
+        groups = tuple(_sorted(part, order) for part in (tiles, corners, slopes))
+        gathered, slopes = lax.scan(some, jnp.zeros_like(numbers), groups)
+        return _sorted(slopes, jnp.argsort(order)), gathered, None, None, None
 
     drawing.defvjp(forwards, backwards)
     return drawing
@@ -336,7 +338,36 @@ def _lists(
 
     A list is in order. It goes on with the last stroke of all, which is `NOTHING`.
     """
+    hit = _hits(numbers, corners, pixels)
     last = numbers.shape[0] - 1
+    place = jnp.where(hit, jnp.cumsum(hit, axis=1) - 1, last + KEPT)
+    empty = jnp.full((corners.shape[0], last + KEPT), last)
+    rows = jnp.arange(corners.shape[0])[:, None]
+    lists = empty.at[rows, place].set(jnp.arange(last + 1)[None], mode="drop")
+    return lists, hit.sum(1).max()
+
+
+def _order(
+    numbers: Numbers, corners: Int[Array, "m t 2"], pixels: ScalarLike
+) -> Int[Array, " mt"]:
+    """Return the order of the tiles in which those that most strokes reach come first.
+
+    A group of tiles takes as long as the one with the most strokes.
+    """
+    counts = lax.map(lambda some: _hits(numbers, some, pixels).sum(1), corners)
+    return jnp.argsort(-counts.ravel())
+
+
+def _sorted(
+    groups: Float[Array, "m t *rest"] | Int[Array, "m t *rest"],
+    order: Int[Array, " mt"],
+) -> Array:
+    flat = groups.reshape(-1, *groups.shape[2:])
+    return flat[order].reshape(groups.shape)
+
+
+def _hits(numbers: Numbers, corners: Corners, pixels: ScalarLike) -> Bool[Array, "t n"]:
+    """Return which strokes may reach each tile."""
     x, y, length, width, angle = numbers[:, :5].T
     down, right = (
         ((corners + TILE / 2) / pixels)[:, :, None] - jnp.stack([y, x])[None]
@@ -345,12 +376,7 @@ def _lists(
     reach = TILE / 2**0.5 / pixels
     along = jnp.abs(right * cos + down * sin) < (length / 2 + reach)[None]
     across = jnp.abs(down * cos - right * sin) < (width / 2 + reach)[None]
-    hit = along & across
-    place = jnp.where(hit, jnp.cumsum(hit, axis=1) - 1, last + KEPT)
-    empty = jnp.full((corners.shape[0], last + KEPT), last)
-    rows = jnp.arange(corners.shape[0])[:, None]
-    lists = empty.at[rows, place].set(jnp.arange(last + 1)[None], mode="drop")
-    return lists, hit.sum(1).max()
+    return along & across
 
 
 def _frame(
