@@ -8,7 +8,7 @@ does for the command. Pictures are shrunk to `--size` pixels along their longer 
 Paintings are judged as they would be saved, in eight bits.
 
 * **quality**: each picture with the config's brush at each number of `--strokes`, and
-  with `bristle` at `--count`. "greedy" is the painting before all strokes are refined
+  the first one with `bristle` at `--count`. "greedy" is the painting before all strokes are refined
   together, and strokes/s are those of that part.
 * **speed**: the first picture as a square of `--size` pixels and, enlarged by Lanczos,
   of four times as many, in squared error, without refinement, in turns.
@@ -386,14 +386,14 @@ def save(name: str, *side_by_side: Pixels) -> None:
 
 def quality(chosen: dict[str, Pixels], settings: Settings) -> list[Row]:
     """Paint all pictures with several numbers of strokes."""
-    cases = [(settings.brush, int(count)) for count in _STROKES.value]
-    cases.append(("bristle", _COUNT.value))
+    usual = [(settings.brush, int(count)) for count in _STROKES.value]
+    bristle = ("bristle", _COUNT.value)
     columns = (*QUALITY, *JUDGES) if _LPIPS.value else QUALITY
     with_peer = _peer_is_here()
     print_head(columns)
     rows = []
-    for name, picture in chosen.items():
-        for brush, count in cases:
+    for number, (name, picture) in enumerate(chosen.items()):
+        for brush, count in usual if number else [*usual, bristle]:
             chosen_settings = replace(settings, brush=brush, strokes=count)
             rows.append(quality_row(name, picture, chosen_settings))
             print_row(rows[-1], columns)

@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.steps = 16  # moves of a stroke
     config.refine = 300  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", seen at half size
-    config.refine_whole = 10  # steps after those, seen at both sizes
+    config.refine_whole = 20  # steps after those, seen at both sizes
     config.prune = 0.1  # share of the strokes that is painted anew in between
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end

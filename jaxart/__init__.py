@@ -28,6 +28,8 @@ Rooms, each importing only from those below it::
         latents.py     points of the generator's input space, and their pictures
     painter/
         painting.py    a whole painting: what to call from Python
+        settings.py    what a user chooses
+        studio.py      what is made once: the picture at any size, distances, tools
         rounds.py      one round of strokes; a stage of rounds, compiled
         refinement.py  the joint descent of all strokes
         placement.py   where the next strokes go: disjoint windows where the error is

@@ -41,7 +41,7 @@ from jaxart.painter.strokes import NOTHING, Canvas, Numbers, Strokes, draw, lay,
 
 AT_ONCE = 64  # strokes of a round at most
 SHARE = 0.5  # of a round's strokes that are kept at most
-BATCH = 16  # windows that are worked on at once at most
+ON_CPU = 4  # windows that a CPU works on at once; it gains nothing by more
 TRIES = 16  # rounds of a stage at most
 
 SHORTEST = 3.0  # side of a stroke, in pixels of its level
@@ -308,9 +308,9 @@ def batch_size(count: int, distance: Distance, tools: Tools) -> int:
     """Return how many of a round's windows are worked on at once: what `ROOM` holds."""
     side = WINDOW + 4 * tools.layout.margin
     copies = 9 if tools.slope == "finite_differences" else 3
-    return max(
-        1, min(count, BATCH, ROOM // (copies * side**2 * distance.bytes_per_pixel))
-    )
+    most = ON_CPU if jax.default_backend() == "cpu" else count
+    held = ROOM // (copies * side**2 * distance.bytes_per_pixel)
+    return max(1, min(count, most, held))
 
 
 def _better(

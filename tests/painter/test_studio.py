@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from jaxart.painter import studio
+from jaxart.painter.settings import Settings
+from jaxart.painter.studio import Studio
+
+
+def opened(settings: Settings, height: int, width: int) -> Studio:
+    picture = np.zeros((height, width, 3), np.uint8)
+    return Studio(picture, None, settings, studio.distances(settings))
+
+
+def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
+    few: Settings,
+):
+    made = opened(few, 1_200, 900)
+    shapes, heights = set(), []
+    for strokes in (0, 50, 400, 1_600, 6_400, 25_600):
+        level, tools = made.view(strokes)
+        heights.append(int(level.pixels))
+        assert level.picture.shape[1:] == tools.layout.shape
+        # The whole picture is in the arrays, with room for a window on all sides.
+        assert (
+            np.array(level.size) + 2 * tools.layout.edge <= level.weights.shape
+        ).all()
+        shapes.add(level.weights.shape)
+    assert heights[3] / heights[2] == pytest.approx(2, rel=0.01)
+    assert heights == sorted(heights)
+    assert heights[-1] == 1_024  # the finest level of all
+    assert len(shapes) == 3  # for levels of up to 256, 512 and 1,024 pixels
+
+
+def test_no_level_is_finer_than_the_picture(few: Settings):
+    made = opened(few, 70, 300)
+    assert int(made.view(10**6)[0].pixels) == made.finest == 70
