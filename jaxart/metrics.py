@@ -77,7 +77,7 @@ def frechet_distance(
     The error is that of the first order in the weights of single samples (the
     infinitesimal jackknife), from the same singular vectors. Where it is not right it
     is rather too large: for clouds that are alike 1.4 times the scatter, and up to 1.6
-    times with fewer samples than features.
+    times where there are about as many samples as features.
 
     It says how much the number scatters, not how far off it is. The number is too
     large, by about a constant times 1/n + 1/m, so compare only distances of the same
