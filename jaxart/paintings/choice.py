@@ -11,7 +11,13 @@ from jaxart.paintings import dataset, digits, invented
 # again in each epoch takes cores from the training.
 REMEMBERED = 4096
 
-NAMES = ("paintings", "mnist", "invented")
+# Each dataset's name, and what its split is called that training never sees.
+HELD_OUT = {
+    "paintings": dataset.HELD_OUT,
+    "mnist": "test",
+    "invented": dataset.HELD_OUT,
+}
+NAMES = tuple(HELD_OUT)
 
 
 def resolve(name: str, data_dir: str) -> str:
@@ -40,7 +46,7 @@ def resolve(name: str, data_dir: str) -> str:
 
 
 def open_pictures(
-    name: str, data_dir: str, *, source: str, size: int
+    name: str, data_dir: str, *, source: str, size: int, held_out: bool = False
 ) -> Sequence[dict[str, Any]]:
     """Return records with `pixels`, uint8, both sides at least `size`.
 
@@ -49,23 +55,37 @@ def open_pictures(
         data_dir: folder of datasets; empty for TFDS's own.
         source: folder with the files that a dataset is made from, where it has any.
         size: side of the crops to be cut, in pixels.
+        held_out: the pictures that training never sees, instead of those it does.
 
     Raises:
-        ValueError: there is no such dataset, or it cannot be made.
+        ValueError: there is no such dataset, or it cannot be made, or it has no
+            pictures that are held out.
     """
     folder = data_dir or dataset.DEFAULT_DATA_DIR
+    split = HELD_OUT[name] if held_out else dataset.TRAIN
     if name == "mnist":
-        return digits.open_digits(folder, source or None, size=size)
+        return digits.open_digits(folder, source or None, size=size, split=split)
     if name == "invented":
         invented.prepare(folder)
-    metadata: Any = dataset.open_builder(folder, name).info.metadata
+    info = dataset.open_builder(folder, name).info
+    if split not in info.splits:
+        raise ValueError(
+            f"{name} in {folder} has no held-out split: it was prepared by an earlier "
+            "version, so that training saw every picture; prepare it anew elsewhere"
+        )
+    if held_out and not info.splits[split].num_examples:
+        raise ValueError(
+            f"{name} in {folder} has no picture in its held-out split, which is "
+            f"{dataset.HELD_OUT_SHARE:.0%} on average: the collection is too small"
+        )
+    metadata: Any = info.metadata
     room = metadata["size"]
     if size > room:
         raise ValueError(
             f"size must be at most the {room} pixels that {name} in {folder} has room "
             f"for; got {size}"
         )
-    return _remembered(dataset.open_source(folder, name))
+    return _remembered(dataset.open_source(folder, name, split))
 
 
 def _remembered(source: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
