@@ -161,7 +161,8 @@ def test_real_paintings_are_kept_or_named(tmp_path, capsys):
     held_out = dataset.open_source(tmp_path, "paintings", "held_out")
     with (tmp_path / "skipped.csv").open() as lines:
         skipped = list(csv.reader(lines))[1:]
-    assert len(source) + len(held_out) + len(skipped) == len(list(PAINTINGS.glob("*.jpg"))) == 400
+    count = len(source) + len(held_out) + len(skipped)
+    assert count == len(list(PAINTINGS.glob("*.jpg"))) == 400
     for name, reason in skipped:
         width, height = Image.open(PAINTINGS / name).size
         assert reason.startswith(f"too small: {width} x {height}")

@@ -190,7 +190,7 @@ def shards(
 def is_held_out(digest: bytes) -> bool:
     """Return whether a picture is held out, by a hash of what it is.
 
-    >>> is_held_out(bytes(32)), is_held_out(b"\xff" * 32)
+    >>> is_held_out(bytes(32)), is_held_out(bytes([255] * 32))
     (True, False)
 
     Args:
