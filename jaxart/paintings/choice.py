@@ -45,6 +45,11 @@ def resolve(name: str, data_dir: str) -> str:
     return "invented"
 
 
+def folder(data_dir: str) -> str:
+    """Return the folder of datasets: the one that is named, or TFDS's own."""
+    return data_dir or dataset.DEFAULT_DATA_DIR
+
+
 def open_pictures(
     name: str, data_dir: str, *, source: str, size: int, held_out: bool = False
 ) -> Sequence[dict[str, Any]]:
@@ -61,31 +66,31 @@ def open_pictures(
         ValueError: there is no such dataset, or it cannot be made, or it has no
             pictures that are held out.
     """
-    folder = data_dir or dataset.DEFAULT_DATA_DIR
+    where = folder(data_dir)
     split = HELD_OUT[name] if held_out else dataset.TRAIN
     if name == "mnist":
-        return digits.open_digits(folder, source or None, size=size, split=split)
+        return digits.open_digits(where, source or None, size=size, split=split)
     if name == "invented":
-        invented.prepare(folder)
-    info = dataset.open_builder(folder, name).info
+        invented.prepare(where)
+    info = dataset.open_builder(where, name).info
     if split not in info.splits:
         raise ValueError(
-            f"{name} in {folder} has no held-out split: it was prepared by an earlier "
+            f"{name} in {where} has no held-out split: it was prepared by an earlier "
             "version, so that training saw every picture; prepare it anew elsewhere"
         )
     if held_out and not info.splits[split].num_examples:
         raise ValueError(
-            f"{name} in {folder} has no picture in its held-out split, which is "
+            f"{name} in {where} has no picture in its held-out split, which is "
             f"{dataset.HELD_OUT_SHARE:.0%} on average: the collection is too small"
         )
     metadata: Any = info.metadata
     room = metadata["size"]
     if size > room:
         raise ValueError(
-            f"size must be at most the {room} pixels that {name} in {folder} has room "
+            f"size must be at most the {room} pixels that {name} in {where} has room "
             f"for; got {size}"
         )
-    return _remembered(dataset.open_source(folder, name, split))
+    return _remembered(dataset.open_source(where, name, split))
 
 
 def _remembered(source: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
