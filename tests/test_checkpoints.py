@@ -93,10 +93,13 @@ def test_a_damaged_distance_is_one_line_or_none_at_all(judged: str, content: byt
     for path in Path(judged, "checkpoints", "2", "metrics").rglob("*"):
         if path.is_file():
             path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot be read|was evaluated") as caught:
+
+    def find() -> int:
         with closing(Checkpoints(judged)) as checkpoints:
-            assert checkpoints.latest() == 6
-            checkpoints.find("best")
+            return checkpoints.find("best")
+
+    with pytest.raises(ValueError, match=r"cannot be read|was evaluated") as caught:
+        find()
     assert "\n" not in str(caught.value)
 
 
@@ -113,7 +116,6 @@ def test_what_is_no_step_is_refused(workdir: str, step: str, complaint: str):
         closing(Checkpoints(workdir)) as checkpoints,
         pytest.raises(ValueError, match=complaint),
     ):
-        assert checkpoints.best() is None
         checkpoints.find(step)
 
 
