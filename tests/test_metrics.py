@@ -1,0 +1,526 @@
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxart import metrics
+
+
+def with_moments(
+    rng: np.random.Generator, count: int, mean: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
+    """Draw samples and move them until their moments are exactly these."""
+    rows = rng.standard_normal((count, len(mean)))
+    rows -= rows.mean(axis=0)
+    root = scipy.linalg.cholesky(np.cov(rows, rowvar=False), lower=True)
+    wanted = scipy.linalg.cholesky(covariance, lower=True)
+    return mean + np.linalg.solve(root, rows.T).T @ wanted.T
+
+
+def rotation(rng: np.random.Generator, width: int) -> np.ndarray:
+    return np.linalg.qr(rng.standard_normal((width, width)))[0]
+
+
+def by_sqrtm(a: np.ndarray, b: np.ndarray) -> float:
+    """The Fréchet distance as its definition has it."""
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = np.trace(scipy.linalg.sqrtm(first @ second)).real
+    apart = a.mean(axis=0) - b.mean(axis=0)
+    return apart @ apart + np.trace(first) + np.trace(second) - 2 * root
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch):
+    """Blocks of the usual size take longer than a small test needs."""
+    monkeypatch.setattr(metrics, "BLOCK", 128)
+
+
+# The Fréchet distance.
+
+
+def test_frechet_distance_of_known_gaussians_is_the_known_one():
+    rng = np.random.default_rng(0)
+    turn = rotation(rng, 3)
+    # Covariances that commute: the distance is that of means and of deviations.
+    a = with_moments(rng, 10, np.zeros(3), turn @ np.diag([1.0, 4, 9]) @ turn.T)
+    b = with_moments(
+        rng, 7, np.array([1.0, 2, 2]), turn @ np.diag([4.0, 4, 1]) @ turn.T
+    )
+    assert metrics.frechet_distance(a, b).value == pytest.approx(9 + 1 + 0 + 4)
+
+
+def test_frechet_distance_of_two_ellipses_across_is_the_known_one():
+    # For 2 x 2 matrices tr √M = √(tr M + 2 √det M).
+    first = np.array([[2.0, 1], [1, 3]])
+    second = np.array([[5.0, -2], [-2, 1]])
+    root = np.sqrt(
+        np.trace(first @ second) + 2 * np.sqrt(np.linalg.det(first @ second))
+    )
+    expected = np.trace(first + second) - 2 * root
+    rng = np.random.default_rng(0)
+    a, b = (with_moments(rng, 9, np.ones(2), c) for c in (first, second))
+    assert metrics.frechet_distance(a, b).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("counts", [(40, 50), (40, 9), (9, 40)])
+def test_frechet_distance_is_that_by_scipy_s_square_root(counts: tuple[int, int]):
+    rng = np.random.default_rng(0)
+    a, b = (rng.gamma(2, size=(n, 8)) @ rng.standard_normal((8, 8)) for n in counts)
+    assert metrics.frechet_distance(a, b).value == pytest.approx(by_sqrtm(a, b))
+
+
+@pytest.mark.parametrize("counts", [(5, 6), (5, 30), (30, 5), (2, 2), (12, 13)])
+def test_features_that_say_nothing_new_do_not_matter(counts: tuple[int, int]):
+    """With fewer samples than features, as with more, and where a feature is dead."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((n, 3)) for n in counts)
+    turn = rotation(rng, 12)[:3]
+    expected = metrics.frechet_distance(a, b)
+    found = metrics.frechet_distance(a @ turn, b @ turn)
+    assert found.value == pytest.approx(expected.value, rel=1e-6)
+    assert found.error == pytest.approx(expected.error, rel=1e-6)
+
+
+def test_frechet_distance_for_fewer_samples_than_features_follows_from_projections():
+    # Two samples span a line each: tr (AB)^½ is |p||q||cos| / 2.
+    a = np.array([[0.0, 0, 0, 0], [2, 0, 0, 0]])
+    b = np.array([[0.0, 1, 0, 0], [3, 5, 0, 0]])
+    expected = (0.5**2 + 3**2) + 4 / 2 + 25 / 2 - 2 * (2 * 3) / 2
+    assert metrics.frechet_distance(a, b).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("count", [2, 7, 50])
+def test_frechet_distance_is_zero_for_the_same_never_negative_and_symmetric(count: int):
+    rng = np.random.default_rng(count)
+    a = 100 + rng.standard_normal((count, 10)).astype(np.float32)
+    b = rng.standard_normal((count + 1, 10))
+    same = metrics.frechet_distance(a, a[::-1])
+    assert 0 <= same.value < 1e-5
+    assert metrics.frechet_distance(np.ones((3, 4)), np.ones((2, 4))) == (0, 0)
+    assert metrics.frechet_distance(a, b) == pytest.approx(
+        metrics.frechet_distance(b, a)
+    )
+
+
+@pytest.mark.parametrize("count", [6, 60])
+def test_frechet_distance_does_not_know_where_and_which_way_features_lie(count: int):
+    rng = np.random.default_rng(0)
+    a, b = rng.gamma(2, size=(2, count, 10))
+    turn, move = rotation(rng, 10), rng.standard_normal((1, 10))
+    assert metrics.frechet_distance(5 * (a @ turn + move), 5 * (b @ turn + move)) == (
+        pytest.approx(25 * np.array(metrics.frechet_distance(a, b)))
+    )
+
+
+@pytest.mark.parametrize("counts", [(30, 40), (12, 15), (5, 4)])
+def test_the_error_is_the_derivative_in_the_weights_of_samples(
+    counts: tuple[int, int],
+):
+    rng = np.random.default_rng(0)
+    a, b = (rng.gamma(2, size=(n, 8)) for n in counts)
+    width = 1e-4
+
+    def distance(weights: list[np.ndarray]) -> float:
+        """Of samples with weights, from their covariances (over n - 1 again)."""
+        means, roots, traces = [], [], 0.0
+        for x, w in zip((a, b), weights, strict=True):
+            w = w / w.sum()
+            mean = w @ x
+            rows = np.sqrt(w)[:, None] * (x - mean) * np.sqrt(len(x) / (len(x) - 1))
+            means.append(mean)
+            roots.append(rows)
+            traces += (rows**2).sum()
+        shared = scipy.linalg.svdvals(roots[0] @ roots[1].T).sum()
+        return ((means[0] - means[1]) ** 2).sum() + traces - 2 * shared
+
+    variance = 0.0
+    for side, count in enumerate(counts):
+        slopes = []
+        for sample in range(count):
+            ends = []
+            for sign in (1, -1):
+                weights = [np.full(n, 1 / n) for n in counts]
+                weights[side][sample] += sign * width / count
+                ends.append(distance(weights))
+            slopes.append((ends[0] - ends[1]) / (2 * width / count))
+        variance += np.var(slopes, ddof=1) / count
+    found = metrics.frechet_distance(a, b)
+    assert found.value == pytest.approx(distance([np.ones(n) for n in counts]))
+    assert found.error == pytest.approx(np.sqrt(variance), rel=1e-5)
+
+
+def test_the_error_is_how_much_the_distance_scatters():
+    rng = np.random.default_rng(0)
+    found = [
+        metrics.frechet_distance(
+            rng.standard_normal((300, 4)), 0.5 + 1.5 * rng.standard_normal((200, 4))
+        )
+        for _ in range(200)
+    ]
+    values, errors = np.array(found).T
+    # The scatter of 200 numbers is known to 5 %.
+    assert errors.mean() == pytest.approx(values.std(ddof=1), rel=0.15)
+    # 4 (0.5² + (1.5 - 1)²), and a little more.
+    assert 2 < values.mean() < 2.2
+
+
+@pytest.mark.parametrize("counts", [(400, 400), (300, 600)])
+def test_the_distance_of_a_gaussian_from_itself_is_too_large_as_told(
+    counts: tuple[int, int],
+):
+    rng = np.random.default_rng(0)
+    width, variance = 20, 3.0
+    samples = [
+        [np.sqrt(variance) * rng.standard_normal((n, width)) for n in counts]
+        for _ in range(40)
+    ]
+    found = np.mean([metrics.frechet_distance(a, b).value for a, b in samples])
+    told = variance * width * (width + 5) / 4 * sum(1 / n for n in counts)
+    assert found == pytest.approx(told, rel=0.1)
+
+
+# The kernel distance.
+
+
+def directly(a: np.ndarray, b: np.ndarray) -> float:
+    """The unbiased estimate by its double sums, one pair after the other."""
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        return (
+            sum(float(p) * float(q) for p, q in zip(x, y, strict=True)) / len(x) + 1
+        ) ** 3
+
+    value = 0.0
+    for x in (a, b):
+        pairs = itertools.permutations(x, 2)
+        value += sum(kernel(p, q) for p, q in pairs) / (len(x) * (len(x) - 1))
+    across = [kernel(p, q) for p in a for q in b]
+    return value - 2 * sum(across) / len(across)
+
+
+def test_kernel_distance_is_the_mean_of_double_sums():
+    rng = np.random.default_rng(0)
+    a, b = rng.gamma(2, size=(25, 5)), rng.gamma(3, size=(22, 5))
+    found = metrics.kernel_distance(a, b, seed=7, subsets=3, size=7)
+    drawn = np.random.default_rng(7)
+    first = a[drawn.permutation(25)[:21].reshape(3, 7)]
+    second = b[drawn.permutation(22)[:21].reshape(3, 7)]
+    values = [directly(x, y) for x, y in zip(first, second, strict=True)]
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.error == pytest.approx(np.std(values, ddof=1) / 3**0.5)
+
+
+def test_kernel_distance_of_one_feature_is_that_of_three_moments():
+    # E (xy + 1)³ is the sum of what the binomial says of powers.
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((100_000, 1)), 0.5 + rng.random((100_000, 1))
+    moments = (0 - 1, 1 - (1 + 1 / 12), 0 - (1 + 3 / 12))
+    expected = 3 * moments[0] ** 2 + 3 * moments[1] ** 2 + moments[2] ** 2
+    found = metrics.kernel_distance(a, b, seed=0, subsets=500, size=200)
+    assert found.error < 0.05
+    assert abs(found.value - expected) < 3 * found.error
+
+
+def test_kernel_distance_of_two_points_is_exact():
+    a, b = np.full((4, 2), 1.0), np.full((4, 2), 2.0)
+    found = metrics.kernel_distance(a, b, seed=0, subsets=2, size=2)
+    # k(1, 1) = 2³, k(2, 2) = 5³, k(1, 2) = 3³.
+    assert found == (8 + 125 - 2 * 27, 0)
+
+
+def test_kernel_distance_of_the_like_is_zero_within_its_error():
+    rng = np.random.default_rng(0)
+    found = np.array(
+        [
+            metrics.kernel_distance(a, b, seed=0, subsets=10, size=20)
+            for a, b in rng.standard_normal((200, 2, 200, 6))
+        ]
+    )
+    values, errors = found.T
+    assert abs(values.mean()) < 3 * values.std() / 200**0.5
+    assert (values < 0).mean() > 0.2
+    assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.15)
+
+
+def test_kernel_distance_keeps_to_its_seed_and_knows_no_rotation():
+    rng = np.random.default_rng(0)
+    a, b = rng.gamma(2, size=(2, 60, 6))
+    turn = rotation(rng, 6)
+    options = {"subsets": 3, "size": 20}
+    found = metrics.kernel_distance(a, b, seed=1, **options)
+    assert found == metrics.kernel_distance(a, b, seed=1, **options)
+    assert found != metrics.kernel_distance(a, b, seed=2, **options)
+    assert metrics.kernel_distance(a @ turn, b @ turn, seed=1, **options) == (
+        pytest.approx(found)
+    )
+
+
+# Neighbours.
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.array([[np.sqrt(((p - q) ** 2).sum()) for q in b] for p in a])
+
+
+def brute(
+    real: np.ndarray, fake: np.ndarray, narrow: int, wide: int
+) -> dict[str, float]:
+    """The four numbers as their papers define them."""
+    radius = {}
+    for name, x in (("real", real), ("fake", fake)):
+        apart = distances(x, x)
+        np.fill_diagonal(apart, np.inf)
+        apart.sort(axis=1)
+        radius[name] = lambda k, apart=apart: apart[:, k - 1]
+    across = distances(real, fake)
+    near = across < radius["real"](wide)[:, None]
+    return {
+        "precision": (across <= radius["real"](narrow)[:, None]).any(axis=0).mean(),
+        "recall": (across <= radius["fake"](narrow)[None]).any(axis=1).mean(),
+        "density": near.sum() / wide / len(fake),
+        "coverage": near.any(axis=1).mean(),
+    }
+
+
+def values(found: metrics.Neighbourhoods) -> dict[str, float]:
+    return {name: estimate.value for name, estimate in found._asdict().items()}
+
+
+def check_like(found: metrics.Neighbourhoods, other: metrics.Neighbourhoods) -> None:
+    np.testing.assert_allclose(found, other, rtol=1e-12)
+
+
+def test_neighbourhoods_on_a_line_are_those_seen_by_eye():
+    # Balls to the nearest neighbour: reals reach 1, 1, 1, 7; fakes 0.5, 0.5, 9.5.
+    # All numbers are exact in float32, also in the room's own unit, 8 about 4.5.
+    real = np.array([0.0, 1, 2, 9])[:, None]
+    fake = np.array([2.5, 3, 12.5])[:, None]
+    found = metrics.neighbourhoods(
+        real, fake, precision_neighbours=1, density_neighbours=1
+    )
+    assert values(found) == {
+        # All are within 7 of 9 (2.5 and 12.5), or within 1 of 2.
+        "precision": 1,
+        # 2 is on the border of 2.5's ball; 9 is within 9.5 of 12.5.
+        "recall": 0.5,
+        # 2.5 is within 1 of 2 and within 7 of 9; 3 is on 2's border, and within 7 of
+        # 9; 12.5 is within 7 of 9.
+        "density": pytest.approx(4 / 3),
+        # 2 and 9.
+        "coverage": 0.5,
+    }
+
+
+@pytest.mark.parametrize("block", [4, 7, 1024])
+@pytest.mark.parametrize("counts", [(20, 13), (8, 21), (7, 7)])
+def test_neighbourhoods_are_the_papers_whatever_the_blocks(
+    counts: tuple[int, int], block: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(metrics, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    real, fake = (rng.standard_normal((n, 4)) for n in counts)
+    for narrow, wide in ((1, 1), (3, 5), (6, 2)):
+        found = metrics.neighbourhoods(
+            real, fake, precision_neighbours=narrow, density_neighbours=wide
+        )
+        assert values(found) == pytest.approx(brute(real, fake, narrow, wide))
+
+
+@pytest.mark.parametrize("neighbours", [1, 3, 5])
+def test_neighbourhoods_are_those_of_another_program(neighbours: int):
+    prdc = pytest.importorskip("prdc")
+    rng = np.random.default_rng(0)
+    real, fake = rng.standard_normal((300, 16)), 0.8 * rng.standard_normal((200, 16))
+    fake += 0.3
+    found = metrics.neighbourhoods(
+        real, fake, precision_neighbours=neighbours, density_neighbours=neighbours
+    )
+    expected = prdc.compute_prdc(real, fake, neighbours)
+    assert 0.1 < expected["recall"] < expected["precision"] < 1
+    assert values(found) == pytest.approx(expected)
+
+
+def test_a_collection_is_like_itself():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((50, 5))
+    found = metrics.neighbourhoods(a, a[::-1])
+    assert values(found) == {"precision": 1, "recall": 1, "density": 1, "coverage": 1}
+    assert found.precision.error == found.recall.error == found.coverage.error == 0
+
+
+def test_collections_that_are_far_apart_have_nothing_in_common():
+    a = np.random.default_rng(0).standard_normal((50, 5))
+    found = metrics.neighbourhoods(a, a + 100)
+    assert set(values(found).values()) == {0}
+
+
+def test_precision_and_recall_are_each_other_s():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((40, 5)), 0.7 * rng.standard_normal((30, 5))
+    one, other = metrics.neighbourhoods(a, b), metrics.neighbourhoods(b, a)
+    assert one.precision == other.recall != one.recall == other.precision
+
+
+def test_neighbourhoods_know_no_place_direction_and_unit():
+    rng = np.random.default_rng(0)
+    real, fake = rng.standard_normal((60, 6)), 0.8 * rng.standard_normal((50, 6))
+    turn = rotation(rng, 6)
+    found = metrics.neighbourhoods(real, fake)
+    for scale in (1e-20, 1e20):
+        moved = [scale * ((x + 1000) @ turn) for x in (real, fake)]
+        check_like(metrics.neighbourhoods(*moved), found)
+    mixed = metrics.neighbourhoods(real[::-1], rng.permutation(fake))
+    check_like(mixed, found)
+
+
+def test_the_errors_are_those_of_means_over_the_judged():
+    rng = np.random.default_rng(0)
+    real = rng.standard_normal((120, 2))
+    judged = [
+        metrics.neighbourhoods(real, 1.5 * rng.standard_normal((100, 2)))
+        for _ in range(100)
+    ]
+    for name in ("precision", "density"):
+        found = np.array([getattr(one, name) for one in judged])
+        # Known to 7 %.
+        scatter = found[:, 0].std(ddof=1)
+        assert found[:, 1].mean() == pytest.approx(scatter, rel=0.2)
+
+
+@pytest.mark.parametrize("block", [3, 1024])
+@pytest.mark.parametrize("count", [1, 4, 11])
+def test_the_nearest_are_found_whatever_the_blocks(
+    block: int, count: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(metrics, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    queries, corpus = rng.standard_normal((7, 4)), rng.standard_normal((11, 4))
+    found = metrics.nearest(queries, corpus, count)
+    apart = distances(queries, corpus)
+    expected = np.argsort(apart, axis=1)[:, :count]
+    np.testing.assert_array_equal(found.indices, expected)
+    np.testing.assert_allclose(
+        found.distances, np.take_along_axis(apart, expected, 1), rtol=1e-12
+    )
+    for row, query in enumerate(queries):
+        alone = metrics.nearest(query[None], corpus, count)
+        np.testing.assert_array_equal(alone.indices[0], found.indices[row])
+
+
+def test_a_copy_is_at_a_distance_of_exactly_zero():
+    rng = np.random.default_rng(0)
+    corpus = 1e4 + rng.standard_normal((30, 50), np.float32)
+    found = metrics.nearest(corpus[[5, 17]], corpus, 2)
+    np.testing.assert_array_equal(found.indices[:, 0], [5, 17])
+    np.testing.assert_array_equal(found.distances[:, 0], [0, 0])
+    assert (found.distances[:, 1] > 1).all()
+
+
+def test_of_equals_the_first_is_the_nearest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(metrics, "BLOCK", 2)
+    found = metrics.nearest(np.zeros((1, 2)), np.array([[2.0, 0], [1, 0]] * 3), 4)
+    np.testing.assert_array_equal(found.indices, [[1, 3, 5, 0]])
+    np.testing.assert_array_equal(found.distances, [[1, 1, 1, 2]])
+
+
+def test_any_number_of_pictures_is_compiled_once():
+    metrics._merge.clear_cache()
+    metrics._judge.clear_cache()
+    rng = np.random.default_rng(0)
+    for n, m in ((10, 20), (300, 9), (40, 130)):
+        metrics.neighbourhoods(rng.random((n, 3)), rng.random((m, 3)))
+    # One for four neighbours and one for six.
+    assert metrics._merge._cache_size() == 2
+    assert metrics._judge._cache_size() == 1
+
+
+# What all have in common.
+
+Metric = Callable[[Any, Any], Any]
+METRICS: dict[str, Metric] = {
+    "frechet_distance": metrics.frechet_distance,
+    "kernel_distance": lambda a, b: metrics.kernel_distance(
+        a, b, seed=0, subsets=2, size=3
+    ),
+    "neighbourhoods": metrics.neighbourhoods,
+    "nearest": lambda a, b: metrics.nearest(a, b, 5),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_features_may_be_on_a_device_and_in_any_precision(metric: Metric):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 40, 5)).astype(np.float32)
+    expected = metric(a, b)
+    for convert in (jnp.asarray, lambda x: x.astype(np.float64)):
+        found = metric(convert(a), convert(b))
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_other_widths_are_refused(metric: Metric):
+    with pytest.raises(ValueError, match=r"must have as many features as .*4; got 5"):
+        metric(np.zeros((20, 4)), np.zeros((20, 5)))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_is_not_finite_is_refused(metric: Metric, bad: float, side: int):
+    pair = np.ones((2, 20, 4))
+    pair[side, 13, 2] = bad
+    with pytest.raises(ValueError, match="finite; got NaN or infinity in row 13"):
+        metric(*pair)
+
+
+@pytest.mark.parametrize(
+    ("metric", "least", "message"),
+    [
+        ("frechet_distance", (2, 2), "at least 2 rows for the Fréchet distance; got 1"),
+        ("kernel_distance", (6, 6), "at least 6 rows for 2 subsets of 3; got 5"),
+        ("neighbourhoods", (6, 6), "at least 6 rows for 5 neighbours; got 5"),
+        ("nearest", (1, 5), "at least"),
+    ],
+)
+def test_too_few_samples_are_refused(metric: str, least: tuple[int, int], message: str):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((n, 4)) for n in least)
+    METRICS[metric](a, b)
+    for pair in ((a[1:], b), (a, b[1:])):
+        with pytest.raises(ValueError, match=message):
+            METRICS[metric](*pair)
+
+
+def test_numbers_that_make_no_sense_are_refused():
+    a = np.zeros((20, 3))
+    with pytest.raises(ValueError, match="subsets must be at least 2; got 1"):
+        metrics.kernel_distance(a, a, seed=0, subsets=1, size=5)
+    with pytest.raises(ValueError, match="size must be at least 2; got 1"):
+        metrics.kernel_distance(a, a, seed=0, subsets=5, size=1)
+    with pytest.raises(ValueError, match="neighbours must be at least 1; got 0"):
+        metrics.neighbourhoods(a, a, density_neighbours=0)
+    with pytest.raises(ValueError, match="count must be at least 1; got 0"):
+        metrics.nearest(a, a, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(1, 8), st.integers(0, 2**31))
+def test_frechet_distance_is_finite_and_symmetric_for_any_size(
+    n: int, m: int, width: int, seed: int
+):
+    rng = np.random.default_rng(seed)
+    # Few different whole numbers: ranks fall, and rows repeat.
+    a, b = (rng.integers(0, 2, (count, width)) * 1.0 for count in (n, m))
+    found = metrics.frechet_distance(a, b)
+    assert found.value >= 0
+    assert found.error >= 0
+    assert found == pytest.approx(metrics.frechet_distance(b, a), abs=1e-6)
+    assert found.value >= ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() - 1e-6
