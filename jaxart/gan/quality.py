@@ -45,13 +45,15 @@ from jaxart.gan.update import Player, apply
 
 
 LAYERS = ("relu3_3", "relu4_3", "relu5_3")
-BATCH = 50  # pictures of one compiled call
+BATCH = 50  # pictures of one compiled call of VGG16
+DRAWN = 100  # of a generator; as in `sample`, so that not even a rounding differs
 
 # A kernel distance is averaged over at least so many subsets of at most so many.
 SUBSETS, SUBSET = 10, 1000
 LEAST = 2 * SUBSETS  # pictures that the metrics can do with
 
-FRECHET = "vgg_frechet_distance"  # as all records name it
+# As all records name them.
+FRECHET, KERNEL = "vgg_frechet_distance", "vgg_kernel_distance"
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
 
@@ -157,14 +159,14 @@ def drawn(
     """
     # Whole batches, so that all are one compiled call.
     parts = [
-        np.asarray(sampler(player, latents.draw(seed, first, BATCH, latent)))
-        for first in range(0, count, BATCH)
+        np.asarray(sampler(player, latents.draw(seed, first, DRAWN, latent)))
+        for first in range(0, count, DRAWN)
     ]
     return np.concatenate(parts)[:count]
 
 
 def compare(
-    real: Float32[np.ndarray, "n c"], fake: Float32[np.ndarray, "m c"], *, seed: int
+    real: Float32[np.ndarray, "n c"], fake: Float32[np.ndarray, "m _"], *, seed: int
 ) -> dict[str, float]:
     """Return all that `metrics` can say about two descriptions, each with its error.
 
@@ -182,7 +184,7 @@ def compare(
     size = min(SUBSET, count // SUBSETS)
     estimates = {
         FRECHET: metrics.frechet_distance(real, fake),
-        "vgg_kernel_distance": metrics.kernel_distance(
+        KERNEL: metrics.kernel_distance(
             real, fake, seed=seed, subsets=count // size, size=size
         ),
         **metrics.neighbourhoods(real, fake)._asdict(),

@@ -151,10 +151,10 @@ def test_samples_are_those_of_their_numbers():
     def drawn(count: int) -> np.ndarray:
         return quality.drawn(sampler, values, count=count, seed=5, latent=10)
 
-    many = drawn(quality.BATCH + 2)
-    assert many.shape == (quality.BATCH + 2, 32, 32, 3)
+    many = drawn(quality.DRAWN + 2)
+    assert many.shape == (quality.DRAWN + 2, 32, 32, 3)
     np.testing.assert_array_equal(many[:3], drawn(3))
-    last = sampler(values, latents.draw(5, quality.BATCH + 1, 1, 10))
+    last = sampler(values, latents.draw(5, quality.DRAWN + 1, 1, 10))
     np.testing.assert_allclose(many[-1:].astype(int), np.asarray(last), atol=1)
 
 
