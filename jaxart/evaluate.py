@@ -21,7 +21,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from flax import nnx
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from jaxart import command, images, metrics
 from jaxart.checkpoints import Checkpoints, read_config
@@ -36,6 +36,7 @@ from jaxart.paintings import choice, pipeline
 SAMPLES, NEIGHBOURS = 16, 7
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
+Rows = Float32[np.ndarray, "n c"]
 
 
 class Real(NamedTuple):
@@ -68,6 +69,15 @@ class Restored(NamedTuple):
     believed: Callable[[Pixels], float]
 
 
+class Described(NamedTuple):
+    """What a network makes of them: a row for each picture, and the seconds it took."""
+
+    crops: Rows
+    others: Rows
+    samples: Rows
+    seconds: float
+
+
 def main(
     workdir: Annotated[str, "folder of a run"],
     count: Annotated[int, "how many samples, and crops to compare them with"] = 10_000,
@@ -82,6 +92,9 @@ def main(
     nearest: Annotated[
         str | None, "FILE.png for samples, each with its nearest training crops"
     ] = None,
+    inception_weights: Annotated[
+        str | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
+    ] = None,
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
     begin = time.perf_counter()
@@ -91,36 +104,64 @@ def main(
         if not nearest.endswith(".png"):
             raise ValueError(f"nearest must be FILE.png; got {nearest!r}")
         images.check_replaceable(nearest, images.is_our_png)
-    extractor = quality.extractor(layers.split(","))
+    extractors = {"vgg": quality.vgg_extractor(layers.split(","))}
+    if inception_weights is not None:
+        extractors["inception"] = quality.inception_extractor(inception_weights)
     config = read_config(workdir)
     model = _restored(config, workdir, step, count, seed)
     real = _real(config, floor, count, seed)
-    folder = quality.folder(choice.folder(config.data.data_dir))
-    crops = quality.described(extractor, real.crops, "VGG16, crops", folder)
-    others = quality.described(extractor, real.others, "VGG16, other crops", folder)
-    samples = quality.described(extractor, model.samples, "VGG16, samples")
+    rows = {
+        network: _described(config, network, extractor, model, real)
+        for network, extractor in extractors.items()
+    }
     if nearest is not None:
-        found = metrics.nearest(samples.rows[:SAMPLES], crops.rows, NEIGHBOURS)
-        beside = real.crops[found.indices]
-        rows = np.concatenate([model.samples[:SAMPLES, None], beside], axis=1)
-        pixels = rows.reshape(-1, *rows.shape[2:])
-        images.save_png(nearest, images.grid(pixels, 1 + NEIGHBOURS))
+        _save_nearest(nearest, model.samples, real.crops, rows["vgg"])
+    samples = {network: (each.crops, each.samples) for network, each in rows.items()}
+    others = {network: (each.crops, each.others) for network, each in rows.items()}
     figures = {
         "step": model.step,
         "count": count,
         "dataset": config.data.name,
         "pictures": real.pictures,
         "layers": layers.split(","),
-        **quality.compare(crops.rows, samples.rows, seed=seed),
-        "floor": {
-            "split": floor,
-            **quality.compare(crops.rows, others.rows, seed=seed),
-        },
+        **_compared(samples, seed),
+        "floor": {"split": floor, **_compared(others, seed)},
         "discriminator_accuracy": _accuracy(model, real),
-        "vgg_seconds": round(crops.seconds + others.seconds + samples.seconds, 1),
+        **{f"{name}_seconds": round(each.seconds, 1) for name, each in rows.items()},
         "seconds": round(time.perf_counter() - begin, 1),
     }
     print(json.dumps(figures))
+
+
+def _described(
+    config: Config,
+    network: str,
+    extractor: quality.Extractor,
+    model: Restored,
+    real: Real,
+) -> Described:
+    folder = quality.folder(choice.folder(config.data.data_dir))
+    crops = quality.described(extractor, real.crops, f"{network}, crops", folder)
+    others = quality.described(extractor, real.others, f"{network}, others", folder)
+    samples = quality.described(extractor, model.samples, f"{network}, samples")
+    seconds = crops.seconds + others.seconds + samples.seconds
+    return Described(crops.rows, others.rows, samples.rows, seconds)
+
+
+def _compared(pairs: dict[str, tuple[Rows, Rows]], seed: int) -> dict[str, float]:
+    """Return how pictures compare with the crops, by the networks that saw them."""
+    figures = {}
+    for network, (crops, pictures) in pairs.items():
+        figures |= quality.distances(crops, pictures, network=network, seed=seed)
+    return figures | quality.neighbourhoods(*pairs["vgg"])
+
+
+def _save_nearest(path: str, samples: Pixels, crops: Pixels, rows: Described) -> None:
+    """Write the first samples, each at the left of its nearest crops."""
+    found = metrics.nearest(rows.samples[:SAMPLES], rows.crops, NEIGHBOURS)
+    lines = [samples[:SAMPLES, None], crops[found.indices]]
+    pixels = np.concatenate(lines, axis=1).reshape(-1, *samples.shape[1:])
+    images.save_png(path, images.grid(pixels, 1 + NEIGHBOURS))
 
 
 def _restored(

@@ -196,7 +196,7 @@ def _measure(
     if not config.evaluate.every_steps:
         return lambda player: math.nan  # nobody asks
     count, seed = config.evaluate.count, config.seed
-    extractor = quality.extractor()
+    extractor = quality.vgg_extractor()
     crops = pipeline.crops(pictures, size=config.size, count=count, seed=seed)
     folder = quality.folder(choice.folder(config.data.data_dir))
     real = quality.described(extractor, crops, "VGG16, dataset", folder).rows

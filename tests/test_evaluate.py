@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from jaxart.paintings.sources import LABELS
 
 
 COUNT = 24
+LAYER = "relu1_2"  # the cheapest one
 FIGURES = {
     f"{name}{end}"
     for name in (
@@ -64,7 +66,7 @@ def cut(run: str, count: int, split: str = "train") -> np.ndarray:
 
 def evaluated(capfd: Any, run: str, **settings: Any) -> dict[str, Any]:
     capfd.readouterr()
-    evaluate.main(run, **{"count": COUNT, **settings})
+    evaluate.main(run, **{"count": COUNT, "layers": LAYER, **settings})
     [line] = capfd.readouterr().out.splitlines()
     return json.loads(line)
 
@@ -98,15 +100,16 @@ def test_figures_are_those_of_samples_and_crops(run: str, tmp_path: Path, capfd)
     sample.main(run, f"{tmp_path}/", count=COUNT)
     samples = [np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir())]
     crops = cut(run, 2 * COUNT)
-    extractor = quality.extractor(["relu2_2"])
+    extractor = quality.vgg_extractor(["relu2_2"])
     real, other, fake = (
         quality.described(extractor, pixels, "").rows
         for pixels in (crops[:COUNT], crops[COUNT:], np.stack(samples))
     )
-    for name, value in quality.compare(real, fake, seed=0).items():
-        assert found[name] == pytest.approx(value)
-    for name, value in quality.compare(real, other, seed=0).items():
-        assert found["floor"][name] == pytest.approx(value)
+    for figures, rows in ((found, fake), (found["floor"], other)):
+        expected = quality.distances(real, rows, network="vgg", seed=0)
+        expected |= quality.neighbourhoods(real, rows)
+        for name, value in expected.items():
+            assert figures[name] == pytest.approx(value)
 
 
 def test_the_floor_may_be_of_pictures_that_were_held_out(run: str, capfd):
@@ -121,16 +124,28 @@ def test_the_floor_may_be_of_pictures_that_were_held_out(run: str, capfd):
 def test_the_dataset_is_described_once(run: str, capfd, monkeypatch):
     evaluated(capfd, run)
     described: list[int] = []
-    extractor = quality.extractor()
+    extractor = quality.vgg_extractor([LAYER])
 
     def describe(pixels: np.ndarray) -> Any:
         described.append(len(pixels))
         return extractor.describe(pixels)
 
     counting = extractor._replace(describe=describe)
-    monkeypatch.setattr(quality, "extractor", lambda layers: counting)
+    monkeypatch.setattr(quality, "vgg_extractor", lambda layers: counting)
     evaluated(capfd, run)
     assert len(described) == -(-COUNT // quality.BATCH)
+
+
+def test_inception_adds_its_distances(run: str, capfd, monkeypatch):
+    before = evaluated(capfd, run)
+    means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
+    monkeypatch.setattr(quality, "inception_extractor", lambda path: means)
+    found = evaluated(capfd, run, inception_weights="file.pth")
+    names = {f"inception_{name}" for name in ("frechet_distance", "kernel_distance")}
+    names |= {f"{name}_error" for name in names}
+    assert found.keys() - before.keys() == names | {"inception_seconds"}
+    assert found["floor"].keys() - before["floor"].keys() == names
+    assert all(found[name] == before[name] for name in FIGURES)
 
 
 def test_samples_stand_beside_their_nearest_crops(run: str, tmp_path: Path, capfd):
@@ -168,14 +183,14 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     change("run/config.json", "data", lambda data: data | moved)
     info = "data/paintings/1.0.0/dataset_info.json"
     change(info, "splits", lambda splits: splits[:1])
-    evaluate.main(str(tmp_path / "run"), count=COUNT)
+    evaluate.main(str(tmp_path / "run"), count=COUNT, layers=LAYER)
     output = capfd.readouterr()
     assert json.loads(output.out)["discriminator_accuracy"]["held_out"] is None
     [note] = [line for line in output.err.splitlines() if "held-out" in line]
     assert "paintings in" in note
     assert "has no held-out split: it was prepared by an earlier" in note
     with pytest.raises(ValueError, match="has no held-out split"):
-        evaluate.main(str(tmp_path / "run"), count=COUNT, floor="held_out")
+        evaluate.main(str(tmp_path / "run"), COUNT, layers=LAYER, floor="held_out")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +200,7 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
         ({"layers": "relu3_3,relu9_1"}, "layer must be one of .*; got 'relu9_1'"),
         ({"layers": ""}, "layer must be one of"),
         ({"nearest": "near.gif"}, "nearest must be FILE.png; got 'near.gif'"),
+        ({"inception_weights": "/no.pth"}, "weights must be a file; /no.pth"),
         ({"step": "5"}, r"step must be one of the checkpoints \[4, 8, 12\].*got 5"),
         ({"step": "best"}, "step best needs a checkpoint that was evaluated"),
         ({"workdir": "/nowhere"}, "workdir must hold a run"),

@@ -17,10 +17,11 @@ Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to
 Nash Equilibrium" (2017); Kynkäänniemi et al., "Improved Precision and Recall Metric for
 Assessing Generative Models" (2019), for VGG16 in place of InceptionV3.
 Deviation: these numbers are not FID, which looks through InceptionV3, and are named so
-that nobody takes them for it. The discriminator judges batches of one kind of pictures,
-normalised by the batch's own statistics as in training. Its running ones are of real
-and fake batches mixed: with them, a D took 88 % of its G's samples for paintings, where
-with the batch's own it took 13 %.
+that nobody takes them for it; FID itself needs a file of weights of the user's. The
+discriminator judges batches of one kind of pictures, normalised by the batch's own
+statistics as in training. Its running ones are of real and fake batches mixed: with
+them, a D took 88 % of its G's samples for paintings, where with the batch's own it took
+13 %.
 """
 
 import functools
@@ -35,10 +36,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32, PyTree, UInt8
 from tqdm import tqdm
 
-from jaxart import images, metrics, vgg
+from jaxart import images, inception, metrics, vgg
 from jaxart.gan import latents
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import Player, apply
@@ -52,8 +53,7 @@ DRAWN = 100  # of a generator; as in `sample`, so that not even a rounding diffe
 SUBSETS, SUBSET = 10, 1000
 LEAST = 2 * SUBSETS  # pictures that the metrics can do with
 
-# As all records name them.
-FRECHET, KERNEL = "vgg_frechet_distance", "vgg_kernel_distance"
+FRECHET = "vgg_frechet_distance"  # as metrics.jsonl names it, and `distances`
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
 
@@ -71,7 +71,7 @@ class Extractor(NamedTuple):
 
 
 class Description(NamedTuple):
-    """Pictures as rows of numbers, and the seconds that VGG16 needed for them."""
+    """Pictures as rows of numbers, and the seconds that this took."""
 
     rows: Float32[np.ndarray, "n c"]
     seconds: float
@@ -79,10 +79,10 @@ class Description(NamedTuple):
 
 def folder(data_dir: str | os.PathLike[str]) -> Path:
     """Return where the descriptions of the datasets in a folder are kept."""
-    return Path(data_dir, "vgg_features")
+    return Path(data_dir, "features")
 
 
-def extractor(layers: Sequence[str] = LAYERS) -> Extractor:
+def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
     """Return VGG16 with its packaged weights.
 
     Args:
@@ -96,17 +96,44 @@ def extractor(layers: Sequence[str] = LAYERS) -> Extractor:
     for layer in layers:
         vgg.receptive_field(layer)  # which knows the layers' names
 
+    def features(
+        weights: vgg.Weights, images: Float[Array, "b h w 3"]
+    ) -> Float[Array, "b c"]:
+        maps = vgg.features(weights, images, layers)
+        return jnp.concatenate([x.mean(axis=(1, 2)) for x in maps], axis=1)
+
+    return _compiled(" ".join(["vgg16", vgg.PACKAGED, *layers]), vgg.load(), features)
+
+
+def inception_extractor(path: str | os.PathLike[str]) -> Extractor:
+    """Return InceptionV3 with the user's weights; its Fréchet distance is FID.
+
+    Args:
+        path: as for `inception.load`.
+
+    Raises:
+        ValueError: as in `inception.load`.
+    """
+    weights = inception.load(path)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _compiled(f"inception {digest}", weights, inception.features)
+
+
+def _compiled(
+    name: str,
+    weights: PyTree,
+    features: Callable[[PyTree, Float[Array, "b h w 3"]], Float[Array, "b c"]],
+) -> Extractor:
     @jax.jit
     def describe(
-        weights: vgg.Weights, pixels: UInt8[Array, "b h w 3"]
+        weights: PyTree, pixels: UInt8[Array, "b h w 3"]
     ) -> Float32[Array, "b c"]:
         # So that rows from a GPU can be compared with rows from a CPU.
         with jax.default_matmul_precision("highest"):
-            maps = vgg.features(weights, pixels.astype(jnp.float32) / 255, layers)
-        return jnp.concatenate([x.mean(axis=(1, 2)) for x in maps], axis=1)
+            return features(weights, pixels.astype(jnp.float32) / 255)
 
-    name = " ".join(["vgg16", vgg.PACKAGED, *layers])
-    return Extractor(name, functools.partial(describe, vgg.load()))
+    return Extractor(name, functools.partial(describe, weights))
 
 
 def described(
@@ -165,14 +192,19 @@ def drawn(
     return np.concatenate(parts)[:count]
 
 
-def compare(
-    real: Float32[np.ndarray, "n c"], fake: Float32[np.ndarray, "m _"], *, seed: int
+def distances(
+    real: Float32[np.ndarray, "n c"],
+    fake: Float32[np.ndarray, "m c"],
+    *,
+    network: str,
+    seed: int,
 ) -> dict[str, float]:
-    """Return all that `metrics` can say about two descriptions, each with its error.
+    """Return the Fréchet and the kernel distance of two descriptions, with errors.
 
     Args:
         real: rows of the dataset's pictures.
         fake: rows of the pictures that are compared with them.
+        network: that described them; begins the figures' names.
         seed: of the kernel distance's subsets.
 
     Raises:
@@ -182,13 +214,25 @@ def compare(
     if count < LEAST:
         raise ValueError(f"pictures must be at least {LEAST}; got {count}")
     size = min(SUBSET, count // SUBSETS)
-    estimates = {
-        FRECHET: metrics.frechet_distance(real, fake),
-        KERNEL: metrics.kernel_distance(
-            real, fake, seed=seed, subsets=count // size, size=size
-        ),
-        **metrics.neighbourhoods(real, fake)._asdict(),
-    }
+    kernel = metrics.kernel_distance(
+        real, fake, seed=seed, subsets=count // size, size=size
+    )
+    return _figures(
+        {
+            f"{network}_frechet_distance": metrics.frechet_distance(real, fake),
+            f"{network}_kernel_distance": kernel,
+        }
+    )
+
+
+def neighbourhoods(
+    real: Float32[np.ndarray, "n c"], fake: Float32[np.ndarray, "m c"]
+) -> dict[str, float]:
+    """Return precision, recall, density and coverage of `fake`, with errors."""
+    return _figures(metrics.neighbourhoods(real, fake)._asdict())
+
+
+def _figures(estimates: dict[str, metrics.Estimate]) -> dict[str, float]:
     figures = {}
     for name, estimate in estimates.items():
         figures[name] = estimate.value

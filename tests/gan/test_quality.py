@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxart import vgg
+from jaxart import inception, vgg
 from jaxart.gan import latents, quality
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import player
@@ -20,7 +20,7 @@ LAYERS = ("relu1_2", "relu3_3")  # 64 and 256 numbers
 
 @pytest.fixture(scope="module")
 def extractor() -> quality.Extractor:
-    return quality.extractor(LAYERS)
+    return quality.vgg_extractor(LAYERS)
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_other_pictures_and_other_layers_are_not_taken_for_them(
     for other in (pixels, noise(5), noise(4)[::-1], noise(4).reshape(4, 8, 32, 3)):
         with pytest.raises(AssertionError, match="described again"):
             quality.described(refusing(extractor), other, "", tmp_path)
-    layers = refusing(quality.extractor(LAYERS[:1]))
+    layers = refusing(quality.vgg_extractor(LAYERS[:1]))
     with pytest.raises(AssertionError, match="described again"):
         quality.described(layers, noise(4), "", tmp_path)
 
@@ -141,7 +141,24 @@ def test_where_nothing_can_be_kept_nothing_is(
 )
 def test_layers_that_cannot_be_are_refused(layers: tuple[str, ...], complaint: str):
     with pytest.raises(ValueError, match=complaint):
-        quality.extractor(layers)
+        quality.vgg_extractor(layers)
+
+
+def test_the_file_of_inception_is_part_of_what_its_rows_depend_on(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(inception, "load", lambda path: jnp.full(3, 2.0))
+    monkeypatch.setattr(
+        inception, "features", lambda weights, images: images.mean((1, 2)) * weights
+    )
+    names = []
+    for content in ("one", "other"):
+        (tmp_path / content).write_text(content)
+        extractor = quality.inception_extractor(tmp_path / content)
+        names.append(extractor.name)
+        rows = quality.described(extractor, noise(2), "").rows
+        np.testing.assert_allclose(rows, noise(2).mean((1, 2)) / 127.5, rtol=1e-5)
+    assert names[0] != names[1]
 
 
 def test_samples_are_those_of_their_numbers():
@@ -158,13 +175,18 @@ def test_samples_are_those_of_their_numbers():
     np.testing.assert_allclose(many[-1:].astype(int), np.asarray(last), atol=1)
 
 
+def compared(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    distances = quality.distances(real, fake, network="vgg", seed=0)
+    return distances | quality.neighbourhoods(real, fake)
+
+
 def test_a_collection_that_is_shifted_is_as_far_as_the_shift():
     rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     shift = np.array([3, 0, 0, 4, 0, 0], np.float32)
-    figures = quality.compare(rows, rows + shift, seed=0)
+    figures = compared(rows, rows + shift)
     assert figures["vgg_frechet_distance"] == pytest.approx(25, rel=1e-4)
     assert figures["vgg_kernel_distance"] > 5 * figures["vgg_kernel_distance_error"]
-    same = quality.compare(rows, rows, seed=0)
+    same = compared(rows, rows)
     assert same["vgg_frechet_distance"] == pytest.approx(0, abs=1e-4)
     assert [same[name] for name in ("precision", "recall", "coverage")] == [1, 1, 1]
     assert set(same) == {
@@ -181,14 +203,14 @@ def test_a_collection_that_is_shifted_is_as_far_as_the_shift():
 @pytest.mark.parametrize("count", [quality.LEAST, 999, 2001])
 def test_any_number_of_pictures_from_the_least_on_can_be_compared(count: int):
     rows = np.random.default_rng(0).normal(size=(2, count, 3)).astype(np.float32)
-    figures = quality.compare(*rows, seed=0)
+    figures = compared(*rows)
     assert all(np.isfinite(value) for value in figures.values())
 
 
 def test_too_few_pictures_are_refused():
     rows = np.zeros((quality.LEAST - 1, 3), np.float32)
     with pytest.raises(ValueError, match="pictures must be at least 20; got 19"):
-        quality.compare(rows, rows, seed=0)
+        compared(rows, rows)
 
 
 def test_a_discriminator_judges_whole_batches_by_their_own_statistics():
