@@ -110,7 +110,7 @@ def _go_on(
     batches: Any,
     compiled: devices.Compiled,
     sampler: latents.Sampler,
-    measure: Callable[[Player], float],
+    measure: Callable[[Player], float] | None,
     checkpoints: Checkpoints,
 ) -> None:
     """Do the updates from `done` to the last, and record them."""
@@ -126,8 +126,6 @@ def _go_on(
     smallest = math.inf if best is None else best.distance
 
     def due(step: int, every_steps: int) -> bool:
-        if not every_steps:
-            return False
         return step % every_steps == 0 or step == config.steps
 
     with closing(records), command.stop_signals() as stops:
@@ -141,7 +139,7 @@ def _go_on(
                 if due(step, config.samples.every_steps):
                     player = compiled.gather(state.generator)
                     records.add_pictures(step, sampler(player, points))
-                if due(step, config.evaluate.every_steps):
+                if measure and due(step, config.evaluate.every_steps):
                     player = jax.block_until_ready(compiled.gather(state.generator))
                     begin = time.perf_counter()
                     distance = measure(player)
@@ -191,10 +189,10 @@ def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
 
 def _measure(
     config: Config, pictures: Sequence[dict[str, Any]], sampler: latents.Sampler
-) -> Callable[[Player], float]:
-    """Return what finds the Fréchet distance of samples from the dataset."""
+) -> Callable[[Player], float] | None:
+    """Return what finds the Fréchet distance of samples from the dataset, if asked."""
     if not config.evaluate.every_steps:
-        return lambda player: math.nan  # nobody asks
+        return None
     count, seed = config.evaluate.count, config.seed
     extractor = quality.vgg_extractor()
     crops = pipeline.crops(pictures, size=config.size, count=count, seed=seed)
