@@ -36,5 +36,7 @@ def get_config() -> ConfigDict:
         {"every_steps": 500, "keep": 3, "keep_every_steps": 10_000}
     )
     config.samples = ConfigDict({"every_steps": 500, "count": 64})
+    # Fréchet distance of samples, by VGG16; the best checkpoint is kept. 0: never.
+    config.evaluate = ConfigDict({"every_steps": 0, "count": 1000})
     config.log = ConfigDict({"every_steps": 50})
     return config

@@ -5,14 +5,17 @@ Orbax writes into a temporary folder and renames it when all of it is there: a
 checkpoint that can be seen is whole. Writing happens behind the training loop's back.
 
 Parts are trees of arrays, read as tensors and never unpickled, and the state of the
-data iterator, which is JSON.
+data iterator, which is JSON. A checkpoint that was evaluated also holds its distance
+from the dataset, so that the best one is known, and kept, by looking at the folder.
 """
 
+import contextlib
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +31,17 @@ CONFIG = "config.json"
 UNFINISHED = "config.unfinished"  # what a run killed while writing it leaves
 FOLDER = "checkpoints"
 ITERATOR = "data"  # the part that holds the data iterator's state
+DISTANCE = "distance"  # of a checkpoint's samples from the dataset, among its metrics
+BEST = "best"  # what a person calls the checkpoint with the smallest
+
+KEPT = ocp.checkpoint_managers
+
+
+class Best(NamedTuple):
+    """The best checkpoint, and the distance of its samples from the dataset."""
+
+    step: int
+    distance: float
 
 
 class Checkpoints:
@@ -35,8 +49,11 @@ class Checkpoints:
 
     Args:
         workdir: folder of the run; they are in its subfolder `checkpoints`.
-        keep: how many of the latest to keep; None only to read them.
+        keep: how many of the latest to keep, besides the best; None only to read them.
         keep_every: steps at whose multiples a checkpoint is kept for good, or None.
+
+    Raises:
+        ValueError: what is said of a checkpoint cannot be read.
     """
 
     def __init__(
@@ -44,28 +61,87 @@ class Checkpoints:
     ):
         self.folder = Path(workdir).absolute() / FOLDER
         logging.getLogger("absl").setLevel(logging.ERROR)
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                keep_period=keep_every,
-                create=keep is not None,
-                cleanup_tmp_directories=keep is not None,
-                read_only=keep is None,
+        policies: list[KEPT.PreservationPolicy] = [
+            KEPT.LatestN(keep),
+            KEPT.BestN(
+                get_metric_fn=_distance,
+                reverse=True,  # the best is the smallest
+                n=1,
+                keep_checkpoints_without_metrics=False,
             ),
+        ]
+        if keep_every is not None:
+            policies.append(KEPT.EveryNSteps(keep_every))
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=KEPT.AnyPreservationPolicy(policies),
+            best_fn=_distance,
+            best_mode="min",
+            create=keep is not None,
+            cleanup_tmp_directories=keep is not None,
+            read_only=keep is None,
         )
+        with _readable(self.folder):
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def latest(self) -> int | None:
         """Return the step of the latest checkpoint, or None if there is none."""
         return self._manager.latest_step()
 
-    def save(self, step: int, parts: dict[str, PyTree], iterator: Any) -> None:
+    def best(self) -> Best | None:
+        """Return the checkpoint with the smallest distance, or None if none has one.
+
+        Raises:
+            ValueError: a distance cannot be read.
+        """
+        with _readable(self.folder):
+            step = self._manager.best_step()
+            if step is None:
+                return None
+            metrics: Any = self._manager.metrics(step)
+            return Best(step, _distance(metrics))
+
+    def find(self, step: str | None) -> int:
+        """Return the step of the checkpoint that a person asks for.
+
+        Args:
+            step: a number; "best"; or None for the latest.
+
+        Raises:
+            ValueError: it is something else, or there is no such checkpoint.
+        """
+        if step is None:
+            latest = self.latest()
+            if latest is None:
+                raise ValueError(
+                    f"workdir must hold a checkpoint; {self.folder.parent} has none yet"
+                )
+            return latest
+        if step == BEST:
+            best = self.best()
+            if best is None:
+                raise ValueError(
+                    f"step best needs a checkpoint that was evaluated, by a run with "
+                    f"evaluate.every_steps above 0; {self.folder.parent} has none"
+                )
+            return best.step
+        if not step.isdecimal():
+            raise ValueError(f"step must be a number or {BEST}; got {step!r}")
+        return int(step)
+
+    def save(
+        self,
+        step: int,
+        parts: dict[str, PyTree],
+        iterator: Any,
+        distance: float | None = None,
+    ) -> None:
         """Start to write a checkpoint; it is safe to go on at once.
 
         Args:
             step: updates done.
             parts: trees of arrays by name.
             iterator: the data iterator, as Grain makes it.
+            distance: of samples from the dataset, if it was measured.
         """
         # Copies: the next update uses up these buffers while they are being written.
         parts = jax.tree.map(jnp.copy, parts)
@@ -73,7 +149,12 @@ class Checkpoints:
             name: ocp.args.StandardSave(part) for name, part in parts.items()
         }
         saves[ITERATOR] = CheckpointSave(iterator)
-        self._manager.save(step, args=ocp.args.Composite(**saves), force=True)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(**saves),
+            metrics=None if distance is None else {DISTANCE: distance},
+            force=True,
+        )
 
     def restore(
         self, step: int, parts: dict[str, PyTree], iterator: Any = None
@@ -101,20 +182,29 @@ class Checkpoints:
         }
         if iterator is not None:
             restores[ITERATOR] = CheckpointRestore(iterator)
-        try:
+        with _readable(self.folder / str(step)):
             restored = self._manager.restore(step, args=ocp.args.Composite(**restores))
-        # Orbax and TensorStore raise a dozen kinds for damaged files.
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(
-                f"checkpoint {self.folder / str(step)} cannot be read: {reason}"
-            ) from error
         return {name: restored[name] for name in parts}
 
     def close(self) -> None:
         """Wait until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Make one `ValueError` of what is raised where checkpoints are damaged."""
+    try:
+        yield
+    # Orbax and TensorStore raise a dozen kinds.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
+
+
+def _distance(metrics: dict[str, float]) -> float:
+    return metrics[DISTANCE]
 
 
 def write_config(workdir: str, config: Config) -> None:

@@ -3,7 +3,8 @@
     python -m jaxart.prepare --input=PICTURES --data_dir=DIR
 
 Every file of the collection ends either in the dataset or, with the reason, in
-`DIR/skipped.csv`. Nothing that exists is overwritten.
+`DIR/skipped.csv`. One in fifty is held out from training, to evaluate with. Nothing
+that exists is overwritten.
 """
 
 import os
@@ -39,7 +40,10 @@ def main(
 
 
 def _closing_line(done: dataset.Prepared) -> str:
-    line = f"{done.kept} paintings kept, {len(done.skipped)} skipped"
+    line = f"{done.kept} paintings kept"
+    if done.held_out:
+        line += f" ({done.held_out} of them held out)"
+    line += f", {len(done.skipped)} skipped"
     if done.skipped:
         line += f" ({dataset.tally(done.skipped)}): see {done.skipped_csv}"
     return f"{line}; dataset in {done.folder} ({done.bytes / 1e6:.1f} MB)"

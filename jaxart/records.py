@@ -48,6 +48,7 @@ class Records:
         self._board = SummaryWriter(str(self._folder), purge_step=step + 1)
         self._bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True)
         self._waiting: deque[tuple[int, Metrics]] = deque()
+        self._figures: dict[int, dict[str, float]] = {}
         self._pictures: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
         self._since = (step, time.perf_counter())
 
@@ -59,6 +60,20 @@ class Records:
         """
         self._write_what_is_due(step)
         self._waiting.append((step, metrics))
+
+    def add_figures(self, step: int, figures: dict[str, float], seconds: float) -> None:
+        """Take what was found out about the update that was added last.
+
+        It gets a line of its own if it would have none.
+
+        Args:
+            step: of that update.
+            figures: by name, finite or not.
+            seconds: that this took, while no update was under way.
+        """
+        self._figures[step] = figures
+        before, then = self._since
+        self._since = (before, then + seconds)
 
     def add_pictures(self, step: int, pictures: UInt8[Array, "n h w 3"]) -> None:
         """Take samples that are under way; they become `samples/STEP.png`."""
@@ -83,24 +98,28 @@ class Records:
         for at, pictures in self._pictures:
             self._write_pictures(at, np.asarray(pictures))
         self._pictures.clear()
-        due = any(at % self._every == 0 for at, _ in self._waiting)
+        due = any(self._has_line(at) for at, _ in self._waiting)
         # What is ready is looked at for the bar; only a due line is worth a wait.
         while self._waiting and (due or _ready(self._waiting[0][1])):
             at, metrics = self._waiting.popleft()
             self._write_metrics(at, jax.device_get(metrics))
-            due = any(at % self._every == 0 for at, _ in self._waiting)
+            due = any(self._has_line(at) for at, _ in self._waiting)
+
+    def _has_line(self, step: int) -> bool:
+        return step % self._every == 0 or step in self._figures
 
     def _write_metrics(self, step: int, metrics: dict[str, np.ndarray]) -> None:
         values = {name: float(value) for name, value in metrics.items()}
         self._bar.update(step - self._bar.n)
         if not all(math.isfinite(value) for value in values.values()):
             raise FloatingPointError(f"the loss is not a finite number at step {step}")
-        if step % self._every:
+        if not self._has_line(step):
             return
         before, then = self._since
         self._since = (step, time.perf_counter())
         seconds = self._since[1] - then
         values["images_per_second"] = (step - before) * self._batch_size / seconds
+        values |= self._figures.pop(step, {})
         with self._lines.open("a") as lines:
             lines.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():

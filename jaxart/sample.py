@@ -26,7 +26,9 @@ def main(
     out: Annotated[str, "FILE.png for a grid; FOLDER/ for single pictures"],
     count: Annotated[int, "how many pictures"] = 128,
     seed: Annotated[int, "of the random numbers that the pictures are made from"] = 0,
-    step: Annotated[int | None, "which checkpoint; the latest, if not given"] = None,
+    step: Annotated[
+        str | None, "which checkpoint: a number, or best; the latest, if not given"
+    ] = None,
 ) -> None:
     """Restore a checkpoint and draw samples from it."""
     if count < 1:
@@ -38,11 +40,9 @@ def main(
         config.size, **config.generator, dtype=config.dtype, rngs=nnx.Rngs(0)
     )
     with closing(Checkpoints(workdir)) as checkpoints:
-        step = checkpoints.latest() if step is None else step
-        if step is None:
-            raise ValueError(f"workdir must hold a checkpoint; {workdir} has none yet")
+        at = checkpoints.find(step)
         expected = {"generator": player(generator)}
-        restored = checkpoints.restore(step, expected)["generator"]
+        restored = checkpoints.restore(at, expected)["generator"]
     sampler = latents.sampler(generator)
     drawn = []
     for first in tqdm(range(0, count, BATCH), unit="batch", disable=count <= BATCH):
@@ -56,7 +56,7 @@ def main(
             drawn.append(pixels)
     if drawn:
         images.save_png(out, images.grid(np.concatenate(drawn)))
-    print(f"{count} pictures of step {step} are in {out}")
+    print(f"{count} pictures of step {at} are in {out}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Advers
 Networks", section 3.
 """
 
+import math
 import os
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +28,10 @@ from jaxart.checkpoints import (
     write_config,
 )
 from jaxart.command import Config
-from jaxart.gan import devices, latents
+from jaxart.gan import devices, latents, quality
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import State, start
+from jaxart.gan.update import Player, State, start
+from jaxart.metrics import frechet_distance
 from jaxart.paintings import choice, pipeline
 from jaxart.records import Records, pictures_file
 
@@ -37,6 +41,7 @@ MAY_CHANGE = (
     "checkpoints.",
     "data.data_dir",
     "data.source",
+    "evaluate.every_steps",
     "log.",
     "parallel",
     "samples.",
@@ -63,7 +68,13 @@ def main(
     _claim(workdir)
     config.data.name = choice.resolve(config.data.name, config.data.data_dir)
     _check_same_run(workdir, config)
-    batches = _batches(config)
+    pictures = choice.open_pictures(
+        config.data.name,
+        config.data.data_dir,
+        source=config.data.source,
+        size=config.size,
+    )
+    batches = _batches(config, pictures)
     write_config(workdir, config)
     checkpoints = Checkpoints(
         workdir,
@@ -75,6 +86,7 @@ def main(
         latest = checkpoints.latest()
         if latest is not None:
             state = _state(checkpoints.restore(latest, _parts(state), batches))
+        sampler = latents.sampler(generator)
         _go_on(
             config,
             workdir,
@@ -82,7 +94,8 @@ def main(
             done=latest or 0,
             batches=batches,
             compiled=compiled,
-            sampler=latents.sampler(generator),
+            sampler=sampler,
+            measure=_measure(config, pictures, sampler),
             checkpoints=checkpoints,
         )
     print(f"done: look at {pictures_file(workdir, config.steps)}")
@@ -97,6 +110,7 @@ def _go_on(
     batches: Any,
     compiled: devices.Compiled,
     sampler: latents.Sampler,
+    measure: Callable[[Player], float] | None,
     checkpoints: Checkpoints,
 ) -> None:
     """Do the updates from `done` to the last, and record them."""
@@ -108,6 +122,8 @@ def _go_on(
         batch_size=config.batch_size,
         every_steps=config.log.every_steps,
     )
+    best = checkpoints.best()
+    smallest = math.inf if best is None else best.distance
 
     def due(step: int, every_steps: int) -> bool:
         return step % every_steps == 0 or step == config.steps
@@ -117,11 +133,20 @@ def _go_on(
             state, metrics = compiled.step(state, compiled.feed(next(batches)))
             stop = bool(stops)  # once: a signal may come at any moment
             save = stop or due(step, config.checkpoints.every_steps)
+            distance = None
             try:
                 records.add(step, metrics)
                 if due(step, config.samples.every_steps):
                     player = compiled.gather(state.generator)
                     records.add_pictures(step, sampler(player, points))
+                if measure and due(step, config.evaluate.every_steps):
+                    player = jax.block_until_ready(compiled.gather(state.generator))
+                    begin = time.perf_counter()
+                    distance = measure(player)
+                    figures = {quality.FRECHET: distance}
+                    records.add_figures(step, figures, time.perf_counter() - begin)
+                    save = save or distance < smallest
+                    smallest = min(smallest, distance)
                 if save:
                     # First what is recorded, then the checkpoint that vouches for it.
                     records.flush()
@@ -131,7 +156,8 @@ def _go_on(
                     f"{checkpoints.latest()}"
                 ) from None
             if save:
-                checkpoints.save(step, _parts(compiled.gather(state)), batches)
+                parts = _parts(compiled.gather(state))
+                checkpoints.save(step, parts, batches, distance)
             if stop and step < config.steps:
                 checkpoints.close()
                 raise command.Stopped(
@@ -149,19 +175,38 @@ def _networks(config: Config) -> tuple[Generator, Discriminator]:
     )
 
 
-def _batches(config: Config) -> Any:
-    data = config.data
+def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
     return pipeline.batches(
-        choice.open_pictures(
-            data.name, data.data_dir, source=data.source, size=config.size
-        ),
+        pictures,
         size=config.size,
         batch_size=config.batch_size,
         seed=config.seed,
-        workers=data.workers,
+        workers=config.data.workers,
         process=jax.process_index(),
         processes=jax.process_count(),
     )
+
+
+def _measure(
+    config: Config, pictures: Sequence[dict[str, Any]], sampler: latents.Sampler
+) -> Callable[[Player], float] | None:
+    """Return what finds the Fréchet distance of samples from the dataset, if asked."""
+    if not config.evaluate.every_steps:
+        return None
+    count, seed = config.evaluate.count, config.seed
+    extractor = quality.vgg_extractor()
+    crops = pipeline.crops(pictures, size=config.size, count=count, seed=seed)
+    folder = quality.folder(choice.folder(config.data.data_dir))
+    real = quality.described(extractor, crops, "VGG16, dataset", folder).rows
+
+    def measure(player: Player) -> float:
+        samples = quality.drawn(
+            sampler, player, count=count, seed=seed, latent=config.generator.latent
+        )
+        fake = quality.described(extractor, samples, "VGG16, samples").rows
+        return frechet_distance(real, fake).value
+
+    return measure
 
 
 def _parts(state: State) -> dict[str, PyTree]:
@@ -198,6 +243,16 @@ def _check(config: Config) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}")
+    if config.evaluate.every_steps < 0:
+        raise ValueError(
+            f"evaluate.every_steps must not be negative; got "
+            f"{config.evaluate.every_steps}"
+        )
+    if config.evaluate.count < quality.LEAST:
+        raise ValueError(
+            f"evaluate.count must be at least {quality.LEAST}; got "
+            f"{config.evaluate.count}"
+        )
     if config.dtype not in ("float32", "bfloat16"):
         raise ValueError(f"dtype must be float32 or bfloat16; got {config.dtype!r}")
 
@@ -218,6 +273,9 @@ def _check_same_run(workdir: str, config: Config) -> None:
     if not (Path(workdir) / CONFIG).exists():
         return
     there, here = _flat(read_config(workdir)), _flat(config)
+    # A run from before there was evaluation has no distances that others could differ
+    # from, if they were measured with another count.
+    there.setdefault("evaluate.count", config.evaluate.count)
     differing = [
         key
         for key in sorted(there.keys() | here.keys())

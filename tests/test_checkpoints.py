@@ -51,6 +51,74 @@ def test_the_last_few_and_every_nth_are_kept(workdir: str):
     assert steps(workdir) == {"3", "5", "6"}
 
 
+@pytest.fixture
+def judged(tmp_path: Path) -> str:
+    """A run whose last checkpoint is kept, and of whose six some were evaluated."""
+    distances = {1: 5.0, 2: 3.0, 4: 4.0, 5: 3.5}
+    with (
+        closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as batches,
+        closing(Checkpoints(str(tmp_path), keep=1)) as checkpoints,
+    ):
+        for step in range(1, 7):
+            checkpoints.save(step, PARTS, batches, distances.get(step))
+    return str(tmp_path)
+
+
+def test_the_best_is_kept_and_found(judged: str):
+    assert steps(judged) == {"2", "6"}
+    with closing(Checkpoints(judged)) as checkpoints:
+        assert checkpoints.best() == (2, 3.0)
+        assert checkpoints.find("best") == 2
+        assert checkpoints.find(None) == 6
+        assert checkpoints.find("4") == 4
+        np.testing.assert_array_equal(
+            checkpoints.restore(2, PARTS)["generator"]["kernel"],
+            PARTS["generator"]["kernel"],
+        )
+
+
+def test_a_better_one_takes_its_place(judged: str):
+    with (
+        closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as batches,
+        closing(Checkpoints(judged, keep=1)) as checkpoints,
+    ):
+        assert checkpoints.best() == (2, 3.0)
+        for step, distance in ((7, 2.5), (8, None)):
+            checkpoints.save(step, PARTS, batches, distance)
+    assert steps(judged) == {"7", "8"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\0" * 9])
+def test_a_damaged_distance_is_one_line_or_none_at_all(judged: str, content: bytes):
+    for path in Path(judged, "checkpoints", "2", "metrics").rglob("*"):
+        if path.is_file():
+            path.write_bytes(content)
+
+    def find() -> int:
+        with closing(Checkpoints(judged)) as checkpoints:
+            return checkpoints.find("best")
+
+    with pytest.raises(ValueError, match=r"cannot be read|was evaluated") as caught:
+        find()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ("best", "evaluated, by a run with evaluate.every_steps above 0; .* has none"),
+        ("newest", "step must be a number or best; got 'newest'"),
+        ("-1", "step must be a number or best; got '-1'"),
+    ],
+)
+def test_what_is_no_step_is_refused(workdir: str, step: str, complaint: str):
+    with (
+        closing(Checkpoints(workdir)) as checkpoints,
+        pytest.raises(ValueError, match=complaint),
+    ):
+        checkpoints.find(step)
+
+
 def test_what_was_saved_comes_back_bit_for_bit(workdir: str):
     with closing(Checkpoints(workdir)) as checkpoints:
         assert checkpoints.latest() == 6

@@ -80,7 +80,11 @@ def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path):
     done = run(f"--input={nasty}", f"--data_dir={tmp_path}", "--processes=2")
     assert done.returncode == 0, done.stderr
     names = {str(path.relative_to(nasty)) for path in nasty.glob("*/*")}
-    records = list(dataset.open_source(tmp_path, "paintings"))
+    records = [
+        record
+        for split in ("train", "held_out")
+        for record in dataset.open_source(tmp_path, "paintings", split)
+    ]
     kept = {record["filename"].decode() for record in records}
     assert kept == {name for name in names if name.startswith("good")}
     with (tmp_path / "skipped.csv").open() as lines:
@@ -102,9 +106,8 @@ def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path):
     titles = {r["title"].decode(): r["year"].decode() for r in records}
     assert titles == {"": "", "Long": "1889"}
     closing = done.stdout.strip()
-    assert closing.startswith(
-        "15 paintings kept, 8 skipped (3 not a picture, 2 too sma"
-    )
+    assert closing.startswith("15 paintings kept")
+    assert ", 8 skipped (3 not a picture, 2 too small, " in closing
     assert f"see {tmp_path}/skipped.csv; dataset in {tmp_path}/paintings/1.0" in closing
     assert closing.endswith(" MB)")
     assert "\n" not in closing
@@ -155,12 +158,15 @@ def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
 def test_real_paintings_are_kept_or_named(tmp_path, capsys):
     prepare.main(input=str(PAINTINGS), data_dir=str(tmp_path))
     source = dataset.open_source(tmp_path, "paintings")
+    held_out = dataset.open_source(tmp_path, "paintings", "held_out")
     with (tmp_path / "skipped.csv").open() as lines:
         skipped = list(csv.reader(lines))[1:]
-    assert len(source) + len(skipped) == len(list(PAINTINGS.glob("*.jpg"))) == 400
+    count = len(source) + len(held_out) + len(skipped)
+    assert count == len(list(PAINTINGS.glob("*.jpg"))) == 400
     for name, reason in skipped:
         width, height = Image.open(PAINTINGS / name).size
         assert reason.startswith(f"too small: {width} x {height}")
         assert width * height < 16_384
     assert source[1]["title"] == b"The Starry Night"
-    assert f"{len(source)} paintings kept" in capsys.readouterr().out
+    kept = f"{len(source) + len(held_out)} paintings kept"
+    assert f"{kept} ({len(held_out)} of them held out)" in capsys.readouterr().out

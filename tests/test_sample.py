@@ -50,14 +50,14 @@ def test_a_picture_does_not_depend_on_how_many_are_drawn(run: str, tmp_path: Pat
 
 
 def test_seed_and_step_decide_the_pictures(run: str, tmp_path: Path):
-    def drawn(name: str, **settings: int) -> bytes:
+    def drawn(name: str, **settings: Any) -> bytes:
         sample.main(run, str(tmp_path / name), count=4, **settings)
         return (tmp_path / name).read_bytes()
 
     latest = drawn("a.png")
     assert drawn("b.png") == latest
-    assert drawn("c.png", step=12) == latest
-    assert drawn("d.png", step=4) != latest
+    assert drawn("c.png", step="12") == latest
+    assert drawn("d.png", step="4") != latest
     assert drawn("e.png", seed=1) != latest
 
 
@@ -80,7 +80,9 @@ def test_another_file_is_not_overwritten(run: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"step": 5}, r"step must be one of the checkpoints \[4, 8, 12\].*got 5"),
+        ({"step": "5"}, r"step must be one of the checkpoints \[4, 8, 12\].*got 5"),
+        ({"step": "last"}, "step must be a number or best; got 'last'"),
+        ({"step": "best"}, "step best needs a checkpoint that was evaluated"),
         ({"count": 0}, "count must be at least 1"),
         ({"out": "grid.bmp"}, "out must be FILE.png or FOLDER/"),
         ({"workdir": "/nowhere"}, "workdir must hold a run"),

@@ -1,5 +1,6 @@
 """The training command: what it writes, how it resumes, what it refuses."""
 
+import copy
 import json
 import os
 import random
@@ -13,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from PIL import Image
 
-from jaxart import train
+from jaxart import sample, train, vgg
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan.update import start
+from jaxart.gan import latents, quality
+from jaxart.gan.update import player, start
+from jaxart.paintings import dataset, pipeline
 
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +60,8 @@ def test_a_run_leaves_what_the_contract_says(config: Any, tmp_path: Path):
 
 
 def test_the_loop_compiles_nothing_after_its_first_steps(config: Any, tmp_path: Path):
+    config.evaluate.every_steps = 3
+    config.evaluate.count = quality.LEAST
     compilations: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, duration_secs, **_: compilations.append(event)
@@ -72,6 +79,101 @@ def test_the_loop_compiles_nothing_after_its_first_steps(config: Any, tmp_path: 
     finally:
         jax.monitoring.clear_event_listeners()
     assert few == many > 0
+
+
+@pytest.fixture
+def judged_config(config: Any) -> Any:
+    """Evaluated four times, at steps that are not all recorded or saved."""
+    config.evaluate.every_steps = 3
+    config.evaluate.count = quality.LEAST
+    config.checkpoints.every_steps = 12
+    config.checkpoints.keep = 1
+    return config
+
+
+def test_evaluation_changes_nothing_but_the_records(judged_config: Any, tmp_path: Path):
+    config = copy.deepcopy(judged_config)
+    config.evaluate.every_steps = 0
+    train.main(judged_config, str(tmp_path / "judged"))
+    train.main(config, str(tmp_path / "not"))
+    judged, others = (arrays(config, tmp_path / name) for name in ("judged", "not"))
+    for one, other in zip(judged, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    def losses(name: str) -> dict[int, float]:
+        found = lines(tmp_path / name)
+        return {line["step"]: line["generator_loss"] for line in found}
+
+    every, some = losses("judged"), losses("not")
+    assert list(some) == [2, 4, 6, 8, 10, 12]
+    assert every == some | {step: every[step] for step in (3, 9)}
+
+
+def test_the_best_checkpoint_is_kept_and_can_be_sampled(
+    judged_config: Any, tmp_path: Path
+):
+    run = tmp_path / "run"
+    train.main(judged_config, str(run))
+    distances = {
+        line["step"]: line["vgg_frechet_distance"]
+        for line in lines(run)
+        if "vgg_frechet_distance" in line
+    }
+    assert list(distances) == [3, 6, 9, 12]
+    best = min(distances, key=distances.__getitem__)
+    kept = {int(path.name) for path in (run / "checkpoints").iterdir()}
+    assert kept == {best, 12}
+    with closing(Checkpoints(str(run))) as checkpoints:
+        assert checkpoints.best() == (best, distances[best])
+    for step in ("best", str(best)):
+        sample.main(str(run), str(tmp_path / f"{step}.png"), count=4, step=step)
+    one, other = (tmp_path / f"{step}.png" for step in ("best", best))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_recorded_distance_is_that_of_the_samples(judged_config: Any, tmp_path: Path):
+    train.main(judged_config, str(tmp_path))
+    generator, _ = train._networks(judged_config)
+    with closing(Checkpoints(str(tmp_path))) as checkpoints:
+        expected = {"generator": player(generator)}
+        restored = checkpoints.restore(12, expected)["generator"]
+    still = nnx.view(generator, use_running_average=True)
+    nnx.update(still, restored.parameters, restored.statistics)
+    z = latents.draw(0, 0, quality.LEAST, judged_config.generator.latent)
+    samples = np.rint(np.clip((np.asarray(still(z)) + 1) * 127.5, 0, 255))
+    source = dataset.open_source(judged_config.data.data_dir, "paintings")
+    crops = pipeline.crops(source, size=32, count=quality.LEAST, seed=0)
+
+    def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scaled = jnp.asarray(pixels, jnp.float32) / 255
+        maps = vgg.features(vgg.load(), scaled, quality.LAYERS)
+        rows = np.concatenate([np.asarray(x, float).mean((1, 2)) for x in maps], 1)
+        return rows.mean(0), np.cov(rows, rowvar=False)
+
+    (m, a), (n, b) = statistics(crops), statistics(samples)
+    # The definition, with eigenvalues of AB, which are not negative but for rounding.
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()
+    distance = (m - n) @ (m - n) + np.trace(a) + np.trace(b) - 2 * roots
+    assert lines(tmp_path)[-1]["vgg_frechet_distance"] == pytest.approx(
+        distance, rel=1e-3
+    )
+
+
+def test_a_run_from_before_there_was_evaluation_goes_on(
+    judged_config: Any, tmp_path: Path
+):
+    every_steps, judged_config.evaluate.every_steps = 3, 0
+    train.main(judged_config, str(tmp_path))
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["evaluate"]
+    path.write_text(json.dumps(config))
+    judged_config.steps, judged_config.evaluate.every_steps = 15, every_steps
+    train.main(judged_config, str(tmp_path))
+    assert lines(tmp_path)[-1]["vgg_frechet_distance"] > 0
+    judged_config.evaluate.count += 1
+    with pytest.raises(ValueError, match=r"evaluate.count \(20 there, 21 here\)"):
+        train.main(judged_config, str(tmp_path))
 
 
 class Started:
@@ -117,6 +219,8 @@ def long_config(config: Any) -> Any:
     config.checkpoints.every_steps = 25
     config.samples.every_steps = 100
     config.log.every_steps = 5
+    config.evaluate.every_steps = 40
+    config.evaluate.count = quality.LEAST
     return config
 
 
@@ -143,10 +247,17 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
         png = f"samples/{step}.png"
         assert (killed / png).read_bytes() == (whole / png).read_bytes()
 
-    def losses(workdir: Path) -> list[tuple]:
-        return [(line["step"], line["discriminator_loss"]) for line in lines(workdir)]
+    def found(workdir: Path) -> list[tuple]:
+        names = ("step", "discriminator_loss", "vgg_frechet_distance")
+        return [tuple(line.get(name) for name in names) for line in lines(workdir)]
 
-    assert losses(killed) == losses(whole)
+    assert found(killed) == found(whole)
+    assert best(killed) == best(whole) is not None
+
+
+def best(workdir: Path) -> Any:
+    with closing(Checkpoints(str(workdir))) as checkpoints:
+        return checkpoints.best()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -208,6 +319,8 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("batch_size", 0, "batch_size must be at least 1"),
         ("steps", 0, "steps must be at least 1"),
         ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
+        ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
+        ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),
         ("loss", "hinge", "loss must be one of"),
         ("parallel", "threads", "parallel must be one of"),
         ("dtype", "float8", "dtype must be float32 or bfloat16"),

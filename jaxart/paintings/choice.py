@@ -11,7 +11,13 @@ from jaxart.paintings import dataset, digits, invented
 # again in each epoch takes cores from the training.
 REMEMBERED = 4096
 
-NAMES = ("paintings", "mnist", "invented")
+# Each dataset's name, and what its split is called that training never sees.
+HELD_OUT = {
+    "paintings": dataset.HELD_OUT,
+    "mnist": "test",
+    "invented": dataset.HELD_OUT,
+}
+NAMES = tuple(HELD_OUT)
 
 
 def resolve(name: str, data_dir: str) -> str:
@@ -39,8 +45,13 @@ def resolve(name: str, data_dir: str) -> str:
     return "invented"
 
 
+def folder(data_dir: str) -> str:
+    """Return the folder of datasets: the one that is named, or TFDS's own."""
+    return data_dir or dataset.DEFAULT_DATA_DIR
+
+
 def open_pictures(
-    name: str, data_dir: str, *, source: str, size: int
+    name: str, data_dir: str, *, source: str, size: int, held_out: bool = False
 ) -> Sequence[dict[str, Any]]:
     """Return records with `pixels`, uint8, both sides at least `size`.
 
@@ -49,23 +60,37 @@ def open_pictures(
         data_dir: folder of datasets; empty for TFDS's own.
         source: folder with the files that a dataset is made from, where it has any.
         size: side of the crops to be cut, in pixels.
+        held_out: the pictures that training never sees, instead of those it does.
 
     Raises:
-        ValueError: there is no such dataset, or it cannot be made.
+        ValueError: there is no such dataset, or it cannot be made, or it has no
+            pictures that are held out.
     """
-    folder = data_dir or dataset.DEFAULT_DATA_DIR
+    where = folder(data_dir)
+    split = HELD_OUT[name] if held_out else dataset.TRAIN
     if name == "mnist":
-        return digits.open_digits(folder, source or None, size=size)
+        return digits.open_digits(where, source or None, size=size, split=split)
     if name == "invented":
-        invented.prepare(folder)
-    metadata: Any = dataset.open_builder(folder, name).info.metadata
+        invented.prepare(where)
+    info = dataset.open_builder(where, name).info
+    if split not in info.splits:
+        raise ValueError(
+            f"{name} in {where} has no held-out split: it was prepared by an earlier "
+            "version, so that training saw every picture; prepare it anew elsewhere"
+        )
+    if held_out and not info.splits[split].num_examples:
+        raise ValueError(
+            f"{name} in {where} has no picture in its held-out split, which is "
+            f"{dataset.HELD_OUT_SHARE:.0%} on average: the collection is too small"
+        )
+    metadata: Any = info.metadata
     room = metadata["size"]
     if size > room:
         raise ValueError(
-            f"size must be at most the {room} pixels that {name} in {folder} has room "
+            f"size must be at most the {room} pixels that {name} in {where} has room "
             f"for; got {size}"
         )
-    return _remembered(dataset.open_source(folder, name))
+    return _remembered(dataset.open_source(where, name, split))
 
 
 def _remembered(source: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:

@@ -9,16 +9,23 @@ the same collection gives the same records whatever their number. TFDS writes in
 folder of another name and renames it last: a run that is killed leaves no dataset, and
 the next run removes what it left.
 
+One picture in fifty is held out: training never sees it, so that it can tell what was
+learned from what was learned by heart. Which ones, the hash of each file's bytes
+decides: the same picture is held out in every collection, in any order, at any size,
+and two copies of a file never stand on both sides.
+
 Source: the paper's section on its data.
 Deviation: the builder is a `ShardBasedBuilder`. TFDS's usual `GeneratorBasedBuilder`
 shuffles on disk, for which it needs TensorFlow as soon as there is more than a
 gigabyte; the paper's collection has ten. Training shuffles anew in each epoch anyway.
+The paper holds nothing out.
 """
 
 import collections
 import contextlib
 import csv
 import fcntl
+import hashlib
 import io
 import itertools
 import logging
@@ -60,8 +67,25 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a dataset, as its folder is named
 
 SKIPPED_HEADER = ("filename", "reason")
 
+TRAIN, HELD_OUT = "train", "held_out"  # the splits
+HELD_OUT_SHARE = 0.02  # of all pictures, on average
+
 Record = dict[str, Any]
 Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+class Sorted(NamedTuple):
+    """A record, and on which side it stands."""
+
+    record: Record
+    held_out: bool
+
+
+class Readable(NamedTuple):
+    """What a worker makes of a file that can be used: a picture, and its SHA-256."""
+
+    pixels: Pixels
+    digest: bytes
 
 
 class Prepared(NamedTuple):
@@ -70,6 +94,7 @@ class Prepared(NamedTuple):
     Args:
         folder: where the dataset lies.
         kept: number of pictures in it.
+        held_out: how many of these are held out.
         bytes: size of the folder.
         skipped: filename and reason of what is not in it.
         skipped_csv: where the same is written.
@@ -77,6 +102,7 @@ class Prepared(NamedTuple):
 
     folder: Path
     kept: int
+    held_out: int
     bytes: int
     skipped: list[tuple[str, str]]
     skipped_csv: Path
@@ -96,7 +122,8 @@ class Paintings(tfds.core.ShardBasedBuilder):
     """The dataset `paintings`, in the order in which its records come.
 
     Args:
-        records: what `features` describes; consumed once, by `download_and_prepare`.
+        records: what `features` describes, and its side; consumed once, by
+            `download_and_prepare`.
         at_most: records that may come.
         size: side of the crops that every picture has room for, in pixels; kept in the
             dataset's metadata.
@@ -108,7 +135,7 @@ class Paintings(tfds.core.ShardBasedBuilder):
 
     def __init__(
         self,
-        records: Iterable[Record] = (),
+        records: Iterable[Sorted] = (),
         at_most: int = 0,
         size: int = images.CROP,
         **kwargs: Any,
@@ -131,10 +158,45 @@ class Paintings(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
         del dl_manager
-        records = enumerate(self._records)
-        full = [partial(itertools.islice, records, SHARD)] * (self._at_most // SHARD)
-        # The last one drains the records, for what they do at their end.
-        return {"train": [*full, lambda: records]}
+        return shards(self._records, self._at_most)
+
+
+def shards(
+    records: Iterable[Sorted], at_most: int
+) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
+    """Return the files of both splits as TFDS wants them: functions that yield records.
+
+    Args:
+        records: consumed once; what is held out is kept in memory until the training
+            pictures are written, about a megabyte for every thousand records.
+        at_most: records that may come.
+    """
+    aside: list[tuple[int, Record]] = []
+
+    def training() -> Iterator[tuple[int, Record]]:
+        for number, (record, held_out) in enumerate(records):
+            if held_out:
+                aside.append((number, record))
+            else:
+                yield number, record
+
+    stream = training()
+    full = [partial(itertools.islice, stream, SHARD)] * ((at_most - 1) // SHARD)
+    # The last one drains the records, for what they do at their end. TFDS goes by the
+    # order of the splits: by then all that is held out is known.
+    return {TRAIN: [*full, lambda: stream], HELD_OUT: [lambda: iter(aside)]}
+
+
+def is_held_out(digest: bytes) -> bool:
+    """Return whether a picture is held out, by a hash of what it is.
+
+    >>> is_held_out(bytes(32)), is_held_out(bytes([255] * 32))
+    (True, False)
+
+    Args:
+        digest: at least eight bytes, any as likely as any other.
+    """
+    return int.from_bytes(digest[:8]) < HELD_OUT_SHARE * 2**64
 
 
 def prepare(
@@ -169,7 +231,8 @@ def prepare(
             raise ValueError(f"{folder} exists: remove it or choose another data_dir")
     size_on_disk = sum(path.stat().st_size for path in folder.iterdir())
     kept = len(paintings) - len(skipped)
-    return Prepared(folder, kept, size_on_disk, skipped, skipped_csv)
+    held_out = builder.info.splits[HELD_OUT].num_examples
+    return Prepared(folder, kept, held_out, size_on_disk, skipped, skipped_csv)
 
 
 def tally(skipped: Iterable[tuple[str, str]]) -> str:
@@ -234,6 +297,8 @@ def open_source(
             if not reader.ok() or reader.num_records() != length:
                 raise ValueError(f"{path} is missing or damaged: prepare {name} anew")
             reader.close()
+    if not builder.info.splits[split].num_examples:
+        return []  # TFDS opens no reader for no file
     return builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
 
 
@@ -276,10 +341,10 @@ def _version(folder: Path) -> list[int]:
 
 def _records(
     paintings: Sequence[Painting],
-    outcomes: Iterable[Pixels | str],
+    outcomes: Iterable[Readable | str],
     skipped: list[tuple[str, str]],
     skipped_csv: Path,
-) -> Generator[Record, None, None]:
+) -> Generator[Sorted, None, None]:
     """Yield the records; collect what is skipped, and write it when all are through."""
     pairs = zip(paintings, outcomes, strict=True)
     with tqdm.tqdm(pairs, total=len(paintings), unit="painting") as bar:
@@ -288,7 +353,8 @@ def _records(
                 skipped.append((painting.filename, outcome))
             else:
                 texts = {"filename": painting.filename, **painting.labels}
-                yield {"pixels": outcome, **texts}
+                record = {"pixels": outcome.pixels, **texts}
+                yield Sorted(record, is_held_out(outcome.digest))
     if len(skipped) == len(paintings):
         raise ValueError(f"no picture can be used: {tally(skipped) or 'there is none'}")
     # Before TFDS renames its folder: no dataset without a word on what it lacks.
@@ -307,10 +373,10 @@ def _check_replaceable(skipped_csv: Path) -> None:
 
 def _outcomes(
     paintings: Iterable[Painting], size: int, processes: int
-) -> Generator[Pixels | str, None, None]:
-    """Yield the pixels of each painting, or the reason why there are none."""
+) -> Generator[Readable | str, None, None]:
+    """Yield what can be read of each painting, or the reason why nothing can."""
     context = multiprocessing.get_context("spawn")
-    waiting: collections.deque[tuple[str, Future[Pixels | str]]] = collections.deque()
+    waiting: collections.deque[tuple[str, Future[Readable | str]]] = collections.deque()
     with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
         try:
             for painting in paintings:
@@ -333,13 +399,16 @@ def _outcomes(
             pool.shutdown(cancel_futures=True)
 
 
-def _outcome(path: Path | None, size: int) -> Pixels | str:
+def _outcome(path: Path | None, size: int) -> Readable | str:
     if path is None:
         return "missing"
     try:
-        return images.read_for_crops(path, size)
+        pixels = images.read_for_crops(path, size)
     except images.PictureError as error:
         return str(error)
+    # The file, not the pixels: these depend on the size and on who decodes them.
+    with path.open("rb") as file:
+        return Readable(pixels, hashlib.file_digest(file, "sha256").digest())
 
 
 def _begin_worker() -> None:

@@ -12,12 +12,12 @@ SIGGRAPH 1998: coats of strokes from coarse to fine, along the edges of what is 
 Deviation: our strokes are straight, and have bristles and relief.
 """
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
@@ -38,7 +38,6 @@ from jaxart.paintings.scenes import GENRES, PALETTES, Plane, Sketch, portrait
 
 SEED = 1863  # the year of the Salon des Refusés
 COUNT = 2048
-SHARD = 1024  # records of one file
 BATCH = 32  # pictures drawn in one call
 LONGEST = 182  # side of the widest pictures, of 2:1, in pixels
 FINENESS = 1.5  # pixels of the canvas to one of the finished picture
@@ -292,15 +291,24 @@ def pictures(count: int) -> Iterator[Picture]:
             yield from batch
 
 
-def _records() -> Iterator[dict[str, Any]]:
+def is_held_out(index: int) -> bool:
+    """Return whether a picture is held out, by the hash of what it is made from.
+
+    Its pixels would not do: they differ by a level from processor to processor.
+    """
+    return dataset.is_held_out(hashlib.sha256(f"{SEED} {index}".encode()).digest())
+
+
+def _records() -> Iterator[dataset.Sorted]:
     bar = tqdm.tqdm(pictures(COUNT), "inventing paintings", COUNT, unit="painting")
     for index, picture in enumerate(bar):
         labels = {"artist": "jaxart", "year": "", "filename": f"{index:04d}"}
-        yield {**labels, **picture._asdict()}
+        record = {**labels, **picture._asdict()}
+        yield dataset.Sorted(record, is_held_out(index))
 
 
 class Invented(tfds.core.ShardBasedBuilder):
-    """The dataset `invented`: one split, train, of `COUNT` pictures in fixed order."""
+    """The dataset `invented`: `COUNT` pictures in fixed order, a few held out."""
 
     name = "invented"
     VERSION = tfds.core.Version("1.0.0")
@@ -321,10 +329,7 @@ class Invented(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
         del dl_manager
-        records = enumerate(_records())
-        full = [partial(islice, records, SHARD)] * ((COUNT - 1) // SHARD)
-        # The last one drains the records, which ends the progress bar.
-        return {"train": [*full, lambda: records]}
+        return dataset.shards(_records(), COUNT)
 
 
 def prepare(data_dir: str | os.PathLike[str]) -> None:

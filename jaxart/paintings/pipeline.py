@@ -14,11 +14,15 @@ one each time.
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, cast
 
 import grain
 import numpy as np
 from jaxtyping import UInt8
+
+
+CROPS = 100  # read at a time where no batch size is given
 
 
 class RandomCrop(grain.transforms.RandomMap):
@@ -96,6 +100,28 @@ def batches(
             worker_init_fn=_leave_signals_to_the_parent,
         )
     return iter(dataset)
+
+
+def crops(
+    source: Sequence[dict[str, Any]], *, size: int, count: int, seed: int
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """Return the first `count` crops of the order of `seed`: every picture in its turn.
+
+    Args:
+        source: as in `batches`.
+        size: side of the crops, in pixels.
+        count: how many; the first of them are the same for every count.
+        seed: of the order and of the crops.
+
+    Raises:
+        ValueError: there is no picture.
+    """
+    found = np.empty((count, size, size, 3), np.uint8)
+    with closing(batches(source, size=size, batch_size=CROPS, seed=seed)) as parts:
+        for first in range(0, count, CROPS):
+            part = found[first : first + CROPS]
+            part[:] = next(parts)[: len(part)]
+    return found
 
 
 def _leave_signals_to_the_parent(worker: int, workers: int) -> None:

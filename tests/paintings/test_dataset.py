@@ -1,6 +1,7 @@
 """Writing the dataset of paintings, whole or not at all, and reading it back."""
 
 import csv
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -27,12 +28,13 @@ def painting(path, **labels):
     return Painting(path.name, path, UNKNOWN | labels)
 
 
-def records(count):
+def records(count, held_out=()):
     """Yield records that tell their number, and that end in black."""
     for number in range(count):
         pixels = np.zeros((70 + number, 80, 3), np.uint8)
         pixels[0, 0] = number
-        yield {"pixels": pixels, "filename": f"{number}.png", **UNKNOWN}
+        record = {"pixels": pixels, "filename": f"{number}.png", **UNKNOWN}
+        yield dataset.Sorted(record, number in held_out)
 
 
 def kept(data_dir):
@@ -107,7 +109,8 @@ def test_the_number_of_processes_changes_nothing(prepared, paintings, tmp_path):
 def test_labels_and_the_size_of_crops_are_stored(tmp_path):
     texts = {label: f"{label} é\n" for label in LABELS}
     record = {"pixels": np.ones((32, 40, 3), np.uint8), "filename": "a", **texts}
-    dataset.write(dataset.Paintings([record], 1, size=32, data_dir=tmp_path))
+    records = [dataset.Sorted(record, held_out=False)]
+    dataset.write(dataset.Paintings(records, 1, size=32, data_dir=tmp_path))
     [read] = dataset.open_source(tmp_path, "paintings")
     assert {label: read[label].decode() for label in LABELS} == texts
     metadata = dataset.open_builder(tmp_path, "paintings").info.metadata
@@ -123,6 +126,52 @@ def test_no_record_is_lost_between_files(tmp_path, monkeypatch, count, at_most):
     source = dataset.open_source(tmp_path, "paintings")
     assert [int(record["pixels"][0, 0, 0]) for record in source] == [*range(count)]
     assert [len(record["pixels"]) for record in source] == [*range(70, 70 + count)]
+
+
+def test_what_is_held_out_is_in_the_other_split_and_no_record_is_lost(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dataset, "SHARD", 4)
+    held_out = {0, 3, 4, 12}
+    builder = dataset.Paintings(records(13, held_out), 13, data_dir=tmp_path)
+    dataset.write(builder)
+    splits = {
+        split: [
+            int(record["pixels"][0, 0, 0])
+            for record in dataset.open_source(tmp_path, "paintings", split)
+        ]
+        for split in ("train", "held_out")
+    }
+    assert splits["held_out"] == sorted(held_out)
+    assert splits["train"] == [n for n in range(13) if n not in held_out]
+
+
+def test_one_picture_in_fifty_is_held_out():
+    digests = (hashlib.sha256(bytes([n % 256, n // 256])) for n in range(50_000))
+    count = sum(dataset.is_held_out(digest.digest()) for digest in digests)
+    # Five deviations of a binomial distribution.
+    assert abs(count - 1000) < 5 * (50_000 * 0.02 * 0.98) ** 0.5
+
+
+def test_a_pictures_side_depends_on_its_file_alone(paintings, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "HELD_OUT_SHARE", 0.5)
+
+    def sides(name, some, **settings):
+        done = dataset.prepare(some, tmp_path / name, **settings)
+        found = {}
+        for split in ("train", "held_out"):
+            source = dataset.open_source(tmp_path / name, "paintings", split)
+            found |= {record["filename"].decode(): split for record in source}
+        assert done.held_out == list(found.values()).count("held_out")
+        return found
+
+    everything = sides("all", paintings)
+    for painting in paintings[:10]:
+        first = hashlib.sha256(painting.path.read_bytes()).digest()[0]
+        assert everything[painting.filename] == ("held_out" if first < 128 else "train")
+    assert sides("backwards", paintings[::-1]) == everything
+    few = sides("few", paintings[2:7], size=32)
+    assert few == {p.filename: everything[p.filename] for p in paintings[2:7]}
 
 
 def test_the_source_travels_to_other_processes(data_dir):
@@ -265,7 +314,7 @@ def test_of_two_writers_one_waits_for_the_other(tmp_path):
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "empty", "overwritten"])
 def test_a_half_dataset_is_not_opened(data_dir, damage):
-    [file] = data_dir.glob("paintings/1.0.0/*array_record*")
+    [file] = data_dir.glob("paintings/1.0.0/*train.array_record*")
     content = file.read_bytes()
     if damage == "missing":
         file.unlink()

@@ -99,17 +99,29 @@ def test_the_dataset_holds_the_pictures(
     some: list[Picture], tmp_path: Path, monkeypatch, capfd
 ):
     monkeypatch.setattr(invented, "COUNT", 10)
-    monkeypatch.setattr(invented, "SHARD", 4)
+    monkeypatch.setattr(invented, "is_held_out", lambda index: index % 4 == 1)
+    monkeypatch.setattr(dataset, "SHARD", 4)
     invented.prepare(tmp_path)
     output = capfd.readouterr()
     assert output.out == ""
     assert "10/10" in output.err
-    source = dataset.open_source(tmp_path, "invented")
-    assert len(source) == 10
-    for record, picture in zip(source, some, strict=False):
+    held_out = [index for index in range(10) if index % 4 == 1]
+    sources = {
+        split: list(dataset.open_source(tmp_path, "invented", split))
+        for split in ("train", "held_out")
+    }
+    assert [int(r["filename"]) for r in sources["held_out"]] == held_out
+    assert len(sources["train"]) == 10 - len(held_out)
+    for record in sources["train"] + sources["held_out"]:
+        picture = some[int(record["filename"])]
         np.testing.assert_array_equal(record["pixels"], picture.pixels)
         assert record["genre"].decode() == picture.genre
         assert record["style"].decode() == picture.style
+
+
+def test_about_one_in_fifty_is_held_out():
+    held_out = sum(invented.is_held_out(index) for index in range(invented.COUNT))
+    assert 20 < held_out < 60
 
 
 def test_a_prepared_dataset_is_not_made_again(tmp_path: Path, monkeypatch):

@@ -93,6 +93,14 @@ def test_a_worker_process_yields_the_same_batches():
     np.testing.assert_array_equal(taken(6, workers=1), taken(6))
 
 
+def test_crops_are_the_first_ones_of_the_batches():
+    expected = np.concatenate(taken(40))
+    for count in (7, 130):
+        crops = pipeline.crops(pictures(20), size=32, count=count, seed=3)
+        assert crops.shape == (count, 32, 32, 3)
+        np.testing.assert_array_equal(crops, expected[:count])
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [

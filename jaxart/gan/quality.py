@@ -1,0 +1,293 @@
+"""How good a generator is, by what VGG16 sees in its pictures and in the dataset's.
+
+A picture becomes a row of numbers: the features of some layers of VGG16, averaged over
+all places and set side by side. `metrics.py` compares two collections of such rows; and
+the discriminator says what it thinks of pictures that it has not seen.
+
+The layers by default, relu3_3, relu4_3 and relu5_3, see 40, 92 and 196 pixels: of a
+crop of 64 the texture, the forms, and all of it. Their numbers vary alike (summed
+variances of 202, 393 and 263 over crops of paintings), so that none drowns the others;
+those of earlier layers vary less by ten times and more.
+
+The dataset's rows are kept on disk, under a hash of the very pixels and of what
+describes them: no other dataset, split, seed, count, layer or weight can be mistaken
+for them.
+
+Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
+Nash Equilibrium" (2017); Kynkäänniemi et al., "Improved Precision and Recall Metric for
+Assessing Generative Models" (2019), for VGG16 in place of InceptionV3.
+Deviation: these numbers are not FID, which looks through InceptionV3, and are named so
+that nobody takes them for it; FID itself needs a file of weights of the user's. The
+discriminator judges batches of one kind of pictures, normalised by the batch's own
+statistics as in training. Its running ones are of real and fake batches mixed: with
+them, a D took 88 % of its G's samples for paintings, where with the batch's own it took
+13 %.
+"""
+
+import functools
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Float32, PyTree, UInt8
+from tqdm import tqdm
+
+from jaxart import images, inception, metrics, vgg
+from jaxart.gan import latents
+from jaxart.gan.networks import Discriminator
+from jaxart.gan.update import Player, apply
+
+
+LAYERS = ("relu3_3", "relu4_3", "relu5_3")
+BATCH = 50  # pictures of one compiled call of VGG16
+DRAWN = 100  # of a generator; as in `sample`, so that not even a rounding differs
+
+# A kernel distance is averaged over at least so many subsets of at most so many.
+SUBSETS, SUBSET = 10, 1000
+LEAST = 2 * SUBSETS  # pictures that the metrics can do with
+
+FRECHET = "vgg_frechet_distance"  # as metrics.jsonl names it, and `distances`
+
+Pixels = UInt8[np.ndarray, "n h w 3"]
+
+
+class Extractor(NamedTuple):
+    """What describes pictures by numbers.
+
+    Args:
+        name: says all that the numbers depend on but the pictures.
+        describe: a compiled call, for batches of one size.
+    """
+
+    name: str
+    describe: Callable[[UInt8[np.ndarray, "b h w 3"]], Float32[Array, "b c"]]
+
+
+class Description(NamedTuple):
+    """Pictures as rows of numbers, and the seconds that this took."""
+
+    rows: Float32[np.ndarray, "n c"]
+    seconds: float
+
+
+def folder(data_dir: str | os.PathLike[str]) -> Path:
+    """Return where the descriptions of the datasets in a folder are kept."""
+    return Path(data_dir, "features")
+
+
+def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
+    """Return VGG16 with its packaged weights.
+
+    Args:
+        layers: whose features are averaged over all places.
+
+    Raises:
+        ValueError: a layer is unknown or named twice, or there is none.
+    """
+    if not layers or len(set(layers)) < len(layers):
+        raise ValueError(f"layers must be some, each once; got {','.join(layers)!r}")
+    for layer in layers:
+        vgg.receptive_field(layer)  # which knows the layers' names
+
+    def features(
+        weights: vgg.Weights, images: Float[Array, "b h w 3"]
+    ) -> Float[Array, "b c"]:
+        maps = vgg.features(weights, images, layers)
+        return jnp.concatenate([x.mean(axis=(1, 2)) for x in maps], axis=1)
+
+    return _compiled(" ".join(["vgg16", vgg.PACKAGED, *layers]), vgg.load(), features)
+
+
+def inception_extractor(path: str | os.PathLike[str]) -> Extractor:
+    """Return InceptionV3 with the user's weights; its Fréchet distance is FID.
+
+    Args:
+        path: as for `inception.load`.
+
+    Raises:
+        ValueError: as in `inception.load`.
+    """
+    weights = inception.load(path)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _compiled(f"inception {digest}", weights, inception.features)
+
+
+def _compiled(
+    name: str,
+    weights: PyTree,
+    features: Callable[[PyTree, Float[Array, "b h w 3"]], Float[Array, "b c"]],
+) -> Extractor:
+    @jax.jit
+    def describe(
+        weights: PyTree, pixels: UInt8[Array, "b h w 3"]
+    ) -> Float32[Array, "b c"]:
+        # So that rows from a GPU can be compared with rows from a CPU.
+        with jax.default_matmul_precision("highest"):
+            return features(weights, pixels.astype(jnp.float32) / 255)
+
+    return Extractor(name, functools.partial(describe, weights))
+
+
+def described(
+    extractor: Extractor,
+    pixels: Pixels,
+    what: str,
+    folder: str | os.PathLike[str] | None = None,
+) -> Description:
+    """Describe pictures, or read how they were described before.
+
+    Args:
+        extractor: what describes them.
+        pixels: the pictures.
+        what: they are; shown by the progress bar.
+        folder: where descriptions are kept; None to keep nothing. If nothing can be
+            written there, nothing is.
+    """
+    path = None if folder is None else Path(folder) / f"{_hash(extractor, pixels)}.npz"
+    rows = None if path is None else _read(path, len(pixels))
+    if rows is not None:
+        return Description(rows, 0.0)
+    begin = time.perf_counter()
+    found = []
+    with tqdm(total=len(pixels), desc=what, unit="picture", leave=False) as bar:
+        for first in range(0, len(pixels), BATCH):
+            part = pixels[first : first + BATCH]
+            # Whole batches, so that all are one compiled call.
+            missing = [(0, BATCH - len(part))] + [(0, 0)] * 3
+            batch = extractor.describe(np.pad(part, missing))
+            found.append(np.asarray(batch)[: len(part)])
+            bar.update(len(part))
+    rows = np.concatenate(found)
+    seconds = time.perf_counter() - begin
+    if path is not None:
+        _keep(path, rows)
+    return Description(rows, seconds)
+
+
+def drawn(
+    sampler: latents.Sampler, player: Player, *, count: int, seed: int, latent: int
+) -> Pixels:
+    """Return a generator's first pictures of a seed: those that `sample` draws.
+
+    Args:
+        sampler: from `latents.sampler`.
+        player: the generator.
+        count: how many.
+        seed: of the points that they are made from.
+        latent: numbers of a point.
+    """
+    # Whole batches, so that all are one compiled call.
+    parts = [
+        np.asarray(sampler(player, latents.draw(seed, first, DRAWN, latent)))
+        for first in range(0, count, DRAWN)
+    ]
+    return np.concatenate(parts)[:count]
+
+
+def distances(
+    real: Float32[np.ndarray, "n c"],
+    fake: Float32[np.ndarray, "m c"],
+    *,
+    network: str,
+    seed: int,
+) -> dict[str, float]:
+    """Return the Fréchet and the kernel distance of two descriptions, with errors.
+
+    Args:
+        real: rows of the dataset's pictures.
+        fake: rows of the pictures that are compared with them.
+        network: that described them; begins the figures' names.
+        seed: of the kernel distance's subsets.
+
+    Raises:
+        ValueError: one of the two has fewer than `LEAST` rows.
+    """
+    count = min(len(real), len(fake))
+    if count < LEAST:
+        raise ValueError(f"pictures must be at least {LEAST}; got {count}")
+    size = min(SUBSET, count // SUBSETS)
+    kernel = metrics.kernel_distance(
+        real, fake, seed=seed, subsets=count // size, size=size
+    )
+    return _figures(
+        {
+            f"{network}_frechet_distance": metrics.frechet_distance(real, fake),
+            f"{network}_kernel_distance": kernel,
+        }
+    )
+
+
+def neighbourhoods(
+    real: Float32[np.ndarray, "n c"], fake: Float32[np.ndarray, "m c"]
+) -> dict[str, float]:
+    """Return precision, recall, density and coverage of `fake`, with errors."""
+    return _figures(metrics.neighbourhoods(real, fake)._asdict())
+
+
+def _figures(estimates: dict[str, metrics.Estimate]) -> dict[str, float]:
+    figures = {}
+    for name, estimate in estimates.items():
+        figures[name] = estimate.value
+        figures[f"{name}_error"] = estimate.error
+    return figures
+
+
+def judge(
+    discriminator: Discriminator, batch_size: int
+) -> Callable[[Player, Pixels], float]:
+    """Return the compiled call that says which share a discriminator takes for real.
+
+    It sees batches of one kind, as in training; what does not fill one is left out.
+
+    Args:
+        discriminator: only its structure is used; values are in the player.
+        batch_size: pictures of a batch; at most as many as there will be.
+    """
+    structure = nnx.graphdef(discriminator)
+
+    @jax.jit
+    def believed(player: Player, pixels: UInt8[Array, "b h w 3"]) -> Float[Array, ""]:
+        logits, _ = apply(structure, player, images.to_images(pixels))
+        return jnp.mean(logits > 0)
+
+    def share(player: Player, pixels: Pixels) -> float:
+        firsts = range(0, len(pixels) - batch_size + 1, batch_size)
+        batches = (pixels[first : first + batch_size] for first in firsts)
+        return float(np.mean([believed(player, batch) for batch in batches]))
+
+    return share
+
+
+def _hash(extractor: Extractor, pixels: Pixels) -> str:
+    digest = hashlib.sha256(f"{extractor.name} {pixels.shape} ".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def _read(path: Path, count: int) -> Float32[np.ndarray, "n c"] | None:
+    """Return what is kept in a file, unless it is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            rows = file["rows"]
+    # Readers of damaged archives raise nearly anything.
+    except Exception:
+        return None
+    fits = rows.dtype == np.float32 and rows.ndim == 2 and len(rows) == count
+    return rows if fits and np.isfinite(rows).all() else None
+
+
+def _keep(path: Path, rows: Float32[np.ndarray, "n c"]) -> None:
+    try:
+        # Its name says what it holds: what is there was ours, and is damaged.
+        with images.replacing(path, lambda _: True) as unfinished:
+            np.savez(unfinished, rows=rows)
+    except OSError:
+        return  # a full or read-only disk costs time, and nothing else
