@@ -1,0 +1,74 @@
+"""The networks of a run, as one of its checkpoints has them."""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Generic, NamedTuple, TypeVar
+
+from flax import nnx
+
+from jaxart.checkpoints import Checkpoints, read_config
+from jaxart.command import Config
+from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan.update import Player, player
+
+
+Network = TypeVar("Network", Generator, Discriminator)
+
+
+class Trained(NamedTuple, Generic[Network]):
+    """A network that has learned.
+
+    Args:
+        network: only its structure counts; values are in the player.
+        player: what it learned.
+        config: of its run.
+        step: updates done until then.
+    """
+
+    network: Network
+    player: Player
+    config: Config
+    step: int
+
+
+def generator(workdir: str, step: int | None = None) -> Trained[Generator]:
+    """Restore the generator of a run.
+
+    Args:
+        workdir: folder of the run.
+        step: which checkpoint; None for the latest.
+
+    Raises:
+        ValueError: there is no run, or no such checkpoint, or it is damaged.
+    """
+
+    def untrained(config: Config) -> Generator:
+        return Generator(
+            config.size, **config.generator, dtype=config.dtype, rngs=nnx.Rngs(0)
+        )
+
+    return _restored(workdir, step, "generator", untrained)
+
+
+def discriminator(workdir: str, step: int | None = None) -> Trained[Discriminator]:
+    """Restore the discriminator of a run; arguments and errors as for `generator`."""
+
+    def untrained(config: Config) -> Discriminator:
+        return Discriminator(
+            config.size, **config.discriminator, dtype=config.dtype, rngs=nnx.Rngs(0)
+        )
+
+    return _restored(workdir, step, "discriminator", untrained)
+
+
+def _restored(
+    workdir: str, step: int | None, part: str, untrained: Callable[[Config], Network]
+) -> Trained[Network]:
+    config = read_config(workdir)
+    network = untrained(config)
+    with closing(Checkpoints(workdir)) as checkpoints:
+        step = checkpoints.latest() if step is None else step
+        if step is None:
+            raise ValueError(f"workdir must hold a checkpoint; {workdir} has none yet")
+        restored = checkpoints.restore(step, {part: player(network)})[part]
+    return Trained(network, restored, config, step)
