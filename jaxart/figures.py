@@ -33,20 +33,14 @@ def words(text: str, size: int = TEXT) -> Pixels:
     return np.asarray(picture)
 
 
-def enlarged(pixels: UInt8[np.ndarray, "n h w 3"], times: int) -> UInt8[
-    np.ndarray, "n H W 3"
-]:
-    """Return pictures so many times as wide and high, smooth between their pixels."""
-    if times == 1:
-        return pixels
-    height, width = (times * side for side in pixels.shape[1:3])
+def enlarged(
+    pixels: UInt8[np.ndarray, "n h w 3"], side: int
+) -> UInt8[np.ndarray, "n {side} {side} 3"]:
+    """Return square pictures with sides of `side` pixels, smooth between their own."""
+    size, filtered = (side, side), Image.Resampling.BICUBIC
     return np.stack(
         [
-            np.asarray(
-                Image.fromarray(picture).resize(
-                    (width, height), Image.Resampling.BICUBIC
-                )
-            )
+            np.asarray(Image.fromarray(picture).resize(size, filtered))
             for picture in pixels
         ]
     )
@@ -64,15 +58,16 @@ def captioned(
     return np.stack([_widened(tile, width, centred=True) for tile in tiles])
 
 
-def beside(parts: list[Pixels], gap: int = GUTTER) -> Pixels:
-    """Lay parts side by side, their middles on one line.
+def beside(parts: list[Pixels], gap: int = GUTTER, *, centred: bool = True) -> Pixels:
+    """Lay parts side by side.
 
     Args:
         parts: at least one, of any sizes.
         gap: between them, in pixels.
+        centred: middles on one line; otherwise tops are.
     """
     turned = [part.transpose(1, 0, 2) for part in parts]
-    return above(turned, gap, centred=True).transpose(1, 0, 2)
+    return above(turned, gap, centred=centred).transpose(1, 0, 2)
 
 
 def above(parts: list[Pixels], gap: int = GUTTER, *, centred: bool = False) -> Pixels:
@@ -88,14 +83,38 @@ def above(parts: list[Pixels], gap: int = GUTTER, *, centred: bool = False) -> P
     rows: list[Pixels] = []
     for part in parts:
         rows += [_widened(part, width, centred=centred), space]
-    return np.concatenate(rows[:-1])
+    return np.concatenate(rows[: 2 * len(parts) - 1])
 
 
-def framed(pixels: Pixels, margin: int) -> Pixels:
+def column(texts: list[str], height: int, gap: int = GUTTER) -> Pixels:
+    """Return words for the rows of a grid, each in the middle of its row.
+
+    Args:
+        texts: at least one.
+        height: of a row, in pixels; at least that of words.
+        gap: between rows, in pixels.
+    """
+    cells = []
+    for text in texts:
+        line = words(text)
+        cell = np.full((height, line.shape[1], 3), WHITE, np.uint8)
+        top = (height - len(line)) // 2
+        cell[top : top + len(line)] = line
+        cells.append(cell)
+    return above(cells, gap, centred=True)
+
+
+def bracket(height: int) -> Pixels:
+    """Return a square bracket that opens what stands to the right of it."""
+    picture = np.full((height, 6, 3), WHITE, np.uint8)
+    picture[:, 0] = picture[0] = picture[-1] = INK
+    return picture
+
+
+def framed(pixels: Pixels, margin: int = 8) -> Pixels:
     """Return a figure with a white margin around it, in pixels."""
-    return np.pad(
-        pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=255
-    )
+    around = ((margin, margin), (margin, margin), (0, 0))
+    return np.pad(pixels, around, constant_values=255)
 
 
 def _widened(part: Pixels, width: int, *, centred: bool) -> Pixels:
