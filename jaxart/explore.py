@@ -175,14 +175,8 @@ def arithmetic(
         for third, result in zip(thirds, shown, strict=True)
     ]
     right = figures.above(rows, gap=10)
-    parts = [
-        terms[first],
-        _sign("-"),
-        terms[second],
-        figures.bracket(len(right)),
-        right,
-    ]
-    images.save_png(out, figures.framed(figures.beside(parts, gap=10)))
+    left = [terms[first], _sign("-"), terms[second], figures.bracket(len(right))]
+    images.save_png(out, figures.framed(figures.beside([*left, right], gap=10)))
     print(f"{len(thirds)} sums at step {step} are in {out}")
 
 
@@ -219,7 +213,7 @@ def deconvnet(
     if picture is None:
         layers = _excited_by_dataset(model, filters, crops, data_dir, seed)
     else:
-        layers = _excited_by(model, _crop(picture, size), filters)
+        layers = _excited_by(model, _crop(picture, model.config.size), filters)
     bands = [
         _band(model, layer, excited, keep, paired=picture is None)
         for layer, excited in enumerate(layers, start=1)
@@ -380,7 +374,7 @@ def _band(
     *,
     paired: bool,
 ) -> Pixels:
-    """Show what features of a layer look at; paired, beneath what they look at it in."""
+    """Show what features of a layer look at; if paired, beneath their pictures."""
     project = deconvolution.projector(model.network, layer, keep)
     pixels, places = project(
         model.player,

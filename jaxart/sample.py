@@ -30,9 +30,8 @@ def main(
     if not out.endswith(("/", ".png")):
         raise ValueError(f"out must be FILE.png or FOLDER/; got {out!r}")
     if numbered and out.endswith("/"):
-        raise ValueError(
-            "numbered must go with FILE.png; in FOLDER/ names have numbers"
-        )
+        raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
+
     network, player, config, step = trained.generator(workdir, step)
     sampler = latents.sampler(network)
     drawn = []

@@ -12,14 +12,13 @@ with its running statistics, and a leaky ReLU; the way back through it is
 
 What arrives at the pixels is not rectified: it lightens and darkens.
 
-How it relates to gradients: without step 1 this is the product of the masked map with
-the transposed Jacobian of the layers taken as linear maps. So where no rectifier acts on
-the way up (all values positive) nor on the way back, it equals the vector-Jacobian
-product of the masked map, which is the gradient of half its squared length. Elsewhere
-they differ: a gradient takes up the slope 1 or 0.2 that the leaky ReLU had on the way
-up, whatever the sign of what comes back; a deconvnet asks for the sign of what comes
-back, whatever the slope was on the way up (Simonyan, Vedaldi and Zisserman, 2014,
-section 4; Springenberg et al., 2015, section 3.4).
+How it relates to gradients: where no rectifier acts on the way up (all values positive)
+nor on the way back, the result is the vector-Jacobian product of the masked map, which
+is the gradient of half its squared length. Elsewhere they differ: a gradient takes up
+the slope, 1 or 0.2, that the leaky ReLU had on the way up, whatever the sign of what
+comes back; a deconvnet asks for the sign of what comes back, whatever the slope was
+(Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks", 2014, section 4;
+Springenberg et al., "Striving for Simplicity", 2015, section 3.4).
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
 2014, section 2.1; Beyers and Loane, sections 2.3 and 4.3.

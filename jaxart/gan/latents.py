@@ -1,15 +1,15 @@
 """Points of the generator's input space, ways between them, and their pictures.
 
-A point has a number: with the seed that `draw` gets, it is the same point wherever it is
-asked for, so that a person can pick points by eye and name them.
+A point has a number: with the seed that `draw` gets, it is the same point wherever it
+is asked for, so that a person can pick points by eye and name them.
 
 Between two points there are two ways. The straight one is the paper's. It passes nearer
-to the origin than either end: in many dimensions, where nearly all points of N(0, 1)^z
-are √z away from it, its middle is at 0.7 √z, where G was hardly ever trained. The other
-turns from one direction to the other at a constant rate, on the shell where G is at home.
+to the origin than either end: in many dimensions nearly all points of N(0, 1)^z are √z
+away from it, and its middle is at 0.7 √z, where G was hardly ever trained. The other
+way turns from one direction to the other at a constant rate, where G is at home.
 
-Arithmetic is z₁ − z₂ + z₃. For three points its length is √3 that of a point; where each
-is the average of three, it is that of a point again.
+Arithmetic is z₁ − z₂ + z₃. With three points its length is √3 that of a point; where
+each of them is the average of three, it is that of a point again.
 
 Source: Beyers and Loane, sections 2.3 and 4.3; Radford, Metz and Chintala, ICLR 2016,
 section 6.3.2, for averages of several points; Shoemake, "Animating Rotation with

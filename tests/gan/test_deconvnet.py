@@ -244,5 +244,5 @@ def test_what_is_not_there_is_refused():
         deconvnet.projector(discriminator(), 4, "map")
     with pytest.raises(ValueError, match="layer must be from 1 to 3; got 0"):
         deconvnet.projector(discriminator(), 0, "map")
-    with pytest.raises(ValueError, match="keep must be one of .*; got 'all'"):
+    with pytest.raises(ValueError, match=r"keep must be one of .*; got 'all'"):
         deconvnet.projector(discriminator(), 1, "all")

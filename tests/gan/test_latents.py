@@ -113,7 +113,7 @@ def test_impossible_walks_are_refused():
     shares = np.array([0.5], "f4")
     with pytest.raises(ValueError, match="points must be at least two; got 1"):
         latents.walks(points(1), shares, "linear", closed=True)
-    with pytest.raises(ValueError, match="way must be one of .*; got 'zigzag'"):
+    with pytest.raises(ValueError, match=r"way must be one of .*; got 'zigzag'"):
         latents.walks(points(2), shares, "zigzag", closed=True)
 
 
