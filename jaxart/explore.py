@@ -101,7 +101,8 @@ def interpolation(
     if seeds is not None:
         _check_on_grid("seeds", numbers, count)
     in_film = suffix != ".png"
-    pictures = pictures or (IN_A_FILM if in_film else ON_A_GRID)
+    if pictures is None:
+        pictures = IN_A_FILM if in_film else ON_A_GRID
     if pictures < 2:
         raise ValueError(f"pictures must be at least 2; got {pictures}")
     if in_film:

@@ -31,7 +31,6 @@ def main(
         raise ValueError(f"out must be FILE.png or FOLDER/; got {out!r}")
     if numbered and out.endswith("/"):
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
-
     network, player, config, step = trained.generator(workdir, step)
     sampler = latents.sampler(network)
     drawn = []

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_number_that_no_point_has_is_refused(numbers):
 @pytest.mark.parametrize("way", latents.WAYS)
 def test_each_way_ends_where_the_next_begins_and_the_last_one_at_the_first(way):
     visited = points(4)
-    ways = latents.walks(visited, np.linspace(0, 1, 5, dtype="f4"), way, closed=True)
+    ways = latents.walks(visited, jnp.linspace(0, 1, 5), way, closed=True)
     assert ways.shape == (4, 5, 50)
     np.testing.assert_allclose(ways[:, 0], visited, atol=1e-5)
     np.testing.assert_allclose(ways[:, -1], np.roll(visited, -1, 0), atol=1e-5)
@@ -50,7 +51,7 @@ def test_each_way_ends_where_the_next_begins_and_the_last_one_at_the_first(way):
 
 @pytest.mark.parametrize("way", latents.WAYS)
 def test_an_open_walk_does_not_come_back(way):
-    shares = np.linspace(0, 1, 5, dtype="f4")
+    shares = jnp.linspace(0, 1, 5)
     closed = latents.walks(points(3), shares, way, closed=True)
     np.testing.assert_array_equal(
         latents.walks(points(3), shares, way, closed=False), closed[:2]
@@ -59,17 +60,14 @@ def test_an_open_walk_does_not_come_back(way):
 
 def test_the_linear_way_is_straight_and_its_middle_the_mean():
     a, b = np.asarray(points(2))
-    (way,) = latents.walks(
-        points(2), np.array([0.25, 0.5], "f4"), "linear", closed=False
-    )
+    (way,) = latents.walks(points(2), jnp.array([0.25, 0.5]), "linear", closed=False)
     np.testing.assert_allclose(way[0], a + 0.25 * (b - a), atol=1e-6)
     np.testing.assert_allclose(way[1], np.mean([a, b], axis=0), atol=1e-6)
 
 
 def test_the_spherical_way_turns_and_grows_at_a_constant_rate():
-    ends = np.array(points(2))
-    ends[1] *= 3
-    shares = np.linspace(0, 1, 7, dtype="f4")
+    ends = points(2) * jnp.array([[1.0], [3.0]])
+    shares = jnp.linspace(0, 1, 7)
     (way,) = latents.walks(ends, shares, "spherical", closed=False)
     whole = angle(*ends)
     turned = [angle(ends[0], point) for point in way]
@@ -80,8 +78,8 @@ def test_the_spherical_way_turns_and_grows_at_a_constant_rate():
 
 
 def test_the_spherical_way_of_two_unit_vectors_is_a_circle():
-    ends = np.eye(2, 3, dtype="f4")
-    shares = np.array([1 / 3, 1 / 2, 2 / 3], "f4")
+    ends = jnp.eye(2, 3)
+    shares = jnp.array([1 / 3, 1 / 2, 2 / 3])
     (way,) = latents.walks(ends, shares, "spherical", closed=False)
     turned = np.pi / 2 * shares
     expected = np.stack([np.cos(turned), np.sin(turned), 0 * turned], axis=1)
@@ -90,9 +88,8 @@ def test_the_spherical_way_of_two_unit_vectors_is_a_circle():
 
 @pytest.mark.parametrize("factor", [1.0, -1.0, 1 + 1e-7])
 def test_no_way_is_undefined_between_equal_or_opposite_points(factor):
-    a = np.asarray(points(1))[0]
-    ends = np.stack([a, np.float32(factor) * a])
-    shares = np.linspace(0, 1, 5, dtype="f4")
+    ends = jnp.concatenate([points(1), factor * points(1)])
+    shares = jnp.linspace(0, 1, 5)
     (way,) = latents.walks(ends, shares, "spherical", closed=False)
     assert np.isfinite(way).all()
     np.testing.assert_allclose(way[[0, -1]], ends, atol=1e-5)
@@ -100,7 +97,7 @@ def test_no_way_is_undefined_between_equal_or_opposite_points(factor):
 
 def test_in_many_dimensions_only_the_spherical_way_keeps_its_distance():
     ends = points(2, latent=10_000)
-    middle = np.array([0.5], "f4")
+    middle = jnp.array([0.5])
     straight, round_ = (
         np.linalg.norm(latents.walks(ends, middle, way, closed=False)) / 100
         for way in latents.WAYS
@@ -110,7 +107,7 @@ def test_in_many_dimensions_only_the_spherical_way_keeps_its_distance():
 
 
 def test_impossible_walks_are_refused():
-    shares = np.array([0.5], "f4")
+    shares = jnp.array([0.5])
     with pytest.raises(ValueError, match="points must be at least two; got 1"):
         latents.walks(points(1), shares, "linear", closed=True)
     with pytest.raises(ValueError, match=r"way must be one of .*; got 'zigzag'"):
@@ -118,7 +115,7 @@ def test_impossible_walks_are_refused():
 
 
 def test_arithmetic_adds_and_subtracts_averages():
-    plus, minus, to = np.split(np.asarray(points(6)), [3, 5])
+    plus, minus, to = jnp.split(points(6), [3, 5])
     expected = [
         (a + b + c) / 3 - (d + e) / 2 + f
         for a, b, c, d, e, f in zip(*plus, *minus, *to, strict=True)
@@ -127,5 +124,5 @@ def test_arithmetic_adds_and_subtracts_averages():
 
 
 def test_what_is_added_and_taken_away_again_leaves_the_point():
-    a, b = np.asarray(points(2))
-    np.testing.assert_allclose(latents.arithmetic(a[None], a[None], b[None]), b)
+    a, b = points(1, seed=1), points(1, seed=2)
+    np.testing.assert_allclose(latents.arithmetic(a, a, b), b[0])
