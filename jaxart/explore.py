@@ -20,7 +20,6 @@ from tqdm import tqdm
 from jaxart import command, figures, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import latents, trained
-from jaxart.gan.networks import Discriminator
 from jaxart.gan.trained import Trained
 from jaxart.paintings import choice, pipeline
 
@@ -36,9 +35,10 @@ LARGE_SIDE = 128  # side of the terms of the arithmetic, in pixels
 BATCH = 128  # crops of one compiled call
 SIDE_BY_SIDE = 16  # features on a line
 
-Pixels = UInt8[np.ndarray, "h w 3"]
-Pictures = UInt8[np.ndarray, "n h w 3"]
-Images = Float[np.ndarray, "n h w 3"]
+# Of sizes of their own, also where there are several.
+Pixels = UInt8[np.ndarray, "_ _ 3"]
+Pictures = UInt8[np.ndarray, "_ _ _ 3"]
+Images = Float[np.ndarray, "n _ _ 3"]
 
 
 class Term(NamedTuple):
@@ -310,9 +310,7 @@ def _crop(path: str, size: int) -> Pixels:
     return pixels[top : top + size, left : left + size]
 
 
-def _excited_by(
-    model: Trained[Discriminator], pixels: Pixels, filters: int
-) -> list[Excited]:
+def _excited_by(model: Trained, pixels: Pixels, filters: int) -> list[Excited]:
     """Return the features that one picture excites most, layer by layer."""
     listen = deconvolution.listener(model.network)
     excited = []
@@ -324,7 +322,7 @@ def _excited_by(
 
 
 def _excited_by_dataset(
-    model: Trained[Discriminator],
+    model: Trained,
     filters: int,
     crops: int,
     data_dir: str | None,
@@ -368,7 +366,7 @@ def _crops(
 
 
 def _band(
-    model: Trained[Discriminator],
+    model: Trained,
     layer: int,
     excited: Excited,
     keep: str,

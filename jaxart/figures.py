@@ -15,7 +15,8 @@ WHITE = (255, 255, 255)
 TEXT = 12  # size of words, in pixels
 GUTTER = 2  # between pictures that belong together, in pixels
 
-Pixels = UInt8[np.ndarray, "h w 3"]
+# Of sizes of their own, also where there are several.
+Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 
 def words(text: str, size: int = TEXT) -> Pixels:

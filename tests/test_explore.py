@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image, ImageSequence
 
 from jaxart import explore, figures, images, sample, train
+from jaxart.gan import networks
 
 
 SIDE = 32  # of the run's pictures
@@ -21,11 +23,13 @@ MARGIN = 8
 
 @pytest.fixture(scope="module")
 def run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of four steps."""
+    """A run of four steps, with weights so large that its pictures differ."""
     workdir = str(tmp_path_factory.mktemp("run"))
     config = copy.deepcopy(small_config)
     config.steps = 4
-    train.main(config, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "KERNEL", nnx.initializers.normal(0.2))
+        train.main(config, workdir)
     return workdir
 
 

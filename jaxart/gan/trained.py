@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from flax import nnx
 
@@ -12,26 +12,23 @@ from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Player, player
 
 
-Network = TypeVar("Network", Generator, Discriminator)
-
-
-class Trained(NamedTuple, Generic[Network]):
+class Trained(NamedTuple):
     """A network that has learned.
 
     Args:
-        network: only its structure counts; values are in the player.
+        network: a `Generator` or `Discriminator`, of which only the structure counts.
         player: what it learned.
         config: of its run.
         step: updates done until then.
     """
 
-    network: Network
+    network: Any
     player: Player
     config: Config
     step: int
 
 
-def generator(workdir: str, step: int | None = None) -> Trained[Generator]:
+def generator(workdir: str, step: int | None = None) -> Trained:
     """Restore the generator of a run.
 
     Args:
@@ -50,7 +47,7 @@ def generator(workdir: str, step: int | None = None) -> Trained[Generator]:
     return _restored(workdir, step, "generator", untrained)
 
 
-def discriminator(workdir: str, step: int | None = None) -> Trained[Discriminator]:
+def discriminator(workdir: str, step: int | None = None) -> Trained:
     """Restore the discriminator of a run; arguments and errors as for `generator`."""
 
     def untrained(config: Config) -> Discriminator:
@@ -62,8 +59,8 @@ def discriminator(workdir: str, step: int | None = None) -> Trained[Discriminato
 
 
 def _restored(
-    workdir: str, step: int | None, part: str, untrained: Callable[[Config], Network]
-) -> Trained[Network]:
+    workdir: str, step: int | None, part: str, untrained: Callable[[Config], nnx.Module]
+) -> Trained:
     config = read_config(workdir)
     network = untrained(config)
     with closing(Checkpoints(workdir)) as checkpoints:

@@ -92,7 +92,7 @@ def test_no_way_is_undefined_between_equal_or_opposite_points(factor):
     shares = jnp.linspace(0, 1, 5)
     (way,) = latents.walks(ends, shares, "spherical", closed=False)
     assert np.isfinite(way).all()
-    np.testing.assert_allclose(way[[0, -1]], ends, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(way)[[0, -1]], ends, atol=1e-5)
 
 
 def test_in_many_dimensions_only_the_spherical_way_keeps_its_distance():
