@@ -118,7 +118,7 @@ def interpolation(
     rows = (np.asarray(sampler(player, points)) for points in ways)
     bar = tqdm(rows, total=len(ways), unit="way", disable=len(ways) < 20)
     if in_film:
-        _film(out, bar, loop)
+        _film(out, iter(bar), loop)
     else:
         images.save_png(out, _walks(list(bar), numbers))
     text = ", ".join(map(str, (*numbers, *numbers[:loop])))
