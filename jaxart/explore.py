@@ -50,10 +50,6 @@ class Term(NamedTuple):
 
     numbers: tuple[int, ...]
 
-    def __str__(self) -> str:
-        text = ", ".join(map(str, self.numbers))
-        return f"({text})" if len(self.numbers) > 1 else text
-
 
 class Excited(NamedTuple):
     """Features of a layer, and a picture for each that excites it.
@@ -141,43 +137,29 @@ def arithmetic(
     pictures of its points.
     """
     _check_out(out, (".png",))
-    first, second = Term(_numbers("plus", plus)), Term(_numbers("minus", minus))
-    thirds = [Term(_numbers("to", text, "+")) for text in to.split(",")]
-    for flag, term in (
-        ("plus", first),
-        ("minus", second),
-        *(("to", t) for t in thirds),
-    ):
+    flags = ["plus", "minus"] + ["to"] * (to.count(",") + 1)
+    terms = [Term(_numbers("plus", plus)), Term(_numbers("minus", minus))]
+    terms += [Term(_numbers("to", text, "+")) for text in to.split(",")]
+    for flag, term in zip(flags, terms, strict=True):
         _check_on_grid(flag, term.numbers, count)
     images.check_replaceable(out, images.is_our_png)
     network, player, config, step = trained.generator(workdir, step)
-    points = {
-        term: latents.numbered(seed, term.numbers, config.generator.latent)
-        for term in (first, second, *thirds)
-    }
-    # All pictures of the figure in one call: its terms, their points, the results.
-    means = [term_points.mean(0) for term_points in points.values()]
-    results = [
-        latents.arithmetic(points[first], points[second], points[third])
-        for third in thirds
+    points = [
+        latents.numbered(seed, term.numbers, config.generator.latent) for term in terms
     ]
-    everything = jnp.stack([*means, *jnp.concatenate([*points.values()]), *results])
-    drawn = np.asarray(latents.sampler(network)(player, everything))
-    of_means, of_points, of_results = np.split(drawn, (len(means), -len(results)))
-    singles = np.split(of_points, np.cumsum([len(term.numbers) for term in points]))
-    terms = {
-        term: _term(term, mean, single)
-        for term, mean, single in zip(points, of_means, singles, strict=False)
-    }
-    labels = [f"{first} - {second} + {third}" for third in thirds]
-    shown = figures.captioned(_large(of_results), labels)
-    rows = [
-        figures.beside([_sign("+"), terms[third], _sign("="), result], gap=10)
-        for third, result in zip(thirds, shown, strict=True)
+    first, second, *thirds = points
+    sums = [latents.arithmetic(first, second, third) for third in thirds]
+    means = [term.mean(0) for term in points]
+    # All pictures of the figure in one call.
+    parts = [jnp.stack(sums), jnp.stack(means), *points]
+    drawn = np.asarray(latents.sampler(network)(player, jnp.concatenate(parts)))
+    ends = np.cumsum([len(part) for part in parts])
+    of_sums, of_means, *of_points, _ = np.split(drawn, ends)
+    names = ["z1", "z2", *["z3"] * len(thirds)]
+    shown = [
+        _term(*those) for those in zip(names, terms, of_means, of_points, strict=True)
     ]
-    right = figures.above(rows, gap=10)
-    left = [terms[first], _sign("-"), terms[second], figures.bracket(len(right))]
-    images.save_png(out, figures.framed(figures.beside([*left, right], gap=10)))
+    images.save_png(out, _sums(shown, of_sums))
     print(f"{len(thirds)} sums at step {step} are in {out}")
 
 
@@ -271,15 +253,27 @@ def _walks(rows: list[Pictures], numbers: tuple[int, ...]) -> Pixels:
     return figures.framed(figures.beside(parts, gap=6))
 
 
-def _term(term: Term, mean: Pixels, singles: Pictures) -> Pixels:
+def _term(name: str, term: Term, mean: Pixels, singles: Pictures) -> Pixels:
     """Show a term: its picture and, of an average, those of its points."""
     if len(term.numbers) == 1:
-        return figures.captioned(_large(mean[None]), [str(term)])[0]
-    captions = [str(number) for number in term.numbers]
-    small = figures.captioned(singles, captions)
-    return figures.above(
-        [*_large(mean[None]), images.grid(small, 3)], gap=4, centred=True
-    )
+        return figures.captioned(_large(mean[None]), [f"{name}: {term.numbers[0]}"])[0]
+    (large,) = figures.captioned(_large(mean[None]), [f"{name}: the average of"])
+    small = figures.captioned(singles, [str(number) for number in term.numbers])
+    return figures.above([large, images.grid(small, 3)], gap=4, centred=True)
+
+
+def _sums(terms: list[Pixels], results: Pictures) -> Pixels:
+    """Lay out z1 - z2 before a row for each z3 and what comes of it."""
+    first, second, *thirds = terms
+    width = max(third.shape[1] for third in thirds)
+    shown = figures.captioned(_large(results), ["z1 - z2 + z3"] * len(results))
+    rows = [
+        [_sign("+"), figures.widened(third, width), _sign("="), result]
+        for third, result in zip(thirds, shown, strict=True)
+    ]
+    right = figures.above([figures.beside(row, gap=10) for row in rows], gap=10)
+    left = [first, _sign("-"), second, figures.bracket(len(right))]
+    return figures.framed(figures.beside([*left, right], gap=10))
 
 
 def _large(pictures: Pictures) -> Pictures:

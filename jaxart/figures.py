@@ -56,7 +56,7 @@ def captioned(
         for picture, caption in zip(pixels, captions, strict=True)
     ]
     width = max(tile.shape[1] for tile in tiles)
-    return np.stack([_widened(tile, width, centred=True) for tile in tiles])
+    return np.stack([widened(tile, width, centred=True) for tile in tiles])
 
 
 def beside(parts: list[Pixels], gap: int = GUTTER, *, centred: bool = True) -> Pixels:
@@ -83,8 +83,22 @@ def above(parts: list[Pixels], gap: int = GUTTER, *, centred: bool = False) -> P
     space = np.full((gap, width, 3), WHITE, np.uint8)
     rows: list[Pixels] = []
     for part in parts:
-        rows += [_widened(part, width, centred=centred), space]
+        rows += [widened(part, width, centred=centred), space]
     return np.concatenate(rows[: 2 * len(parts) - 1])
+
+
+def widened(part: Pixels, width: int, *, centred: bool = True) -> Pixels:
+    """Return a part on white that is so many pixels wide, not less than the part.
+
+    Args:
+        part: of any size.
+        width: of the result, in pixels.
+        centred: the part is in the middle; otherwise to the left.
+    """
+    left = (width - part.shape[1]) // 2 if centred else 0
+    wide = np.full((part.shape[0], width, 3), WHITE, np.uint8)
+    wide[:, left : left + part.shape[1]] = part
+    return wide
 
 
 def column(texts: list[str], height: int, gap: int = GUTTER) -> Pixels:
@@ -116,13 +130,6 @@ def framed(pixels: Pixels, margin: int = 8) -> Pixels:
     """Return a figure with a white margin around it, in pixels."""
     around = ((margin, margin), (margin, margin), (0, 0))
     return np.pad(pixels, around, constant_values=255)
-
-
-def _widened(part: Pixels, width: int, *, centred: bool) -> Pixels:
-    left = (width - part.shape[1]) // 2 if centred else 0
-    wide = np.full((part.shape[0], width, 3), WHITE, np.uint8)
-    wide[:, left : left + part.shape[1]] = part
-    return wide
 
 
 def _metrics(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> tuple[int, int]:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -83,14 +83,15 @@ def test_a_walk_that_does_not_come_back_has_one_row_less(run, singles, tmp_path)
 
 
 def test_points_that_are_not_chosen_are_the_first_ones(run, tmp_path):
-    for name, settings in (("a", {"points": 3}), ("b", {"seeds": "0,1,2"})):
-        explore.interpolation(run, f"{tmp_path}/{name}.png", pictures=2, **settings)
+    explore.interpolation(run, f"{tmp_path}/a.png", pictures=2, points=3)
+    explore.interpolation(run, f"{tmp_path}/b.png", pictures=2, seeds="0,1,2")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_both_ways_have_the_same_ends_but_not_the_same_middle(run, tmp_path):
     drawn = {}
-    for way in ("linear", "spherical"):
+    ways: tuple[Literal["linear"], Literal["spherical"]] = ("linear", "spherical")
+    for way in ways:
         out = tmp_path / f"{way}.png"
         explore.interpolation(run, str(out), seeds="1,2", pictures=3, way=way)
         drawn[way] = pixels(out)
@@ -119,8 +120,7 @@ def test_a_film_that_does_not_come_round_ends_with_the_last_point(
     out = tmp_path / "a.webp"
     explore.interpolation(run, str(out), seeds="3,6", pictures=5, loop=False)
     with Image.open(out) as film:
-        film.seek(film.n_frames - 1)
-        last = np.asarray(film.convert("RGB"))
+        *_, last = (np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film))
     large = figures.enlarged(singles, explore.FILM_SIDE).astype(int)
     assert np.abs(last - large).mean((1, 2, 3)).argmin() == 6
 
