@@ -41,28 +41,18 @@ Pictures = UInt8[np.ndarray, "_ _ _ 3"]
 Images = Float[np.ndarray, "n _ _ 3"]
 
 
-class Term(NamedTuple):
-    """A term of the arithmetic: a point, or the average of several, by their numbers.
-
-    Args:
-        numbers: of its points.
-    """
-
-    numbers: tuple[int, ...]
-
-
 class Excited(NamedTuple):
     """Features of a layer, and a picture for each that excites it.
 
     Args:
         features: their numbers.
         pictures: one for each.
-        count: features that the layer has.
+        total: how many features the layer has.
     """
 
     features: Int[np.ndarray, " n"]
     pictures: Pictures
-    count: int
+    total: int
 
 
 def interpolation(
@@ -138,14 +128,14 @@ def arithmetic(
     """
     _check_out(out, (".png",))
     flags = ["plus", "minus"] + ["to"] * (to.count(",") + 1)
-    terms = [Term(_numbers("plus", plus)), Term(_numbers("minus", minus))]
-    terms += [Term(_numbers("to", text, "+")) for text in to.split(",")]
-    for flag, term in zip(flags, terms, strict=True):
-        _check_on_grid(flag, term.numbers, count)
+    terms = [_numbers("plus", plus), _numbers("minus", minus)]
+    terms += [_numbers("to", text, "+") for text in to.split(",")]
+    for flag, numbers in zip(flags, terms, strict=True):
+        _check_on_grid(flag, numbers, count)
     images.check_replaceable(out, images.is_our_png)
     network, player, config, step = trained.generator(workdir, step)
     points = [
-        latents.numbered(seed, term.numbers, config.generator.latent) for term in terms
+        latents.numbered(seed, numbers, config.generator.latent) for numbers in terms
     ]
     first, second, *thirds = points
     sums = [latents.arithmetic(first, second, third) for third in thirds]
@@ -253,12 +243,14 @@ def _walks(rows: list[Pictures], numbers: tuple[int, ...]) -> Pixels:
     return figures.framed(figures.beside(parts, gap=6))
 
 
-def _term(name: str, term: Term, mean: Pixels, singles: Pictures) -> Pixels:
+def _term(
+    name: str, numbers: tuple[int, ...], mean: Pixels, singles: Pictures
+) -> Pixels:
     """Show a term: its picture and, of an average, those of its points."""
-    if len(term.numbers) == 1:
-        return figures.captioned(_large(mean[None]), [f"{name}: {term.numbers[0]}"])[0]
+    if len(numbers) == 1:
+        return figures.captioned(_large(mean[None]), [f"{name}: {numbers[0]}"])[0]
     (large,) = figures.captioned(_large(mean[None]), [f"{name}: the average of"])
-    small = figures.captioned(singles, [str(number) for number in term.numbers])
+    small = figures.captioned(singles, [str(number) for number in numbers])
     return figures.above([large, images.grid(small, 3)], gap=4, centred=True)
 
 
@@ -382,7 +374,7 @@ def _band(
         projections = _seen(projections, np.asarray(places), layer)
         pictures = _seen(pictures, np.asarray(places), layer)
     size, sees = model.config.size, deconvolution.window(layer, 0).size
-    title = f"layer {layer}: {len(projections)} of {excited.count} features"
+    title = f"layer {layer}: {len(projections)} of {excited.total} features"
     title += f", each place sees {sees} x {sees} pixels"
     tiles = figures.enlarged(images.to_pixels(_contrasted(projections)), size)
     columns = SIDE_BY_SIDE // 2
