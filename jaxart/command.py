@@ -3,7 +3,8 @@
 A command is a plain function whose parameters are its flags: the annotation gives type
 and help, the default is the flag's default, and no default makes the flag required.
 Its positional-only parameters are its arguments, the words that stand without `--`. So
-a command is tested, and called from Python, as the function it is. This is the only
+a command is tested, and called from Python, as the function it is. Several functions
+can share a module: the first word of the command line then names one. This is the only
 file that knows flags.
 """
 
@@ -16,6 +17,7 @@ import signal
 import sys
 from collections.abc import Callable
 from typing import (
+    Annotated,
     Any,
     Literal,
     NamedTuple,
@@ -86,6 +88,24 @@ def run(command: Callable[..., None]) -> NoReturn:
     sys.exit(0)
 
 
+def run_one_of(*commands: Callable[..., None]) -> NoReturn:
+    """Run the one of several commands whose name is on the command line.
+
+    `--help` without a name lists them; with a name it shows that one's flags.
+    """
+    named = {command.__name__: command for command in commands}
+    word = next((word for word in sys.argv[1:] if word in named), None)
+    started = sys.modules["__main__"]
+    texts = {name: inspect.getdoc(command) for name, command in named.items()}
+    if word is None:
+        firsts = (f"  {n}: {t.splitlines()[0]}\n" for n, t in texts.items() if t)
+        started.__doc__ = f"{started.__doc__ or ''}\n{''.join(firsts)}"
+        run(_choice(named))
+    sys.argv.remove(word)
+    started.__doc__ = f"{word}: {texts[word]}\n"
+    run(named[word])
+
+
 @contextlib.contextmanager
 def stop_signals():
     """Yield a list that receives Ctrl-C and SIGTERM instead of the process.
@@ -152,6 +172,17 @@ def _arguments(command: Callable[..., None]) -> list[_Argument]:
             shown = "|".join(choices) or name.upper()
             arguments.append(_Argument(shown, text, choices, required))
     return arguments
+
+
+def _choice(named: dict[str, Callable[..., None]]) -> Callable[..., None]:
+    """Return a command that stands for several, and knows no more than their names."""
+
+    def choose(which: Any, /) -> None:
+        raise AssertionError(which)
+
+    text = "--help after it lists its flags"
+    choose.__annotations__["which"] = Annotated[Literal[tuple(named)], text]
+    return choose
 
 
 def _explain(arguments: list[_Argument]) -> None:

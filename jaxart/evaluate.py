@@ -15,20 +15,16 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from flax import nnx
 from jaxtyping import Float32, UInt8
 
 from jaxart import command, images, metrics
-from jaxart.checkpoints import Checkpoints, read_config
+from jaxart.checkpoints import read_config
 from jaxart.command import Config
-from jaxart.gan import latents, quality
-from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import player
+from jaxart.gan import latents, quality, trained
 from jaxart.paintings import choice, pipeline
 
 
@@ -167,25 +163,17 @@ def _save_nearest(path: str, samples: Pixels, crops: Pixels, rows: Described) ->
 def _restored(
     config: Config, workdir: str, step: str | None, count: int, seed: int
 ) -> Restored:
-    shape = {"size": config.size, "dtype": config.dtype, "rngs": nnx.Rngs(0)}
-    generator = Generator(**config.generator, **shape)
-    discriminator = Discriminator(**config.discriminator, **shape)
-    with closing(Checkpoints(workdir)) as checkpoints:
-        at = checkpoints.find(step)
-        expected = {
-            "generator": player(generator),
-            "discriminator": player(discriminator),
-        }
-        parts = checkpoints.restore(at, expected)
+    generator = trained.generator(workdir, step)
+    discriminator = trained.discriminator(workdir, step)
     samples = quality.drawn(
-        latents.sampler(generator),
-        parts["generator"],
+        latents.sampler(generator.network),
+        generator.player,
         count=count,
         seed=seed,
         latent=config.generator.latent,
     )
-    judge = quality.judge(discriminator, min(config.batch_size, count))
-    return Restored(at, samples, partial(judge, parts["discriminator"]))
+    judge = quality.judge(discriminator.network, min(config.batch_size, count))
+    return Restored(generator.step, samples, partial(judge, discriminator.player))
 
 
 def _real(config: Config, floor: str, count: int, seed: int) -> Real:

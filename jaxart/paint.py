@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from jaxart import command, images
+from jaxart import command, films, images
 from jaxart.command import Config
-from jaxart.painter import films, painting, relief, saliency, strokes_file, svg
+from jaxart.painter import painting, relief, saliency, strokes_file, svg
 from jaxart.painter.painting import Painting, Progress
 from jaxart.painter.relief import Light
 from jaxart.painter.settings import Settings
@@ -46,6 +46,7 @@ SUFFIXES = {
 
 FRAMES = 120  # of a film
 FPS = 15
+HOLD = 2.0  # how long the finished painting stays, in seconds
 FILM_SIDE = 720  # the longest side of a film, in pixels
 
 Pixels = UInt8[np.ndarray, "h w 3"]
@@ -329,7 +330,7 @@ def _write_others(
         frames = painting.frames(strokes, settings, tall, wide, FRAMES)
         shown = (_shown(frame, look) for frame in frames)
         bar = tqdm(shown, desc="film", unit="frame", total=FRAMES, dynamic_ncols=True)
-        films.write(files.film, iter(bar), fps=FPS)
+        films.write(files.film, iter(bar), fps=FPS, hold=HOLD)
 
 
 def _settings(config: Config) -> Settings:

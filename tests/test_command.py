@@ -9,6 +9,12 @@ from pathlib import Path
 import pytest
 
 
+IMPORTS = """
+import os, signal, time
+from typing import Annotated, Literal
+from jaxart import command
+
+"""
 FLAGS = """
     name: Annotated[str, "who is greeted"],
     times: Annotated[int, "how often"] = 1,
@@ -28,20 +34,14 @@ def run(
     tmp_path: Path, body: str, *arguments: str, parameters: str = FLAGS
 ) -> subprocess.CompletedProcess:
     """Start a command whose function is `body`."""
-    script = tmp_path / "greet.py"
-    script.write_text(
-        textwrap.dedent(
-            """
-            import os, signal, time
-            from typing import Annotated, Literal
-            from jaxart import command
+    definition = f"def main({parameters}) -> None:\n"
+    definition += textwrap.indent(textwrap.dedent(body), "    ")
+    return start(tmp_path, definition + "\ncommand.run(main)\n", *arguments)
 
-            """
-        )
-        + f"def main({parameters}) -> None:\n"
-        + textwrap.indent(textwrap.dedent(body), "    ")
-        + "\ncommand.run(main)\n"
-    )
+
+def start(tmp_path: Path, code: str, *arguments: str) -> subprocess.CompletedProcess:
+    script = tmp_path / "greet.py"
+    script.write_text(IMPORTS + code)
     return subprocess.run(
         [sys.executable, str(script), *arguments], capture_output=True, text=True
     )
@@ -123,6 +123,59 @@ def test_a_default_config_that_is_missing_is_one_line(configs: Path):
     assert "config.py" in only_line(run(configs, "config.times", parameters=CONFIG))
     other = f"--config={configs}/other.py"
     assert run(configs, "config.times", other, parameters=CONFIG).returncode == 0
+
+
+TWO = """
+def draw(name: Annotated[str, "who is drawn"]) -> None:
+    \"\"\"Draw somebody.
+
+    At once.
+    \"\"\"
+    print("drawn:", name)
+
+def greet(name: Annotated[str, "who is greeted"], times: Annotated[int, "often"] = 1):
+    \"\"\"Greet somebody.\"\"\"
+    print("greeted:", name, times)
+
+command.run_one_of(draw, greet)
+"""
+
+
+def test_one_of_several_commands_is_named_by_a_word(tmp_path: Path):
+    def printed(*arguments: str) -> str:
+        return start(tmp_path, TWO, *arguments).stdout
+
+    assert printed("draw", "--name=Ada") == "drawn: Ada\n"
+    assert printed("greet", "--name=Ada", "--times=3") == "greeted: Ada 3\n"
+    assert printed("--times=3", "greet", "--name=Ada") == "greeted: Ada 3\n"
+
+
+def test_help_lists_several_commands_and_shows_the_flags_of_one(tmp_path: Path):
+    def shown(*arguments: str) -> str:
+        return start(tmp_path, TWO, *arguments, "--help").stdout
+
+    for text in ("draw: Draw somebody.", "greet: Greet somebody."):
+        assert text in shown()
+    assert "--name" not in shown()
+    assert "At once." in shown("draw")
+    assert "--name: who is drawn" in shown("draw")
+    assert "--times" not in shown("draw")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "missing argument: draw|greet (--help after it lists its flags)"),
+        (["paint"], "argument must be draw|greet; got 'paint'"),
+        (["draw"], "flag --name=None: Flag --name must have a value other than None."),
+        (["draw", "--name=Ada", "greet"], "unexpected argument: greet"),
+    ],
+)
+def test_a_command_that_is_not_there_is_one_line(
+    tmp_path: Path, arguments: list[str], complaint: str
+):
+    done = start(tmp_path, TWO, *arguments)
+    assert only_line(done) == f"error: {complaint}"
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,21 @@ def test_seed_and_step_decide_the_pictures(run: str, tmp_path: Path):
     assert drawn("e.png", seed=1) != latest
 
 
+def test_numbers_stand_beneath_the_pictures(run: str, tmp_path: Path):
+    sample.main(run, f"{tmp_path}/many/", count=4)
+    sample.main(run, str(tmp_path / "grid.png"), count=4, numbered=True)
+    grid = pixels(tmp_path / "grid.png")
+    row = (len(grid) - 2) // 2
+    for number in range(4):
+        top, left = number // 2 * (row + 2), number % 2 * (32 + 2)
+        single = pixels(tmp_path / "many" / f"{number:06d}.png")
+        np.testing.assert_array_equal(grid[top : top + 32, left : left + 32], single)
+        # Words: dark on white.
+        beneath = grid[top + 32 : top + row, left : left + 32]
+        assert beneath.min() < 100
+        assert np.median(beneath) == 255
+
+
 def test_only_the_workdir_is_needed(run: str, tmp_path: Path):
     moved = tmp_path / "moved"
     shutil.copytree(run, moved)
@@ -85,6 +100,7 @@ def test_another_file_is_not_overwritten(run: str, tmp_path: Path):
         ({"step": "best"}, "step best needs a checkpoint that was evaluated"),
         ({"count": 0}, "count must be at least 1"),
         ({"out": "grid.bmp"}, "out must be FILE.png or FOLDER/"),
+        ({"out": "a/", "numbered": True}, "numbered must go with FILE.png as out"),
         ({"workdir": "/nowhere"}, "workdir must hold a run"),
     ],
 )

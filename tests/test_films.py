@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from jaxart.painter import films
+from jaxart import films
 
 
 needs_av = pytest.mark.skipif(
@@ -59,9 +59,9 @@ def test_a_film_shows_its_frames_in_order(tmp_path, suffix):
 
 
 @every_format
-def test_the_last_frame_stays_for_two_seconds(tmp_path, suffix):
+def test_the_last_frame_stays_as_long_as_asked_for(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    films.write(path, growing(5), fps=10)
+    films.write(path, growing(5), fps=10, hold=2)
     frames, seconds = read(path)
     assert sum(seconds) == pytest.approx(5 / 10 + 2, abs=0.06)
     assert np.abs(frames[-1].astype(int) - list(growing())[-1]).mean() <= 6
@@ -91,7 +91,16 @@ def test_our_own_film_may_be_written_again(tmp_path, suffix):
     films.write(path, growing(3), fps=25)
     films.write(path, growing(5), fps=25)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert sum(read(path)[1]) == pytest.approx(5 / 25 + 2, abs=0.06)
+    assert sum(read(path)[1]) == pytest.approx(5 / 25, abs=0.02)
+
+
+@every_format
+def test_a_film_that_is_not_held_comes_round_without_a_seam(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    films.write(path, growing(5), fps=10)
+    frames, seconds = read(path)
+    assert len(frames) == 5
+    assert seconds == pytest.approx([0.1] * 5, abs=0.01)
 
 
 @every_format

@@ -1,7 +1,7 @@
-"""Films: a painting as it grows, as GIF, animated WebP or MP4.
+"""Films as GIF, animated WebP or MP4: a painting as it grows, a walk that has no end.
 
 Frames are taken one by one: of a film as MP4 or WebP, no more than two are in memory at
-a time. The last one stays for a while before the film begins again.
+a time.
 
 A GIF has 256 colours. All its frames share them, because colours chosen anew for each
 frame flicker and cannot be left out where nothing changed. They are chosen from all
@@ -29,14 +29,17 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 # The longest side that a format can hold, in pixels.
 LONGEST = {".gif": 65_535, ".webp": 16_383, ".mp4": 16_384}
 
-HOLD = 2.0  # how long the last frame stays, in seconds
 FASTEST = 50  # frames a second; browsers play a GIF that is faster at ten
 MARK = "jaxart"  # in films that may be written again: a comment, or the software's name
 THUMBNAIL = 64  # side of what a GIF's colours see of each frame, in pixels
 
 
 def write(
-    path: str | os.PathLike[str], frames: Iterator[Pixels], *, fps: float | int
+    path: str | os.PathLike[str],
+    frames: Iterator[Pixels],
+    *,
+    fps: float | int,
+    hold: float | int = 0,
 ) -> None:
     """Write a film, all of it or nothing, in the format of the path's suffix.
 
@@ -44,6 +47,9 @@ def write(
         path: ends in .gif, .webp or .mp4; of the three, an MP4 is by far the smallest.
         frames: at least one, all of one size; taken one by one.
         fps: frames a second, from 1 to 50; a GIF rounds their length to 0.01 s.
+        hold: how long the last frame stays before the film begins again, in seconds;
+            with 0, frames whose last is followed by their first make a film without
+            a seam.
 
     Raises:
         ValueError: as `check` says, `fps` is out of range, or the frames are none, too
@@ -56,7 +62,7 @@ def write(
     suffix = _suffix(path)
     frames = _of_one_size(frames, LONGEST[suffix])
     with images.replacing(path, IS_OURS[suffix]) as unfinished:
-        WRITERS[suffix](unfinished, _held(frames, round(HOLD * fps)), fps)
+        WRITERS[suffix](unfinished, _held(frames, round(hold * fps)), fps)
 
 
 def check(path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,291 @@
+"""The paper's figures, from a run as small as it gets."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image, ImageSequence
+
+from jaxart import explore, figures, images, sample, train
+from jaxart.gan import networks
+
+
+SIDE = 32  # of the run's pictures
+STEP = SIDE + images.BORDER
+MARGIN = 8
+
+
+@pytest.fixture(scope="module")
+def run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of four steps, with weights so large that its pictures differ."""
+    workdir = str(tmp_path_factory.mktemp("run"))
+    config = copy.deepcopy(small_config)
+    config.steps = 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "KERNEL", nnx.initializers.normal(0.2))
+        train.main(config, workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def singles(run: str, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The pictures that `sample` draws, by their numbers."""
+    folder = tmp_path_factory.mktemp("singles")
+    sample.main(run, f"{folder}/", count=8)
+    return np.stack([pixels(path) for path in sorted(folder.iterdir())])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def near(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Equal but for the rounding of another batch size."""
+    return np.abs(found.astype(int) - expected).max() <= 1
+
+
+def find(figure: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
+    """Rows and columns where a picture is in a figure."""
+    h, w, _ = picture.shape
+    corner = np.abs(figure.astype(int) - picture[0, 0]).max(-1) <= 1
+    return [
+        (int(row), int(column))
+        for row, column in zip(*np.nonzero(corner), strict=True)
+        if figure[row : row + h, column : column + w].shape == picture.shape
+        and near(figure[row : row + h, column : column + w], picture)
+    ]
+
+
+def test_ways_begin_and_end_with_the_pictures_of_their_numbers(run, singles, tmp_path):
+    out = tmp_path / "a.png"
+    explore.interpolation(run, str(out), seeds="3,0,6", pictures=4)
+    figure = pixels(out)
+    top, left = min(find(figure, singles[3]))
+    for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
+        assert (top + row * STEP, left) in find(figure, singles[start])
+        assert (top + row * STEP, left + 3 * STEP) in find(figure, singles[end])
+
+
+def test_a_walk_that_does_not_come_back_has_one_row_less(run, singles, tmp_path):
+    out = tmp_path / "a.png"
+    explore.interpolation(run, str(out), seeds="1,2", pictures=5, loop=False)
+    figure = pixels(out)
+    assert figure.shape[0] == SIDE + 2 * MARGIN
+    ((top, left),) = find(figure, singles[1])
+    assert find(figure, singles[2]) == [(top, left + 4 * STEP)]
+
+
+def test_points_that_are_not_chosen_are_the_first_ones(run, tmp_path):
+    explore.interpolation(run, f"{tmp_path}/a.png", pictures=2, points=3)
+    explore.interpolation(run, f"{tmp_path}/b.png", pictures=2, seeds="0,1,2")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_both_ways_have_the_same_ends_but_not_the_same_middle(run, tmp_path):
+    drawn = {}
+    ways: tuple[Literal["linear"], Literal["spherical"]] = ("linear", "spherical")
+    for way in ways:
+        out = tmp_path / f"{way}.png"
+        explore.interpolation(run, str(out), seeds="1,2", pictures=3, way=way)
+        drawn[way] = pixels(out)
+    differing = np.abs(drawn["linear"].astype(int) - drawn["spherical"]).max((0, 2)) > 1
+    columns = np.flatnonzero(differing)
+    assert len(columns) > 0
+    assert columns.max() - columns.min() < SIDE
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_shows_each_point_once_and_comes_round(run, singles, tmp_path, suffix):
+    out = tmp_path / f"a{suffix}"
+    explore.interpolation(run, str(out), seeds="3,0,6", pictures=5)
+    with Image.open(out) as film:
+        frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)]
+    assert len(frames) == 15
+    large = figures.enlarged(singles, explore.FILM_SIDE).astype(int)
+    for place, number in ((0, 3), (5, 0), (10, 6)):
+        distances = np.abs(frames[place] - large).mean((1, 2, 3))
+        assert distances.argmin() == number
+
+
+def test_a_film_that_does_not_come_round_ends_with_the_last_point(
+    run, singles, tmp_path
+):
+    out = tmp_path / "a.webp"
+    explore.interpolation(run, str(out), seeds="3,6", pictures=5, loop=False)
+    with Image.open(out) as film:
+        *_, last = (np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film))
+    large = figures.enlarged(singles, explore.FILM_SIDE).astype(int)
+    assert np.abs(last - large).mean((1, 2, 3)).argmin() == 6
+
+
+def test_arithmetic_shows_its_terms_and_a_row_for_each_result(run, singles, tmp_path):
+    out = tmp_path / "a.png"
+    explore.arithmetic(run, str(out), plus="3", minus="0", to="6,7")
+    figure, large = pixels(out), figures.enlarged(singles, explore.LARGE_SIDE)
+    ((_, first),), ((_, second),) = (find(figure, large[n]) for n in (3, 0))
+    ((top, third),), ((bottom, below),) = (find(figure, large[n]) for n in (6, 7))
+    assert first < second < third == below
+    assert top < bottom
+
+
+def test_taking_a_point_from_itself_leaves_the_other(run, singles, tmp_path):
+    out = tmp_path / "a.png"
+    explore.arithmetic(run, str(out), plus="3", minus="3", to="6")
+    large = figures.enlarged(singles, explore.LARGE_SIDE)
+    # Once as z3, and once as the result.
+    assert len(find(pixels(out), large[6])) == 2
+
+
+def test_the_points_of_an_average_are_shown(run, singles, tmp_path):
+    out = tmp_path / "a.png"
+    explore.arithmetic(run, str(out), plus="3,5,6", minus="1,2", to="0+7,4")
+    figure = pixels(out)
+    for number in (3, 5, 6, 1, 2, 0, 7):
+        assert len(find(figure, singles[number])) == 1
+    # A single point is a large picture only.
+    assert not find(figure, singles[4])
+    assert len(find(figure, figures.enlarged(singles[4:5], explore.LARGE_SIDE)[0])) == 1
+
+
+def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path):
+    path, out = tmp_path / "picture.png", tmp_path / "a.png"
+    Image.fromarray(singles[0]).save(path)
+    explore.deconvnet(run, str(out), picture=str(path), filters=4)
+    figure = pixels(out)
+    (large,) = figures.enlarged(singles[:1], explore.LARGE_SIDE)
+    assert len(find(figure, large)) == 1
+    # Somewhere to the right of it, grey tiles with something lighter and darker.
+    right = figure[:, MARGIN + explore.LARGE_SIDE + 12 :]
+    for level in (128, 0, 255):
+        assert (right == level).any()
+
+
+@pytest.mark.parametrize("keep", ["map", "place"])
+def test_without_a_picture_the_datasets_are_looked_through(run, tmp_path, keep):
+    out = tmp_path / "a.png"
+    explore.deconvnet(run, str(out), keep=keep, filters=3, crops=24)
+    height, width, _ = pixels(out).shape
+    words = figures.words("layer").shape[0]
+    # Three layers, each a line of words above three pairs.
+    band = words + figures.GUTTER + 2 * SIDE + figures.GUTTER
+    assert height == 2 * MARGIN + 3 * band + 2 * 8
+    assert width >= 2 * MARGIN + 3 * STEP - images.BORDER
+
+
+def test_contrast_is_symmetric_about_zero():
+    rng = np.random.default_rng(0)
+    projections = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+    projections[1] *= 1000
+    scaled = explore._contrasted(projections)
+    np.testing.assert_allclose(explore._contrasted(-projections), -scaled)
+    np.testing.assert_array_equal(explore._contrasted(0 * projections), 0)
+    assert (np.abs(scaled) > 1).mean() == pytest.approx(0.01, abs=0.005)
+    # How strong a projection is does not show.
+    np.testing.assert_allclose(
+        explore._contrasted(projections[:1]),
+        explore._contrasted(1000 * projections[:1]),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (
+            {"seeds": "3,128"},
+            "the grid of 128 .* from 0 to 127; got 128",
+        ),
+        ({"seeds": "3,9", "count": 8}, "seeds must be on the grid of 8 .*; got 9"),
+        ({"seeds": "-1,3"}, "seeds must be on the grid .*; got -1"),
+        ({"seeds": "3,x"}, "seeds must be whole numbers such as 3,17; got '3,x'"),
+        ({"seeds": "3"}, "at least two points; got 1"),
+        ({"points": 1}, "at least two points; got 1"),
+        ({"pictures": 1}, "pictures must be at least 2; got 1"),
+        ({"pictures": 0}, "pictures must be at least 2; got 0"),
+        ({"out": "a.bmp"}, r"out must end in \.png or \.gif or .*; got 'a.bmp'"),
+        ({"step": 5}, "step must be one of"),
+        ({"workdir": "/nowhere"}, "workdir must hold a run"),
+    ],
+)
+def test_a_walk_that_cannot_be_is_refused(run, tmp_path, settings, complaint):
+    settings = {"workdir": run, "out": f"{tmp_path}/a.png", **settings}
+    with pytest.raises(ValueError, match=complaint):
+        explore.interpolation(**settings)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"plus": "128"}, "plus must be on the grid .*; got 128"),
+        ({"minus": "1,-2"}, "minus must be on the grid .*; got -2"),
+        ({"to": "1,2+200"}, "to must be on the grid .*; got 200"),
+        ({"to": "1,,2"}, "to must be whole numbers"),
+        ({"plus": ""}, "plus must be whole numbers"),
+        ({"out": "a.gif"}, r"out must end in \.png; got 'a.gif'"),
+    ],
+)
+def test_a_sum_that_cannot_be_is_refused(run, tmp_path, settings, complaint):
+    settings = {"plus": "1", "minus": "2", "to": "3", **settings}
+    settings = {"workdir": run, "out": f"{tmp_path}/a.png", **settings}
+    with pytest.raises(ValueError, match=complaint):
+        explore.arithmetic(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"picture": "missing.png"}, "picture missing.png: missing"),
+        ({"picture": "small.png"}, "at least 32 pixels .*small.png is 40 x 31"),
+        ({"filters": 0}, "filters must be at least 1; got 0"),
+        ({"crops": 0}, "crops must be at least 1; got 0"),
+        ({"data_dir": "/nowhere"}, "nowhere"),
+        ({"out": "a.jpg"}, r"out must end in \.png; got 'a.jpg'"),
+    ],
+)
+def test_a_look_that_cannot_be_is_refused(
+    run, tmp_path, monkeypatch, settings, complaint
+):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 31)).save("small.png")
+    settings = {"workdir": run, "out": "a.png", **settings}
+    with pytest.raises(ValueError, match=complaint):
+        explore.deconvnet(**settings)
+
+
+def test_another_file_is_not_overwritten(run, tmp_path):
+    out = tmp_path / "portrait.png"
+    Image.new("RGB", (3, 3)).save(out)
+    before = out.read_bytes()
+    for attempt in (
+        lambda: explore.interpolation(run, str(out)),
+        lambda: explore.arithmetic(run, str(out), plus="1", minus="2", to="3"),
+        lambda: explore.deconvnet(run, str(out)),
+    ):
+        with pytest.raises(FileExistsError, match="not written by jaxart"):
+            attempt()
+    assert out.read_bytes() == before
+
+
+def test_only_the_workdir_is_needed_for_walks(run, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    explore.interpolation(str(moved), f"{tmp_path}/a.png", points=2, pictures=2)
+    assert (tmp_path / "a.png").exists()
+
+
+def test_help_lists_the_figures():
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxart.explore", "--help"],
+        capture_output=True,
+        text=True,
+    )
+    for text in ("interpolation: Walk", "arithmetic: Add", "deconvnet: Show"):
+        assert text in done.stdout
