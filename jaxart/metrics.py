@@ -85,8 +85,9 @@ def frechet_distance(
     is v c (c + 5) / 4 · (1/n + 1/m) instead of 0. With fewer samples than features
     such an offset is most of it.
 
-    Cost: with n and m above c, 4 (n + m) c² floating-point operations and about 50 c³;
-    below, 2 n m c and about 20 n³. In float64.
+    Cost: with n and m above c, 4 (n + m) c² floating-point operations, and about 50 c³
+    by the textbook's counts for two eigendecompositions (9 each), the singular vectors
+    (22) and products; up to c, 2 n m c and 22 n³. In float64.
 
     Args:
         a: features, a row for each sample; at least 2.
