@@ -59,18 +59,33 @@ def test_a_run_leaves_what_the_contract_says(config: Any, tmp_path: Path):
         assert grid.size == (32 + 2 + 32, 32 + 2 + 32)
 
 
-def test_the_loop_compiles_nothing_after_its_first_steps(config: Any, tmp_path: Path):
+LAYERS = ("relu1_2",)  # of VGG16, the cheapest ones
+
+
+@pytest.fixture
+def judged_config(config: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Evaluated four times, at steps that are not all recorded or saved."""
+    cheap = quality.vgg_extractor(LAYERS)
+    monkeypatch.setattr(quality, "vgg_extractor", lambda: cheap)
     config.evaluate.every_steps = 3
     config.evaluate.count = quality.LEAST
+    config.checkpoints.every_steps = 12
+    config.checkpoints.keep = 1
+    return config
+
+
+def test_the_loop_compiles_nothing_after_its_first_steps(
+    judged_config: Any, tmp_path: Path
+):
     compilations: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, duration_secs, **_: compilations.append(event)
     )
 
     def compiled(steps: int) -> int:
-        config.steps = steps
+        judged_config.steps = steps
         compilations.clear()
-        train.main(config, str(tmp_path / str(steps)))
+        train.main(judged_config, str(tmp_path / str(steps)))
         return sum("backend_compile" in name for name in compilations)
 
     try:
@@ -79,16 +94,6 @@ def test_the_loop_compiles_nothing_after_its_first_steps(config: Any, tmp_path: 
     finally:
         jax.monitoring.clear_event_listeners()
     assert few == many > 0
-
-
-@pytest.fixture
-def judged_config(config: Any) -> Any:
-    """Evaluated four times, at steps that are not all recorded or saved."""
-    config.evaluate.every_steps = 3
-    config.evaluate.count = quality.LEAST
-    config.checkpoints.every_steps = 12
-    config.checkpoints.keep = 1
-    return config
 
 
 def test_evaluation_changes_nothing_but_the_records(judged_config: Any, tmp_path: Path):
@@ -146,7 +151,7 @@ def test_a_recorded_distance_is_that_of_the_samples(judged_config: Any, tmp_path
 
     def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scaled = jnp.asarray(pixels, jnp.float32) / 255
-        maps = vgg.features(vgg.load(), scaled, quality.LAYERS)
+        maps = vgg.features(vgg.load(), scaled, LAYERS)
         rows = np.concatenate([np.asarray(x, float).mean((1, 2)) for x in maps], 1)
         return rows.mean(0), np.cov(rows, rowvar=False)
 
@@ -219,7 +224,7 @@ def long_config(config: Any) -> Any:
     config.checkpoints.every_steps = 25
     config.samples.every_steps = 100
     config.log.every_steps = 5
-    config.evaluate.every_steps = 40
+    config.evaluate.every_steps = 100
     config.evaluate.count = quality.LEAST
     return config
 
