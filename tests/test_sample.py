@@ -50,7 +50,7 @@ def test_a_picture_does_not_depend_on_how_many_are_drawn(run: str, tmp_path: Pat
 
 
 def test_seed_and_step_decide_the_pictures(run: str, tmp_path: Path):
-    def drawn(name: str, **settings: int) -> bytes:
+    def drawn(name: str, **settings: Any) -> bytes:
         sample.main(run, str(tmp_path / name), count=4, **settings)
         return (tmp_path / name).read_bytes()
 
