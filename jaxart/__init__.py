@@ -6,6 +6,8 @@ Commands (`python -m jaxart.NAME --help`)::
 
     train.py           train a GAN
     sample.py          restore a checkpoint, draw samples
+    explore.py         what a GAN learned: interpolation, arithmetic, deconvnet
+    evaluate.py        how good its samples are: distances with errors
     prepare.py         a collection of paintings -> a dataset
     paint.py           a picture -> a painting, stroke by stroke
 
@@ -26,6 +28,9 @@ Rooms, each importing only from those below it::
         update.py      the losses, and one update of both players
         devices.py     that update on one device, on a mesh (jit), or with pmap
         latents.py     points of the generator's input space, and their pictures
+        trained.py     networks as a run's checkpoint has them
+        deconvnet.py   what a feature of the discriminator looks at
+        quality.py     samples against crops of the dataset, as a network sees them
     painter/
         painting.py    a whole painting: what to call from Python
         settings.py    what a user chooses
@@ -41,12 +46,16 @@ Rooms, each importing only from those below it::
         saliency.py    which parts of a picture count more
         relief.py      light on the height of the paint
         strokes_file.py  a painting's strokes on disk
-        films.py       a painting as it grows: GIF, WebP, MP4
         svg.py         a painting's strokes as shapes
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
+    inception.py       InceptionV3's features, for those who have its weights
+    weights.py         files of weights, read as if hostile
+    metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
     command.py         how each command starts; the only file that knows flags
     images.py          files <-> arrays, value ranges, grids
+    figures.py         pictures with words: captions and rows
+    films.py           pictures that move: GIF, WebP, MP4
     records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
     checkpoints.py     save and restore; the only file that knows Orbax
 
@@ -55,5 +64,6 @@ Axis letters
 In jaxtyping's signatures: `b` pictures of a batch, `h` height, `w` width, `c`
 channels, `i` input and `o` output channels, `z` latent numbers, `n` strokes or
 pictures counted, `p` parameters, `k` windows of a round, `m` points or groups of tiles,
-`t` tiles of a group.
+`t` tiles of a group. In `metrics.py` `n` and `m` rows of features, `c` features, `k`
+neighbours, `r` rows of a block, `s` singular values.
 """
