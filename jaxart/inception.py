@@ -6,7 +6,8 @@ their outputs follow each other. Each convolution is normalised, by statistics t
 long fixed, and rectified; the normalisation is multiplied into the kernel when it is
 read. Images are sRGB in [0, 1].
 
-A picture costs 11.4 GFLOP whatever its size, as it is resized to 299 x 299 first.
+A picture's convolutions are 11.4 GFLOP whatever its size, as it is resized to 299 x 299
+first.
 
 Weights are the user's: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid, which
 were Google's of December 2015. Only with these is a distance comparable to published

@@ -77,7 +77,7 @@ def frechet_distance(
     The error is that of the first order in the weights of single samples (the
     infinitesimal jackknife), from the same singular vectors. Where it is not right it
     is rather too large: for clouds that are alike 1.4 times the scatter, and up to 1.6
-    times with fewer samples than features.
+    times where there are about as many samples as features.
 
     It says how much the number scatters, not how far off it is. The number is too
     large, by about a constant times 1/n + 1/m, so compare only distances of the same
@@ -85,8 +85,9 @@ def frechet_distance(
     is v c (c + 5) / 4 · (1/n + 1/m) instead of 0. With fewer samples than features
     such an offset is most of it.
 
-    Cost: with n and m above c, 4 (n + m) c² floating-point operations and about 50 c³;
-    below, 2 n m c and about 20 n³. In float64.
+    Cost: with n and m above c, 4 (n + m) c² floating-point operations, and about 50 c³
+    by the textbook's counts for two eigendecompositions (9 each), the singular vectors
+    (22) and products; up to c, 2 n m c and 22 n³. In float64.
 
     Args:
         a: features, a row for each sample; at least 2.
