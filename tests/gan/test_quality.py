@@ -147,7 +147,7 @@ def test_layers_that_cannot_be_are_refused(layers: tuple[str, ...], complaint: s
 def test_the_file_of_inception_is_part_of_what_its_rows_depend_on(
     tmp_path: Path, monkeypatch
 ):
-    monkeypatch.setattr(inception, "load", lambda path: jnp.full(3, 2.0))
+    monkeypatch.setattr(inception, "load", lambda path: jnp.full((1, 3), 2.0))
     monkeypatch.setattr(
         inception, "features", lambda weights, images: images.mean((1, 2)) * weights
     )
