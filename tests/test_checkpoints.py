@@ -77,15 +77,21 @@ def test_the_best_is_kept_and_found(judged: str):
         )
 
 
-def test_a_better_one_takes_its_place(judged: str):
-    with (
-        closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as batches,
-        closing(Checkpoints(judged, keep=1)) as checkpoints,
-    ):
+def test_a_better_one_takes_its_place_and_a_worse_one_does_not(judged: str):
+    def save(distances: dict[int, float | None]) -> None:
+        with (
+            closing(pipeline.batches(Blank(), size=32, batch_size=4, seed=0)) as data,
+            closing(Checkpoints(judged, keep=1)) as checkpoints,
+        ):
+            for step, distance in distances.items():
+                checkpoints.save(step, PARTS, data, distance)
+
+    save({7: 9.0})
+    assert steps(judged) == {"2", "7"}
+    with closing(Checkpoints(judged)) as checkpoints:
         assert checkpoints.best() == (2, 3.0)
-        for step, distance in ((7, 2.5), (8, None)):
-            checkpoints.save(step, PARTS, batches, distance)
-    assert steps(judged) == {"7", "8"}
+    save({8: 2.5, 9: None})
+    assert steps(judged) == {"8", "9"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\0" * 9])
