@@ -68,12 +68,7 @@ def main(
     _claim(workdir)
     config.data.name = choice.resolve(config.data.name, config.data.data_dir)
     _check_same_run(workdir, config)
-    pictures = choice.open_pictures(
-        config.data.name,
-        config.data.data_dir,
-        source=config.data.source,
-        size=config.size,
-    )
+    pictures = choice.pictures(config)
     batches = _batches(config, pictures)
     write_config(workdir, config)
     checkpoints = Checkpoints(

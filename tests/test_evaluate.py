@@ -21,10 +21,9 @@ from jaxart.paintings.sources import LABELS
 COUNT = 24
 LAYER = "relu1_2"  # the cheapest one
 FIGURES = {
-    f"{name}{end}"
+    f"vgg_{name}{end}"
     for name in (
-        "vgg_frechet_distance",
-        "vgg_kernel_distance",
+        *("frechet_distance", "kernel_distance"),
         *("precision", "recall", "density", "coverage"),
     )
     for end in ("", "_error")
@@ -75,18 +74,39 @@ def test_one_json_object_says_it_all(run: str, capfd):
     found = evaluated(capfd, run)
     assert found.keys() >= FIGURES
     assert found["floor"].keys() == FIGURES | {"split"}
+    assert found["noise"].keys() == FIGURES
     assert (found["step"], found["count"]) == (12, COUNT)
     assert found["pictures"] == {"train": 24, "held_out": 6}
-    assert set(found["discriminator_accuracy"]) == {"train", "held_out", "samples"}
-    assert all(0 <= v <= 1 for v in found["discriminator_accuracy"].values())
-    assert found["floor"]["vgg_frechet_distance"] < found["vgg_frechet_distance"]
-    assert 0 <= found["vgg_seconds"] <= found["seconds"] + 0.1
+    shown = ("train", "held_out", "samples")
+    ends = ("", "_error")
+    accuracy = found["discriminator_accuracy"]
+    assert set(accuracy) == {f"{name}{end}" for name in shown for end in ends}
+    assert all(0 <= v <= 1 for v in accuracy.values())
+    distances = [
+        figures["vgg_frechet_distance"]
+        for figures in (found["floor"], found, found["noise"])
+    ]
+    assert distances == sorted(distances)
+
+
+def test_seconds_are_of_each_set_that_was_not_kept(run: str, capfd):
+    fresh = evaluated(capfd, run, seed=7)["seconds"]
+    kept = evaluated(capfd, run, seed=7)["seconds"]
+    for seconds in (fresh, kept):
+        assert set(seconds) == {"draw", "cut", "vgg", "total"}
+        parts = ("crops", "samples", "floor", "noise", "compare")
+        assert set(seconds["vgg"]) == set(parts)
+        several = [seconds["draw"], seconds["cut"], *seconds["vgg"].values()]
+        assert 0 < sum(filter(None, several)) <= seconds["total"] + 0.1
+    assert None not in fresh["vgg"].values()
+    again = {name for name, value in kept["vgg"].items() if value is not None}
+    assert again == {"samples", "compare"}
 
 
 def test_the_same_seed_gives_the_same_figures(run: str, capfd):
     def figures(**settings: Any) -> dict[str, Any]:
         found = evaluated(capfd, run, **settings)
-        return {k: v for k, v in found.items() if not k.endswith("seconds")}
+        return {k: v for k, v in found.items() if k != "seconds"}
 
     first = figures()
     assert figures() == first
@@ -106,8 +126,7 @@ def test_figures_are_those_of_samples_and_crops(run: str, tmp_path: Path, capfd)
         for pixels in (crops[:COUNT], crops[COUNT:], np.stack(samples))
     )
     for figures, rows in ((found, fake), (found["floor"], other)):
-        expected = quality.distances(real, rows, network="vgg", seed=0)
-        expected |= quality.neighbourhoods(real, rows)
+        expected = quality.compared(real, rows, network="vgg", seed=0)
         for name, value in expected.items():
             assert figures[name] == pytest.approx(value)
 
@@ -141,10 +160,11 @@ def test_inception_adds_its_distances(run: str, capfd, monkeypatch):
     means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
     monkeypatch.setattr(quality, "inception_extractor", lambda path: means)
     found = evaluated(capfd, run, inception_weights="file.pth")
-    names = {f"inception_{name}" for name in ("frechet_distance", "kernel_distance")}
-    names |= {f"{name}_error" for name in names}
-    assert found.keys() - before.keys() == names | {"inception_seconds"}
-    assert found["floor"].keys() - before["floor"].keys() == names
+    names = {name.replace("vgg", "inception") for name in FIGURES}
+    assert found.keys() - before.keys() == names
+    for part in ("floor", "noise"):
+        assert found[part].keys() - before[part].keys() == names
+    assert found["seconds"].keys() - before["seconds"].keys() == {"inception"}
     assert all(found[name] == before[name] for name in FIGURES)
 
 
@@ -185,7 +205,8 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     change(info, "splits", lambda splits: splits[:1])
     evaluate.main(str(tmp_path / "run"), count=COUNT, layers=LAYER)
     output = capfd.readouterr()
-    assert json.loads(output.out)["discriminator_accuracy"]["held_out"] is None
+    accuracy = json.loads(output.out)["discriminator_accuracy"]
+    assert accuracy["held_out"] is accuracy["held_out_error"] is None
     [note] = [line for line in output.err.splitlines() if "held-out" in line]
     assert "paintings in" in note
     assert "has no held-out split: it was prepared by an earlier" in note
@@ -196,6 +217,8 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
+        ({"seed": -1}, "seed must not be negative; got -1"),
+        ({"data_dir": "/nowhere"}, "/nowhere"),
         ({"count": 19}, "count must be at least 20; got 19"),
         ({"layers": "relu3_3,relu9_1"}, "layer must be one of .*; got 'relu9_1'"),
         ({"layers": ""}, "layer must be one of"),

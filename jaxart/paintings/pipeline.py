@@ -20,6 +20,7 @@ from typing import Any, cast
 import grain
 import numpy as np
 from jaxtyping import UInt8
+from tqdm import tqdm
 
 
 CROPS = 100  # read at a time where no batch size is given
@@ -117,10 +118,14 @@ def crops(
         ValueError: there is no picture.
     """
     found = np.empty((count, size, size, 3), np.uint8)
-    with closing(batches(source, size=size, batch_size=CROPS, seed=seed)) as parts:
+    with (
+        closing(batches(source, size=size, batch_size=CROPS, seed=seed)) as parts,
+        tqdm(total=count, desc="crops", unit="picture", leave=False) as bar,
+    ):
         for first in range(0, count, CROPS):
             part = found[first : first + CROPS]
             part[:] = next(parts)[: len(part)]
+            bar.update(len(part))
     return found
 
 
