@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart import evaluate, images, sample, train
+from jaxart import evaluate, images, metrics, sample, train
 from jaxart.gan import quality
 from jaxart.paintings import dataset, pipeline
 from jaxart.paintings.sources import LABELS
@@ -138,6 +138,29 @@ def test_the_floor_may_be_of_pictures_that_were_held_out(run: str, capfd):
     assert held_out["split"] == "held_out"
     distances = (floor["vgg_frechet_distance"] for floor in (train_floor, held_out))
     assert np.less(*distances)
+
+
+def test_as_many_pictures_are_judged_that_were_seen_as_that_were_not(
+    run: str, capfd, monkeypatch
+):
+    judged: list[set[float]] = []
+
+    def judge(discriminator: Any, batch_size: int) -> Any:
+        def believed(player: Any, pixels: np.ndarray) -> metrics.Estimate:
+            # Each picture is of one brightness, and noise around it.
+            judged.append(set(np.round(pixels.mean((1, 2, 3)))))
+            return metrics.Estimate(0.5, np.nan)
+
+        return believed
+
+    monkeypatch.setattr(quality, "judge", judge)
+    accuracy = evaluated(capfd, run, count=4 * COUNT)["discriminator_accuracy"]
+    seen, unseen, _ = judged
+    assert 4 <= len(seen) <= 12
+    assert 4 <= len(unseen) <= 12
+    assert min(seen) > 70 > max(unseen)
+    assert accuracy["held_out"] == 0.5
+    assert accuracy["held_out_error"] is None
 
 
 def test_the_dataset_is_described_once(run: str, capfd, monkeypatch):
