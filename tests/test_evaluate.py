@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from jaxart import evaluate, images, metrics, sample, train
-from jaxart.gan import quality
+from jaxart.gan import quality, trained
 from jaxart.paintings import dataset, pipeline
 from jaxart.paintings.sources import LABELS
 
@@ -109,7 +109,6 @@ def test_the_same_seed_gives_the_same_figures(run: str, capfd):
         return {k: v for k, v in found.items() if k != "seconds"}
 
     first = figures()
-    assert figures() == first
     assert figures(step="12") == first
     assert figures(step="4") != first
     assert figures(seed=1)["vgg_frechet_distance"] != first["vgg_frechet_distance"]
@@ -161,6 +160,23 @@ def test_as_many_pictures_are_judged_that_were_seen_as_that_were_not(
     assert min(seen) > 70 > max(unseen)
     assert accuracy["held_out"] == 0.5
     assert accuracy["held_out_error"] is None
+
+
+def test_both_networks_are_of_one_step_even_if_a_run_goes_on(
+    run: str, capfd, monkeypatch
+):
+    restored = trained.generator
+
+    def generator(workdir: str, step: str | None) -> trained.Trained:
+        assert step is None
+        return restored(workdir, "8")  # the latest one, when it was asked for
+
+    expected = evaluated(capfd, run, step="8")
+    monkeypatch.setattr(trained, "generator", generator)
+    found = evaluated(capfd, run)
+    assert found["step"] == 8
+    accuracy = "discriminator_accuracy"
+    assert found[accuracy] == expected[accuracy]
 
 
 def test_the_dataset_is_described_once(run: str, capfd, monkeypatch):
@@ -215,18 +231,11 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     run: str, tmp_path: Path, capfd
 ):
     shutil.copytree(data_dir(run), tmp_path / "data")
-    shutil.copytree(run, tmp_path / "run")
-
-    def change(file: str, key: str, value: Any) -> None:
-        path = tmp_path / file
-        content = json.loads(path.read_text())
-        path.write_text(json.dumps(content | {key: value(content[key])}))
-
-    moved = {"data_dir": str(tmp_path / "data")}
-    change("run/config.json", "data", lambda data: data | moved)
-    info = "data/paintings/1.0.0/dataset_info.json"
-    change(info, "splits", lambda splits: splits[:1])
-    evaluate.main(str(tmp_path / "run"), count=COUNT, layers=LAYER)
+    path = tmp_path / "data/paintings/1.0.0/dataset_info.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps(info | {"splits": info["splits"][:1]}))
+    settings = {"count": COUNT, "layers": LAYER, "data_dir": str(tmp_path / "data")}
+    evaluate.main(run, **settings)
     output = capfd.readouterr()
     accuracy = json.loads(output.out)["discriminator_accuracy"]
     assert accuracy["held_out"] is accuracy["held_out_error"] is None
@@ -234,14 +243,14 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     assert "paintings in" in note
     assert "has no held-out split: it was prepared by an earlier" in note
     with pytest.raises(ValueError, match="has no held-out split"):
-        evaluate.main(str(tmp_path / "run"), COUNT, layers=LAYER, floor="held_out")
+        evaluate.main(run, **settings, floor="held_out")
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
         ({"seed": -1}, "seed must not be negative; got -1"),
-        ({"data_dir": "/nowhere"}, "/nowhere"),
+        ({"data_dir": "/nowhere"}, "data_dir must hold a dataset"),
         ({"count": 19}, "count must be at least 20; got 19"),
         ({"layers": "relu3_3,relu9_1"}, "layer must be one of .*; got 'relu9_1'"),
         ({"layers": ""}, "layer must be one of"),
@@ -253,8 +262,12 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(
-    run: str, capfd, settings: dict, complaint: str
+    run: str, capfd, monkeypatch, settings: dict, complaint: str
 ):
+    def drawn(*args: Any, **settings: Any) -> None:
+        raise AssertionError("drawn before all was seen to be right")
+
+    monkeypatch.setattr(quality, "drawn", drawn)
     with pytest.raises(ValueError, match=complaint) as caught:
         evaluate.main(**{"workdir": run, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)

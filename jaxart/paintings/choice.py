@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jaxart.paintings import dataset, digits, invented
 
 
@@ -56,7 +54,7 @@ def folder(data_dir: str) -> str:
     return data_dir or dataset.DEFAULT_DATA_DIR
 
 
-def pictures(config: ConfigDict, *, held_out: bool = False) -> Sequence[dict[str, Any]]:
+def pictures(config: Any, *, held_out: bool = False) -> Sequence[dict[str, Any]]:
     """Return the records that a run of this config learns from, or those held out.
 
     Args:

@@ -72,6 +72,7 @@ def test_what_was_described_is_read_back(extractor: quality.Extractor, tmp_path:
     first = quality.described(extractor, noise(4), "", tmp_path / "new")
     again = quality.described(refusing(extractor), noise(4), "", tmp_path / "new")
     np.testing.assert_array_equal(first.rows, again.rows)
+    assert first.seconds is not None
     assert first.seconds > 0
     assert again.seconds is None
     assert len(list((tmp_path / "new").iterdir())) == 1
