@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxart import sample, train
+from jaxart.gan import latents
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,11 @@ def test_single_pictures_are_those_of_the_grid(run: str, tmp_path: Path):
 
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn(run: str, tmp_path: Path):
-    for count in (2, sample.BATCH + 1):
+    for count in (2, latents.BATCH + 1):
         sample.main(run, f"{tmp_path}/{count}/", count=count)
-    assert len(list((tmp_path / f"{sample.BATCH + 1}").iterdir())) == sample.BATCH + 1
+    assert len(list((tmp_path / f"{latents.BATCH + 1}").iterdir())) == latents.BATCH + 1
     for name in ("000000.png", "000001.png"):
-        few, many = (tmp_path / str(n) / name for n in (2, sample.BATCH + 1))
+        few, many = (tmp_path / str(n) / name for n in (2, latents.BATCH + 1))
         assert few.read_bytes() == many.read_bytes()
 
 
