@@ -14,8 +14,8 @@ from jaxart.gan.update import Player, player
 SIZE, WIDTH = 32, 3
 
 
-def discriminator(seed=0):
-    return Discriminator(SIZE, WIDTH, dtype="float32", rngs=nnx.Rngs(seed))
+def discriminator(seed=0, dtype="float32"):
+    return Discriminator(SIZE, WIDTH, dtype=dtype, rngs=nnx.Rngs(seed))
 
 
 def noise(*shape, seed=1):
@@ -237,6 +237,26 @@ def test_the_listener_hears_the_strongest_answer_of_each_feature():
     forward = matrix(kernel(values, 0), SIZE)
     maps = (forward @ images.reshape(2, -1).T).T.reshape(2, -1, WIDTH)
     np.testing.assert_allclose(answers[0], maps.max(1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_products_of_less_precision_look_at_nearly_the_same(layer):
+    rough, precise = discriminator(dtype="bfloat16"), discriminator()
+    # Without rectifiers in the way, which a rounding could switch.
+    values = trained(precise, positive=True)
+    images = np.abs(noise(2, SIZE, SIZE, 3))
+    found, expected = (
+        projected(network, values, images, layer, np.array([0, 2])).pixels
+        for network in (rough, precise)
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0.05)
+    heard, exact = (
+        deconvnet.listener(network)(values, jnp.asarray(images))[layer - 1]
+        for network in (rough, precise)
+    )
+    assert heard.dtype == np.float32
+    np.testing.assert_allclose(heard, exact, rtol=0.05)
 
 
 def test_what_is_not_there_is_refused():
