@@ -32,7 +32,7 @@ picture the feature answers, too.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ from jaxart.gan.update import Player
 
 
 # What is kept of a feature's map: all of it, or the place where it is strongest.
-KEEP = ("map", "place")
+Keep = Literal["map", "place"]
 
 Images = Float[Array, "n h w 3"]
 
@@ -87,16 +87,16 @@ def projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
     Args:
         discriminator: only its structure is used; values are in the player.
         layer: counted from 1.
-        keep: one of `KEEP`.
+        keep: one of `Keep`.
 
     Raises:
-        ValueError: there is no such layer, or `keep` is not one of `KEEP`.
+        ValueError: there is no such layer, or `keep` is not one of `Keep`.
     """
     count = len(discriminator.stages)
     if not 1 <= layer <= count:
         raise ValueError(f"layer must be from 1 to {count}; got {layer}")
-    if keep not in KEEP:
-        raise ValueError(f"keep must be one of {KEEP}; got {keep!r}")
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep must be one of {get_args(Keep)}; got {keep!r}")
     still = _still(discriminator)
 
     @jax.jit

@@ -1,5 +1,7 @@
 """Projections of features, against matrices made in NumPy and against gradients."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +74,7 @@ def kept(maps, feature, keep):
     return only
 
 
-@pytest.mark.parametrize("keep", deconvnet.KEEP)
+@pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
 def test_a_linear_layer_goes_back_by_its_transposed_matrix(keep):
     network = discriminator()
     values, images = trained(network), noise(WIDTH, SIZE, SIZE, 3)
@@ -86,7 +88,7 @@ def test_a_linear_layer_goes_back_by_its_transposed_matrix(keep):
         np.testing.assert_allclose(found.pixels[feature], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("keep", deconvnet.KEEP)
+@pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
 def test_two_layers_go_back_by_both_matrices_with_a_rectifier_between(keep):
     network = discriminator()
     values, image = trained(network), noise(SIZE, SIZE, 3)
