@@ -19,6 +19,8 @@ HELD_OUT = {
 }
 NAMES = tuple(HELD_OUT)
 
+GREY = ("mnist",)  # all three channels are the same
+
 
 def resolve(name: str, data_dir: str) -> str:
     """Return the dataset that a run will read.
