@@ -1,25 +1,40 @@
 """Say how good a model is: `python -m jaxart.evaluate --workdir=DIR`.
 
 One JSON object on standard output. Samples are compared with crops of the training
-pictures, and so are other real crops, the floor: what a perfect model would get. The
-numbers are seen through VGG16, whence their names, and depend on `count`: only those of
-the same dataset, layers and count may be compared with each other.
+pictures, and so are other real crops, the floor, which is what a perfect model would
+get, and noise: random pixels, what a model that knows nothing gets. The numbers are
+seen through VGG16, whence their names, and depend on `count`: only those of the same
+dataset, layers and count may be compared with each other.
+
+The errors are of drawing crops and samples, with the pictures given. Many crops are of
+one picture and not independent: for what other pictures of the same kind would give,
+the errors are several times too small where there are few pictures.
 
 `discriminator_accuracy` tells over-fitting: a discriminator that knows the training
-pictures by heart takes them for real, and those that were held out for fakes.
+pictures by heart takes them for real, and those that were held out for fakes. It judges
+by the statistics of its batch, which many crops of few pictures move. So as many
+training pictures are chosen as were held out, at random, and cut and batched alike. The
+errors are over batches, null if there is only one.
+
+`seconds` are those of drawing samples, of cutting all crops, and for each network of
+describing each set, null for what is kept from before, and of comparing the samples
+with the crops. All sets are in memory, at size 64 about 12 kB a picture of six sets:
+0.7 GB at 10,000.
 
 Source: Beyers and Loane, section 5, who judge by eye; `jaxart/metrics.py`.
 """
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from tqdm import tqdm
 
 from jaxart import command, images, metrics
 from jaxart.checkpoints import read_config
@@ -33,45 +48,61 @@ SAMPLES, NEIGHBOURS = 16, 7
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
 Rows = Float32[np.ndarray, "n c"]
+Source = Sequence[dict[str, Any]]
 
 
-class Real(NamedTuple):
-    """Crops of the dataset.
+class Pictures(NamedTuple):
+    """The pictures of a dataset.
 
     Args:
-        crops: of training pictures, which the samples are compared with.
-        others: what these are compared with to find the floor.
-        held_out: of pictures that training never saw, if there are any.
-        pictures: how many pictures they all were cut from, by split.
+        train: those that training saw.
+        held_out: those that it never did; none, where nothing was held out.
     """
 
-    crops: Pixels
-    others: Pixels
-    held_out: Pixels | None
-    pictures: dict[str, int]
+    train: Source
+    held_out: Source
 
 
-class Restored(NamedTuple):
+class Model(NamedTuple):
     """What a checkpoint can do.
 
     Args:
         step: of the checkpoint.
-        samples: of its generator.
+        draw: makes so many samples of its generator.
         believed: the share of pictures that its discriminator takes for real.
     """
 
     step: int
+    draw: Callable[[], Pixels]
+    believed: Callable[[Pixels], metrics.Estimate]
+
+
+class Sets(NamedTuple):
+    """Pictures that are described, `count` of each.
+
+    Args:
+        crops: of training pictures, which all others are compared with.
+        samples: of the generator.
+        floor: other real crops.
+        noise: random pixels.
+    """
+
+    crops: Pixels
     samples: Pixels
-    believed: Callable[[Pixels], float]
+    floor: Pixels
+    noise: Pixels
 
 
-class Described(NamedTuple):
-    """What a network makes of them: a row for each picture, and the seconds it took."""
+class Judged(NamedTuple):
+    """Crops that the discriminator judges.
 
-    crops: Rows
-    others: Rows
-    samples: Rows
-    seconds: float
+    Args:
+        train: of as many training pictures as there are held-out ones, if there are.
+        held_out: of pictures that training never saw, if there are any.
+    """
+
+    train: Pixels
+    held_out: Pixels | None
 
 
 def main(
@@ -91,11 +122,14 @@ def main(
     inception_weights: Annotated[
         str | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
     ] = None,
+    data_dir: Annotated[str | None, "where the dataset is, if not where it was"] = None,
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
-    begin = time.perf_counter()
+    clock = _Clock()
     if count < quality.LEAST:
         raise ValueError(f"count must be at least {quality.LEAST}; got {count}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative; got {seed}")
     if nearest is not None:
         if not nearest.endswith(".png"):
             raise ValueError(f"nearest must be FILE.png; got {nearest!r}")
@@ -104,68 +138,107 @@ def main(
     if inception_weights is not None:
         extractors["inception"] = quality.inception_extractor(inception_weights)
     config = read_config(workdir)
+    if data_dir is not None:
+        config.data.data_dir = data_dir
+    pictures = _opened(config, floor)
     model = _restored(config, workdir, step, count, seed)
-    real = _real(config, floor, count, seed)
-    rows = {
-        network: _described(config, network, extractor, model, real)
-        for network, extractor in extractors.items()
-    }
+    clock.lap()
+    samples = model.draw()
+    seconds: dict[str, Any] = {"draw": clock.lap()}
+    crops, others, judged = _cut(config, pictures, floor, count, seed)
+    seconds["cut"] = clock.lap()
+    noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
+    sets = Sets(crops, samples, others, noise)
+    rows = {}
+    for network, extractor in extractors.items():
+        rows[network], seconds[network] = _described(config, network, extractor, sets)
     if nearest is not None:
-        _save_nearest(nearest, model.samples, real.crops, rows["vgg"])
-    samples = {network: (each.crops, each.samples) for network, each in rows.items()}
-    others = {network: (each.crops, each.others) for network, each in rows.items()}
-    figures = {
-        "step": model.step,
-        "count": count,
-        "dataset": config.data.name,
-        "pictures": real.pictures,
-        "layers": layers.split(","),
-        **_compared(samples, seed),
-        "floor": {"split": floor, **_compared(others, seed)},
-        "discriminator_accuracy": _accuracy(model, real),
-        **{f"{name}_seconds": round(each.seconds, 1) for name, each in rows.items()},
-        "seconds": round(time.perf_counter() - begin, 1),
-    }
-    print(json.dumps(figures))
+        _save_nearest(nearest, sets, rows["vgg"])
+    figures = _compared(rows, seed, seconds)
+    print(
+        json.dumps(
+            {
+                "step": model.step,
+                "count": count,
+                "dataset": config.data.name,
+                "pictures": {name: len(of) for name, of in pictures._asdict().items()},
+                "layers": layers.split(","),
+                **figures["samples"],
+                "floor": {"split": floor, **figures["floor"]},
+                "noise": figures["noise"],
+                "discriminator_accuracy": _accuracy(model, judged, samples),
+                "seconds": seconds | {"total": clock.total()},
+            }
+        )
+    )
+
+
+class _Clock:
+    def __init__(self):
+        self._begin = self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since it was last looked at."""
+        last, self._last = self._last, time.perf_counter()
+        return round(self._last - last, 2)
+
+    def total(self) -> float:
+        return round(time.perf_counter() - self._begin, 2)
 
 
 def _described(
-    config: Config,
-    network: str,
-    extractor: quality.Extractor,
-    model: Restored,
-    real: Real,
-) -> Described:
+    config: Config, network: str, extractor: quality.Extractor, sets: Sets
+) -> tuple[dict[str, Rows], dict[str, float | None]]:
+    """Return a row for each picture of each set, and the seconds that these took."""
     folder = quality.folder(choice.folder(config.data.data_dir))
-    crops = quality.described(extractor, real.crops, f"{network}, crops", folder)
-    others = quality.described(extractor, real.others, f"{network}, others", folder)
-    samples = quality.described(extractor, model.samples, f"{network}, samples")
-    seconds = crops.seconds + others.seconds + samples.seconds
-    return Described(crops.rows, others.rows, samples.rows, seconds)
+    rows, seconds = {}, {}
+    for name, pixels in sets._asdict().items():
+        keep = None if name == "samples" else folder
+        found = quality.described(extractor, pixels, f"{network}, {name}", keep)
+        rows[name] = found.rows
+        seconds[name] = None if found.seconds is None else round(found.seconds, 2)
+    return rows, seconds
 
 
-def _compared(pairs: dict[str, tuple[Rows, Rows]], seed: int) -> dict[str, float]:
-    """Return how pictures compare with the crops, by the networks that saw them."""
-    figures = {}
-    for network, (crops, pictures) in pairs.items():
-        figures |= quality.distances(crops, pictures, network=network, seed=seed)
-    return figures | quality.neighbourhoods(*pairs["vgg"])
+def _compared(
+    rows: dict[str, dict[str, Rows]], seed: int, seconds: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Return how sets compare with the crops, by the networks that saw them.
+
+    Args:
+        rows: of each network, by set.
+        seed: of the kernel distance's subsets.
+        seconds: of each network; those of comparing the samples are added.
+    """
+    others = [name for name in Sets._fields if name != "crops"]
+    figures: dict[str, dict[str, float]] = {name: {} for name in others}
+    pairs = [(network, name) for network in rows for name in others]
+    for network, name in tqdm(pairs, "distances", leave=False, delay=2):
+        clock = _Clock()
+        figures[name] |= quality.compared(
+            rows[network]["crops"], rows[network][name], network=network, seed=seed
+        )
+        if name == "samples":
+            seconds[network]["compare"] = clock.lap()
+    return figures
 
 
-def _save_nearest(path: str, samples: Pixels, crops: Pixels, rows: Described) -> None:
+def _save_nearest(path: str, sets: Sets, rows: dict[str, Rows]) -> None:
     """Write the first samples, each at the left of its nearest crops."""
-    found = metrics.nearest(rows.samples[:SAMPLES], rows.crops, NEIGHBOURS)
-    lines = [samples[:SAMPLES, None], crops[found.indices]]
-    pixels = np.concatenate(lines, axis=1).reshape(-1, *samples.shape[1:])
+    found = metrics.nearest(rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS)
+    lines = [sets.samples[:SAMPLES, None], sets.crops[found.indices]]
+    pixels = np.concatenate(lines, axis=1).reshape(-1, *sets.samples.shape[1:])
     images.save_png(path, images.grid(pixels, 1 + NEIGHBOURS))
 
 
 def _restored(
     config: Config, workdir: str, step: str | None, count: int, seed: int
-) -> Restored:
+) -> Model:
     generator = trained.generator(workdir, step)
-    discriminator = trained.discriminator(workdir, step)
-    samples = quality.drawn(
+    # Of the same step, even if a run saves another one meanwhile.
+    discriminator = trained.discriminator(workdir, str(generator.step))
+    draw = partial(
+        quality.drawn,
         latents.sampler(generator.network),
         generator.player,
         count=count,
@@ -173,43 +246,54 @@ def _restored(
         latent=config.generator.latent,
     )
     judge = quality.judge(discriminator.network, min(config.batch_size, count))
-    return Restored(generator.step, samples, partial(judge, discriminator.player))
+    return Model(generator.step, draw, partial(judge, discriminator.player))
 
 
-def _real(config: Config, floor: str, count: int, seed: int) -> Real:
-    open_pictures = partial(
-        choice.open_pictures,
-        config.data.name,
-        config.data.data_dir,
-        source=config.data.source,
-        size=config.size,
-    )
-    cut = partial(pipeline.crops, size=config.size, seed=seed)
-    train = open_pictures()
+def _opened(config: Config, floor: str) -> Pictures:
+    train = choice.pictures(config)
     try:
-        unseen = open_pictures(held_out=True)
-    except ValueError as error:
+        return Pictures(train, choice.pictures(config, held_out=True))
+    except choice.NoHeldOutError as error:
         if floor == "held_out":
             raise
         print(f"no accuracy on held-out pictures: {error}", file=sys.stderr)
-        unseen = []
-    held_out = cut(unseen, count=count) if len(unseen) else None
-    pictures = {"train": len(train), "held_out": len(unseen)}
-    if floor == "held_out" and held_out is not None:
-        return Real(cut(train, count=count), held_out, held_out, pictures)
+        return Pictures(train, [])
+
+
+def _cut(
+    config: Config, pictures: Pictures, floor: str, count: int, seed: int
+) -> tuple[Pixels, Pixels, Judged]:
+    """Return crops, others for the floor, and those that are judged."""
+    cut = partial(pipeline.crops, size=config.size, seed=seed)
+    train, unseen = pictures
     # The crops that come next are other ones, of other pictures as long as there are.
-    crops = cut(train, count=2 * count)
-    return Real(crops[:count], crops[count:], held_out, pictures)
+    both = cut(train, count=2 * count if floor == "train" else count)
+    crops, others = both[:count], both[count:]
+    if not len(unseen):
+        return crops, others, Judged(crops, None)
+    held_out = cut(unseen, count=count)
+    seen = cut(_some(train, min(len(unseen), count), seed), count=count)
+    others = others if floor == "train" else held_out
+    return crops, others, Judged(seen, held_out)
 
 
-def _accuracy(model: Restored, real: Real) -> dict[str, float | None]:
+def _some(pictures: Source, count: int, seed: int) -> Source:
+    """Return so many of them, or all if they are less, chosen at random."""
+    chosen = np.random.default_rng(seed).permutation(len(pictures))[:count]
+    return [{"pixels": pictures[int(number)]["pixels"]} for number in chosen]
+
+
+def _accuracy(model: Model, judged: Judged, samples: Pixels) -> dict[str, float | None]:
     """Return how often the discriminator is right, by what it is shown."""
-    held_out = None if real.held_out is None else model.believed(real.held_out)
-    return {
-        "train": model.believed(real.crops),
-        "held_out": held_out,
-        "samples": 1 - model.believed(model.samples),
-    }
+    shown = {"train": judged.train, "held_out": judged.held_out, "samples": samples}
+    figures: dict[str, float | None] = {}
+    for name, pixels in shown.items():
+        figures[name] = figures[f"{name}_error"] = None
+        if pixels is not None:
+            share, error = model.believed(pixels)
+            figures[name] = 1 - share if name == "samples" else share
+            figures[f"{name}_error"] = None if math.isnan(error) else error
+    return figures
 
 
 if __name__ == "__main__":

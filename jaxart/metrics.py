@@ -123,7 +123,8 @@ def kernel_distance(
 
     The mean over subsets of its unbiased estimate, which may be below 0 where the true
     value is not. It does not depend on the number of samples but by its scatter, of
-    which the error is the honest standard error, since no two subsets share a sample.
+    which the error is the standard error over rows, if these are independent: no two
+    subsets share one.
 
     Cost: 6 subsets · size² c floating-point operations, in float64.
 

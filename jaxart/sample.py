@@ -3,6 +3,7 @@
 Source: Beyers and Loane, section 4.
 """
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,6 @@ from tqdm import tqdm
 
 from jaxart import command, figures, images
 from jaxart.gan import latents, trained
-
-
-BATCH = 100  # pictures of one compiled call
 
 
 def main(
@@ -35,18 +33,15 @@ def main(
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
     network, player, config, at = trained.generator(workdir, step)
     sampler = latents.sampler(network)
-    drawn = []
-    for first in tqdm(range(0, count, BATCH), unit="batch", disable=count <= BATCH):
-        points = latents.draw(seed, first, BATCH, config.generator.latent)
-        # Whole batches, so that all are one compiled call.
-        pixels = np.asarray(sampler(player, points))[: count - first]
-        if out.endswith("/"):
-            for number, picture in enumerate(pixels, start=first):
-                images.save_png(Path(out) / f"{number:06d}.png", picture)
-        else:
-            drawn.append(pixels)
-    if drawn:
-        pixels = np.concatenate(drawn)
+    latent = config.generator.latent
+    drawn = latents.pictures(sampler, player, seed=seed, count=count, latent=latent)
+    total = -(-count // latents.BATCH)
+    batches = tqdm(drawn, total=total, unit="batch", disable=total == 1)
+    if out.endswith("/"):
+        for number, picture in enumerate(itertools.chain.from_iterable(batches)):
+            images.save_png(Path(out) / f"{number:06d}.png", picture)
+    else:
+        pixels = np.concatenate(list(batches))
         if numbered:
             pixels = figures.captioned(pixels, [str(number) for number in range(count)])
         images.save_png(out, images.grid(pixels))

@@ -31,7 +31,7 @@ from jaxart.command import Config
 from jaxart.gan import devices, latents, quality
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Player, State, start
-from jaxart.metrics import frechet_distance
+from jaxart.metrics import Estimate, frechet_distance
 from jaxart.paintings import choice, pipeline
 from jaxart.records import Records, pictures_file
 
@@ -68,12 +68,7 @@ def main(
     _claim(workdir)
     config.data.name = choice.resolve(config.data.name, config.data.data_dir)
     _check_same_run(workdir, config)
-    pictures = choice.open_pictures(
-        config.data.name,
-        config.data.data_dir,
-        source=config.data.source,
-        size=config.size,
-    )
+    pictures = choice.pictures(config)
     batches = _batches(config, pictures)
     write_config(workdir, config)
     checkpoints = Checkpoints(
@@ -110,7 +105,7 @@ def _go_on(
     batches: Any,
     compiled: devices.Compiled,
     sampler: latents.Sampler,
-    measure: Callable[[Player], float] | None,
+    measure: Callable[[Player], Estimate] | None,
     checkpoints: Checkpoints,
 ) -> None:
     """Do the updates from `done` to the last, and record them."""
@@ -142,8 +137,11 @@ def _go_on(
                 if measure and due(step, config.evaluate.every_steps):
                     player = jax.block_until_ready(compiled.gather(state.generator))
                     begin = time.perf_counter()
-                    distance = measure(player)
-                    figures = {quality.FRECHET: distance}
+                    distance, error = measure(player)
+                    figures = {
+                        quality.FRECHET: distance,
+                        f"{quality.FRECHET}_error": error,
+                    }
                     records.add_figures(step, figures, time.perf_counter() - begin)
                     save = save or distance < smallest
                     smallest = min(smallest, distance)
@@ -189,7 +187,7 @@ def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
 
 def _measure(
     config: Config, pictures: Sequence[dict[str, Any]], sampler: latents.Sampler
-) -> Callable[[Player], float] | None:
+) -> Callable[[Player], Estimate] | None:
     """Return what finds the Fréchet distance of samples from the dataset, if asked."""
     if not config.evaluate.every_steps:
         return None
@@ -199,12 +197,12 @@ def _measure(
     folder = quality.folder(choice.folder(config.data.data_dir))
     real = quality.described(extractor, crops, "VGG16, dataset", folder).rows
 
-    def measure(player: Player) -> float:
+    def measure(player: Player) -> Estimate:
         samples = quality.drawn(
             sampler, player, count=count, seed=seed, latent=config.generator.latent
         )
         fake = quality.described(extractor, samples, "VGG16, samples").rows
-        return frechet_distance(real, fake).value
+        return frechet_distance(real, fake)
 
     return measure
 
@@ -230,6 +228,11 @@ def _state(parts: dict[str, PyTree]) -> State:
 
 
 def _check(config: Config) -> None:
+    if not {"every_steps", "count"} <= set(config.get("evaluate") or ()):
+        raise ValueError(
+            "config must have evaluate.every_steps and evaluate.count, as those in "
+            "configs/ do; this one was written for an earlier version"
+        )
     counts = {
         "steps": config.steps,
         "batch_size": config.batch_size,

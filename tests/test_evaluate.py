@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart import evaluate, images, sample, train
-from jaxart.gan import quality
+from jaxart import evaluate, images, metrics, sample, train
+from jaxart.gan import quality, trained
 from jaxart.paintings import dataset, pipeline
 from jaxart.paintings.sources import LABELS
 
@@ -21,10 +21,9 @@ from jaxart.paintings.sources import LABELS
 COUNT = 24
 LAYER = "relu1_2"  # the cheapest one
 FIGURES = {
-    f"{name}{end}"
+    f"vgg_{name}{end}"
     for name in (
-        "vgg_frechet_distance",
-        "vgg_kernel_distance",
+        *("frechet_distance", "kernel_distance"),
         *("precision", "recall", "density", "coverage"),
     )
     for end in ("", "_error")
@@ -75,21 +74,41 @@ def test_one_json_object_says_it_all(run: str, capfd):
     found = evaluated(capfd, run)
     assert found.keys() >= FIGURES
     assert found["floor"].keys() == FIGURES | {"split"}
+    assert found["noise"].keys() == FIGURES
     assert (found["step"], found["count"]) == (12, COUNT)
     assert found["pictures"] == {"train": 24, "held_out": 6}
-    assert set(found["discriminator_accuracy"]) == {"train", "held_out", "samples"}
-    assert all(0 <= v <= 1 for v in found["discriminator_accuracy"].values())
-    assert found["floor"]["vgg_frechet_distance"] < found["vgg_frechet_distance"]
-    assert 0 <= found["vgg_seconds"] <= found["seconds"] + 0.1
+    shown = ("train", "held_out", "samples")
+    ends = ("", "_error")
+    accuracy = found["discriminator_accuracy"]
+    assert set(accuracy) == {f"{name}{end}" for name in shown for end in ends}
+    assert all(0 <= v <= 1 for v in accuracy.values())
+    distances = [
+        figures["vgg_frechet_distance"]
+        for figures in (found["floor"], found, found["noise"])
+    ]
+    assert distances == sorted(distances)
+
+
+def test_seconds_are_of_each_set_that_was_not_kept(run: str, capfd):
+    fresh = evaluated(capfd, run, seed=7)["seconds"]
+    kept = evaluated(capfd, run, seed=7)["seconds"]
+    for seconds in (fresh, kept):
+        assert set(seconds) == {"draw", "cut", "vgg", "total"}
+        parts = ("crops", "samples", "floor", "noise", "compare")
+        assert set(seconds["vgg"]) == set(parts)
+        several = [seconds["draw"], seconds["cut"], *seconds["vgg"].values()]
+        assert 0 < sum(filter(None, several)) <= seconds["total"] + 0.1
+    assert None not in fresh["vgg"].values()
+    again = {name for name, value in kept["vgg"].items() if value is not None}
+    assert again == {"samples", "compare"}
 
 
 def test_the_same_seed_gives_the_same_figures(run: str, capfd):
     def figures(**settings: Any) -> dict[str, Any]:
         found = evaluated(capfd, run, **settings)
-        return {k: v for k, v in found.items() if not k.endswith("seconds")}
+        return {k: v for k, v in found.items() if k != "seconds"}
 
     first = figures()
-    assert figures() == first
     assert figures(step="12") == first
     assert figures(step="4") != first
     assert figures(seed=1)["vgg_frechet_distance"] != first["vgg_frechet_distance"]
@@ -106,8 +125,7 @@ def test_figures_are_those_of_samples_and_crops(run: str, tmp_path: Path, capfd)
         for pixels in (crops[:COUNT], crops[COUNT:], np.stack(samples))
     )
     for figures, rows in ((found, fake), (found["floor"], other)):
-        expected = quality.distances(real, rows, network="vgg", seed=0)
-        expected |= quality.neighbourhoods(real, rows)
+        expected = quality.compared(real, rows, network="vgg", seed=0)
         for name, value in expected.items():
             assert figures[name] == pytest.approx(value)
 
@@ -119,6 +137,46 @@ def test_the_floor_may_be_of_pictures_that_were_held_out(run: str, capfd):
     assert held_out["split"] == "held_out"
     distances = (floor["vgg_frechet_distance"] for floor in (train_floor, held_out))
     assert np.less(*distances)
+
+
+def test_as_many_pictures_are_judged_that_were_seen_as_that_were_not(
+    run: str, capfd, monkeypatch
+):
+    judged: list[set[float]] = []
+
+    def judge(discriminator: Any, batch_size: int) -> Any:
+        def believed(player: Any, pixels: np.ndarray) -> metrics.Estimate:
+            # Each picture is of one brightness, and noise around it.
+            judged.append(set(np.round(pixels.mean((1, 2, 3)))))
+            return metrics.Estimate(0.5, np.nan)
+
+        return believed
+
+    monkeypatch.setattr(quality, "judge", judge)
+    accuracy = evaluated(capfd, run, count=4 * COUNT)["discriminator_accuracy"]
+    seen, unseen, _ = judged
+    assert 4 <= len(seen) <= 12
+    assert 4 <= len(unseen) <= 12
+    assert min(seen) > 70 > max(unseen)
+    assert accuracy["held_out"] == 0.5
+    assert accuracy["held_out_error"] is None
+
+
+def test_both_networks_are_of_one_step_even_if_a_run_goes_on(
+    run: str, capfd, monkeypatch
+):
+    restored = trained.generator
+
+    def generator(workdir: str, step: str | None) -> trained.Trained:
+        assert step is None
+        return restored(workdir, "8")  # the latest one, when it was asked for
+
+    expected = evaluated(capfd, run, step="8")
+    monkeypatch.setattr(trained, "generator", generator)
+    found = evaluated(capfd, run)
+    assert found["step"] == 8
+    accuracy = "discriminator_accuracy"
+    assert found[accuracy] == expected[accuracy]
 
 
 def test_the_dataset_is_described_once(run: str, capfd, monkeypatch):
@@ -141,10 +199,11 @@ def test_inception_adds_its_distances(run: str, capfd, monkeypatch):
     means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
     monkeypatch.setattr(quality, "inception_extractor", lambda path: means)
     found = evaluated(capfd, run, inception_weights="file.pth")
-    names = {f"inception_{name}" for name in ("frechet_distance", "kernel_distance")}
-    names |= {f"{name}_error" for name in names}
-    assert found.keys() - before.keys() == names | {"inception_seconds"}
-    assert found["floor"].keys() - before["floor"].keys() == names
+    names = {name.replace("vgg", "inception") for name in FIGURES}
+    assert found.keys() - before.keys() == names
+    for part in ("floor", "noise"):
+        assert found[part].keys() - before[part].keys() == names
+    assert found["seconds"].keys() - before["seconds"].keys() == {"inception"}
     assert all(found[name] == before[name] for name in FIGURES)
 
 
@@ -172,30 +231,26 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     run: str, tmp_path: Path, capfd
 ):
     shutil.copytree(data_dir(run), tmp_path / "data")
-    shutil.copytree(run, tmp_path / "run")
-
-    def change(file: str, key: str, value: Any) -> None:
-        path = tmp_path / file
-        content = json.loads(path.read_text())
-        path.write_text(json.dumps(content | {key: value(content[key])}))
-
-    moved = {"data_dir": str(tmp_path / "data")}
-    change("run/config.json", "data", lambda data: data | moved)
-    info = "data/paintings/1.0.0/dataset_info.json"
-    change(info, "splits", lambda splits: splits[:1])
-    evaluate.main(str(tmp_path / "run"), count=COUNT, layers=LAYER)
+    path = tmp_path / "data/paintings/1.0.0/dataset_info.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps(info | {"splits": info["splits"][:1]}))
+    settings = {"count": COUNT, "layers": LAYER, "data_dir": str(tmp_path / "data")}
+    evaluate.main(run, **settings)
     output = capfd.readouterr()
-    assert json.loads(output.out)["discriminator_accuracy"]["held_out"] is None
+    accuracy = json.loads(output.out)["discriminator_accuracy"]
+    assert accuracy["held_out"] is accuracy["held_out_error"] is None
     [note] = [line for line in output.err.splitlines() if "held-out" in line]
     assert "paintings in" in note
     assert "has no held-out split: it was prepared by an earlier" in note
     with pytest.raises(ValueError, match="has no held-out split"):
-        evaluate.main(str(tmp_path / "run"), COUNT, layers=LAYER, floor="held_out")
+        evaluate.main(run, **settings, floor="held_out")
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
+        ({"seed": -1}, "seed must not be negative; got -1"),
+        ({"data_dir": "/nowhere"}, "data_dir must hold a dataset"),
         ({"count": 19}, "count must be at least 20; got 19"),
         ({"layers": "relu3_3,relu9_1"}, "layer must be one of .*; got 'relu9_1'"),
         ({"layers": ""}, "layer must be one of"),
@@ -207,8 +262,12 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(
-    run: str, capfd, settings: dict, complaint: str
+    run: str, capfd, monkeypatch, settings: dict, complaint: str
 ):
+    def drawn(*args: Any, **settings: Any) -> None:
+        raise AssertionError("drawn before all was seen to be right")
+
+    monkeypatch.setattr(quality, "drawn", drawn)
     with pytest.raises(ValueError, match=complaint) as caught:
         evaluate.main(**{"workdir": run, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)

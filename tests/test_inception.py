@@ -12,9 +12,6 @@ import safetensors.numpy
 from jaxart import inception
 
 
-torch = pytest.importorskip("torch")
-functional = torch.nn.functional
-
 # Kernel and padding of each convolution that is not 1 x 1, by its name in the file.
 KERNELS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "Conv2d_1a_3x3": ((3, 3), (0, 0)),
@@ -43,23 +40,27 @@ KERNELS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
 HALVING = {"Conv2d_1a_3x3", "branch3x3", "branch3x3_2", "branch7x7x3_4"}
 
 
-class Reference(torch.nn.Module):
+class Reference:
     """The network in PyTorch, written down from its papers and programs.
 
     A layer is made with random numbers when its name is first met, and its numbers of
     channels follow from what it is given.
+
+    Args:
+        torch: the module, which a machine may do without.
     """
 
-    def __init__(self):
-        super().__init__()
-        self.fc = torch.nn.Linear(2048, 1008)
+    def __init__(self, torch: Any):
+        self.torch = torch
+        self.layers = torch.nn.Module()
+        self.layers.fc = torch.nn.Linear(2048, 1008)
 
     def conv(self, block: str, name: str, x: Any, channels: int) -> Any:
-        parent = self
+        torch, parent = self.torch, self.layers
         if block:
-            if not hasattr(self, block):
-                self.add_module(block, torch.nn.Module())
-            parent = getattr(self, block)
+            if not hasattr(parent, block):
+                parent.add_module(block, torch.nn.Module())
+            parent = getattr(parent, block)
         if not hasattr(parent, name):
             kernel, padding = KERNELS.get(name, ((1, 1), (0, 0)))
             stride = 1 + (name in HALVING)
@@ -81,15 +82,16 @@ class Reference(torch.nn.Module):
             layer.conv, layer.bn = conv, norm.eval()
             parent.add_module(name, layer)
         layer = getattr(parent, name)
-        return functional.relu(layer.bn(layer.conv(x)))
+        return torch.relu(layer.bn(layer.conv(x)))
 
     def chain(self, block: str, x: Any, *layers: tuple[str, int]) -> Any:
         for name, channels in layers:
             x = self.conv(block, name, x, channels)
         return x
 
-    def forward(self, x: Any) -> Any:
-        chain = self.chain
+    def __call__(self, x: Any) -> Any:
+        torch, chain = self.torch, self.chain
+        functional = torch.nn.functional
 
         def average(x: Any) -> Any:
             return functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
@@ -166,13 +168,18 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def reference(images: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+def torch() -> Any:
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def reference(torch: Any, images: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
     """Random weights, and the features that PyTorch then finds of the images."""
     torch.manual_seed(0)
-    network = Reference().eval()
+    network = Reference(torch)
     with torch.no_grad():
         found = network(torch.from_numpy(images).permute(0, 3, 1, 2))
-    return network.state_dict(), found.numpy()
+    return network.layers.state_dict(), found.numpy()
 
 
 @pytest.fixture
@@ -195,7 +202,10 @@ def check(found: jax.Array, expected: np.ndarray) -> None:
 
 
 def test_features_are_pytorch_s_with_any_file_of_the_weights(
-    reference: tuple[dict[str, Any], np.ndarray], images: np.ndarray, path: Path
+    torch: Any,
+    reference: tuple[dict[str, Any], np.ndarray],
+    images: np.ndarray,
+    path: Path,
 ):
     tree, expected = reference
     # PyTorch has another file since 1.6; the weights of 2015 may be in either.
@@ -246,28 +256,32 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fc.bias": torch.zeros(1000)}, "fc.bias has shape (1000,), not (1008,)"),
+        ({"fc.bias": np.zeros(1000)}, "fc.bias has shape (1000,), not (1008,)"),
         ({"Mixed_7c.branch1x1.conv.weight": None}, "lacks Mixed_7c.branch1x1.conv.wei"),
         (
-            {"Mixed_6c.branch7x7_2.conv.weight": torch.zeros(160, 160, 7, 1)},
+            {"Mixed_6c.branch7x7_2.conv.weight": np.zeros((160, 160, 7, 1))},
             "has shape (160, 160, 7, 1), not (160, 160, 1, 7)",
         ),
-        ({"Conv2d_3b_1x1.bn.running_mean": torch.full((80,), torch.nan)}, "not finite"),
+        ({"Conv2d_3b_1x1.bn.running_mean": np.full(80, np.nan)}, "not finite"),
         (
-            {"Mixed_5b.branch_pool.bn.running_var": -torch.ones(32)},
+            {"Mixed_5b.branch_pool.bn.running_var": -np.ones(32)},
             "Mixed_5b.branch_pool.bn.running_var is below 0",
         ),
     ],
     ids=["torchvision's", "lacking", "turned", "not finite", "negative"],
 )
 def test_other_weights_are_refused(
-    change: dict[str, Any],
+    change: dict[str, np.ndarray | None],
     message: str,
+    torch: Any,
     reference: tuple[dict[str, Any], np.ndarray],
     path: Path,
 ):
-    tree = {**reference[0], **change}
-    tree = {name: tensor for name, tensor in tree.items() if tensor is not None}
+    tree = dict(reference[0])
+    for name, values in change.items():
+        del tree[name]
+        if values is not None:
+            tree[name] = torch.tensor(values, dtype=torch.float32)
     torch.save(tree, path)
     assert message in refusal(path)
 
@@ -284,6 +298,6 @@ def test_a_missing_file_is_refused(path: Path):
     assert "does not exist" in refusal(path)
 
 
-def test_a_pickle_may_call_nothing(path: Path):
+def test_a_pickle_may_call_nothing(torch: Any, path: Path):
     torch.save(torch.nn.ReLU(), path)
     assert "it would call torch.nn.modules.activation.ReLU" in refusal(path)

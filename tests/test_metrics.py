@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import prdc
 import pytest
 import scipy.linalg
 from hypothesis import given, settings
@@ -335,7 +336,6 @@ def test_neighbourhoods_are_the_papers_whatever_the_blocks(
 
 @pytest.mark.parametrize("neighbours", [1, 3, 5])
 def test_neighbourhoods_are_those_of_another_program(neighbours: int):
-    prdc = pytest.importorskip("prdc")
     rng = np.random.default_rng(0)
     real, fake = rng.standard_normal((300, 16)), 0.8 * rng.standard_normal((200, 16))
     fake += 0.3

@@ -343,6 +343,17 @@ def test_a_setting_that_cannot_be_is_refused(
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_a_config_from_before_evaluation_is_refused(config: Any, tmp_path: Path):
+    del config.evaluate.count
+    complaint = "config must have evaluate.every_steps and evaluate.count"
+    with pytest.raises(ValueError, match=complaint):
+        train.main(config, str(tmp_path / "run"))
+    del config.evaluate
+    with pytest.raises(ValueError, match=complaint):
+        train.main(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_with_other_things_is_left_alone(config: Any, tmp_path: Path):
     (tmp_path / "thesis.txt").write_text("all my work")
     with pytest.raises(ValueError, match="workdir must be empty or hold a run"):

@@ -20,12 +20,13 @@ directions, and lets the length go from one to the other at a constant rate, so 
 angle does so too where lengths differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
@@ -35,6 +36,9 @@ from jaxart.gan.update import Player, apply
 
 
 Way = Literal["linear", "spherical"]
+
+BATCH = 100  # pictures of one compiled call
+
 Points = Float[Array, "n z"]
 Sampler = Callable[[Player, Points], UInt8[Array, "n h w 3"]]
 
@@ -114,6 +118,24 @@ def sampler(generator: Generator) -> Sampler:
         return images.to_pixels(pictures)
 
     return sample
+
+
+def pictures(
+    sampler: Sampler, player: Player, *, seed: int, count: int, latent: int
+) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
+    """Yield the pictures of the first points of a seed, some at a time.
+
+    Args:
+        sampler: from `sampler`.
+        player: what the generator learned.
+        seed: of the points, as for `draw`.
+        count: how many pictures, over all.
+        latent: numbers of a point.
+    """
+    for first in range(0, count, BATCH):
+        # Whole batches, so that all are one compiled call.
+        points = draw(seed, first, BATCH, latent)
+        yield np.asarray(sampler(player, points))[: count - first]
 
 
 def _numbered(seed: int, numbers: Int[Array, " n"], latent: int) -> Points:

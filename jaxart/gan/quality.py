@@ -26,6 +26,7 @@ them, a D took 88 % of its G's samples for paintings, where with the batch's own
 
 import functools
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ from jaxart.gan.update import Player, apply
 
 LAYERS = ("relu3_3", "relu4_3", "relu5_3")
 BATCH = 50  # pictures of one compiled call of VGG16
-DRAWN = 100  # of a generator; as in `sample`, so that not even a rounding differs
+VERSION = 1  # of what describes them; another one, and nothing kept is used again
 
 # A kernel distance is averaged over at least so many subsets of at most so many.
 SUBSETS, SUBSET = 10, 1000
@@ -71,10 +72,10 @@ class Extractor(NamedTuple):
 
 
 class Description(NamedTuple):
-    """Pictures as rows of numbers, and the seconds that this took."""
+    """Pictures as rows of numbers, and the seconds that this took; None if kept."""
 
     rows: Float32[np.ndarray, "n c"]
-    seconds: float
+    seconds: float | None
 
 
 def folder(data_dir: str | os.PathLike[str]) -> Path:
@@ -133,7 +134,7 @@ def _compiled(
         with jax.default_matmul_precision("highest"):
             return features(weights, pixels.astype(jnp.float32) / 255)
 
-    return Extractor(name, functools.partial(describe, weights))
+    return Extractor(f"{VERSION} {name}", functools.partial(describe, weights))
 
 
 def described(
@@ -154,7 +155,7 @@ def described(
     path = None if folder is None else Path(folder) / f"{_hash(extractor, pixels)}.npz"
     rows = None if path is None else _read(path, len(pixels))
     if rows is not None:
-        return Description(rows, 0.0)
+        return Description(rows, None)
     begin = time.perf_counter()
     found = []
     with tqdm(total=len(pixels), desc=what, unit="picture", leave=False) as bar:
@@ -184,27 +185,31 @@ def drawn(
         seed: of the points that they are made from.
         latent: numbers of a point.
     """
-    # Whole batches, so that all are one compiled call.
-    parts = [
-        np.asarray(sampler(player, latents.draw(seed, first, DRAWN, latent)))
-        for first in range(0, count, DRAWN)
-    ]
-    return np.concatenate(parts)[:count]
+    parts = []
+    with tqdm(total=count, desc="samples", unit="picture", leave=False) as bar:
+        for part in latents.pictures(
+            sampler, player, seed=seed, count=count, latent=latent
+        ):
+            parts.append(part)
+            bar.update(len(part))
+    return np.concatenate(parts)
 
 
-def distances(
+def compared(
     real: Float32[np.ndarray, "n c"],
     fake: Float32[np.ndarray, "m c"],
     *,
     network: str,
     seed: int,
 ) -> dict[str, float]:
-    """Return the Fréchet and the kernel distance of two descriptions, with errors.
+    """Return how two descriptions compare: their distances, and who is near whom.
+
+    Each figure comes with its error, and begins with the network that described them.
 
     Args:
         real: rows of the dataset's pictures.
         fake: rows of the pictures that are compared with them.
-        network: that described them; begins the figures' names.
+        network: that described them.
         seed: of the kernel distance's subsets.
 
     Raises:
@@ -217,35 +222,25 @@ def distances(
     kernel = metrics.kernel_distance(
         real, fake, seed=seed, subsets=count // size, size=size
     )
-    return _figures(
-        {
-            f"{network}_frechet_distance": metrics.frechet_distance(real, fake),
-            f"{network}_kernel_distance": kernel,
-        }
-    )
-
-
-def neighbourhoods(
-    real: Float32[np.ndarray, "n c"], fake: Float32[np.ndarray, "m c"]
-) -> dict[str, float]:
-    """Return precision, recall, density and coverage of `fake`, with errors."""
-    return _figures(metrics.neighbourhoods(real, fake)._asdict())
-
-
-def _figures(estimates: dict[str, metrics.Estimate]) -> dict[str, float]:
+    estimates = {
+        "frechet_distance": metrics.frechet_distance(real, fake),
+        "kernel_distance": kernel,
+        **metrics.neighbourhoods(real, fake)._asdict(),
+    }
     figures = {}
     for name, estimate in estimates.items():
-        figures[name] = estimate.value
-        figures[f"{name}_error"] = estimate.error
+        figures[f"{network}_{name}"] = estimate.value
+        figures[f"{network}_{name}_error"] = estimate.error
     return figures
 
 
 def judge(
     discriminator: Discriminator, batch_size: int
-) -> Callable[[Player, Pixels], float]:
+) -> Callable[[Player, Pixels], metrics.Estimate]:
     """Return the compiled call that says which share a discriminator takes for real.
 
     It sees batches of one kind, as in training; what does not fill one is left out.
+    The error is over the batches, and NaN if there is only one.
 
     Args:
         discriminator: only its structure is used; values are in the player.
@@ -258,10 +253,14 @@ def judge(
         logits, _ = apply(structure, player, images.to_images(pixels))
         return jnp.mean(logits > 0)
 
-    def share(player: Player, pixels: Pixels) -> float:
+    def share(player: Player, pixels: Pixels) -> metrics.Estimate:
         firsts = range(0, len(pixels) - batch_size + 1, batch_size)
         batches = (pixels[first : first + batch_size] for first in firsts)
-        return float(np.mean([believed(player, batch) for batch in batches]))
+        shares = np.array([believed(player, batch) for batch in batches])
+        error = math.nan
+        if len(shares) > 1:
+            error = float(shares.std(ddof=1)) / math.sqrt(len(shares))
+        return metrics.Estimate(float(shares.mean()), error)
 
     return share
 

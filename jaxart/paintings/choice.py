@@ -22,6 +22,10 @@ NAMES = tuple(HELD_OUT)
 GREY = ("mnist",)  # all three channels are the same
 
 
+class NoHeldOutError(ValueError):
+    """A dataset has no pictures that training never saw."""
+
+
 def resolve(name: str, data_dir: str) -> str:
     """Return the dataset that a run will read.
 
@@ -52,6 +56,22 @@ def folder(data_dir: str) -> str:
     return data_dir or dataset.DEFAULT_DATA_DIR
 
 
+def pictures(config: Any, *, held_out: bool = False) -> Sequence[dict[str, Any]]:
+    """Return the records that a run of this config learns from, or those held out.
+
+    Args:
+        config: of the run; its `data.name` as `resolve` returned it.
+        held_out: as for `open_pictures`, whose errors it raises.
+    """
+    return open_pictures(
+        config.data.name,
+        config.data.data_dir,
+        source=config.data.source,
+        size=config.size,
+        held_out=held_out,
+    )
+
+
 def open_pictures(
     name: str, data_dir: str, *, source: str, size: int, held_out: bool = False
 ) -> Sequence[dict[str, Any]]:
@@ -65,8 +85,9 @@ def open_pictures(
         held_out: the pictures that training never sees, instead of those it does.
 
     Raises:
-        ValueError: there is no such dataset, or it cannot be made, or it has no
-            pictures that are held out.
+        NoHeldOutError: it has no pictures that are held out.
+        ValueError: there is no such dataset, or it cannot be made, or its pictures are
+            too small.
     """
     where = folder(data_dir)
     split = HELD_OUT[name] if held_out else dataset.TRAIN
@@ -76,12 +97,12 @@ def open_pictures(
         invented.prepare(where)
     info = dataset.open_builder(where, name).info
     if split not in info.splits:
-        raise ValueError(
+        raise NoHeldOutError(
             f"{name} in {where} has no held-out split: it was prepared by an earlier "
             "version, so that training saw every picture; prepare it anew elsewhere"
         )
     if held_out and not info.splits[split].num_examples:
-        raise ValueError(
+        raise NoHeldOutError(
             f"{name} in {where} has no picture in its held-out split, which is "
             f"{dataset.HELD_OUT_SHARE:.0%} on average: the collection is too small"
         )

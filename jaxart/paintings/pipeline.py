@@ -20,9 +20,10 @@ from typing import Any, cast
 import grain
 import numpy as np
 from jaxtyping import UInt8
+from tqdm import tqdm
 
 
-CROPS = 100  # read at a time where no batch size is given
+CROPS = 100  # read at a time where no batch size is given, if as many are wanted
 
 
 class RandomCrop(grain.transforms.RandomMap):
@@ -110,17 +111,22 @@ def crops(
     Args:
         source: as in `batches`.
         size: side of the crops, in pixels.
-        count: how many; the first of them are the same for every count.
+        count: how many, at least 1; the first of them are the same for every count.
         seed: of the order and of the crops.
 
     Raises:
         ValueError: there is no picture.
     """
     found = np.empty((count, size, size, 3), np.uint8)
-    with closing(batches(source, size=size, batch_size=CROPS, seed=seed)) as parts:
-        for first in range(0, count, CROPS):
-            part = found[first : first + CROPS]
+    at_once = min(count, CROPS)
+    with (
+        closing(batches(source, size=size, batch_size=at_once, seed=seed)) as parts,
+        tqdm(total=count, desc="crops", unit="picture", leave=False) as bar,
+    ):
+        for first in range(0, count, at_once):
+            part = found[first : first + at_once]
             part[:] = next(parts)[: len(part)]
+            bar.update(len(part))
     return found
 
 
