@@ -8,8 +8,8 @@ does for the command. Pictures are shrunk to `--size` pixels along their longer 
 Paintings are judged as they would be saved, in eight bits.
 
 * **quality**: each picture with the config's brush at each number of `--strokes`, and
-  the first one with `bristle` at `--count`. "greedy" is the painting before all strokes are refined
-  together, and strokes/s are those of that part.
+  the first one with `bristle` at `--count`. "greedy" is the painting before all
+  strokes are refined together, and strokes/s are those of that part.
 * **speed**: the first picture as a square of `--size` pixels and, enlarged by Lanczos,
   of four times as many, in squared error, without refinement, in turns.
 * **perceptual**: each picture in squared error and by VGG16, with the same number of
@@ -78,7 +78,6 @@ from jaxart.painter.placement import Level
 from jaxart.painter.rounds import Round, Tools
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import NOTHING, Canvas, Strokes
-from jaxart.painter.studio import Studio
 
 
 CONFIG = Path(__file__).parents[1] / "configs" / "paint.py"
@@ -397,7 +396,7 @@ def quality(chosen: dict[str, Pixels], settings: Settings) -> list[Row]:
             chosen_settings = replace(settings, brush=brush, strokes=count)
             rows.append(quality_row(name, picture, chosen_settings))
             print_row(rows[-1], columns)
-        for count in sorted({count for _, count in cases}) if with_peer else []:
+        for count in sorted({count for _, count in usual}) if with_peer else []:
             rows.append(primitive_row(name, picture, count))
             print_row(rows[-1], columns)
         # What was compiled for one shape of picture is of no use to the next.
@@ -685,7 +684,7 @@ def only(task: Task, number: int) -> Task:
 
 def prepared(picture: Pixels, settings: Settings) -> tuple[Task, Tools, Area]:
     """Begin a round on an empty canvas, at the picture's own size."""
-    made = Studio(picture, None, settings, studio.distances(settings))
+    made = studio.opened(picture, None, settings)
     distance = made.distances.rounds
     level, tools = made.view(picture.size)  # so many strokes that no level is finer
     at = tools.layout

@@ -3,6 +3,9 @@
 Source: the seed essay's painter: strokes of eight numbers that go where the picture is
 still wrong, move downhill, and stay if the painting comes closer to the picture.
 Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
+Measured on the essay's flower, 512x512, two cores of an AMD EPYC shared with other
+programs, 22 November 2026, without compilation: 70 s, 29.45 dB; with `distance` "vgg"
+16 minutes, 28.25 dB, and 16 % less LPIPS by VGG16's features.
 """
 
 from ml_collections import ConfigDict

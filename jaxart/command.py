@@ -15,7 +15,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import (
     Annotated,
     Any,
@@ -94,14 +95,14 @@ def run_one_of(*commands: Callable[..., None]) -> NoReturn:
     `--help` without a name lists them; with a name it shows that one's flags.
     """
     named = {command.__name__: command for command in commands}
-    word = next((word for word in sys.argv[1:] if word in named), None)
+    place = _place_of_name(sys.argv, named)
     started = sys.modules["__main__"]
     texts = {name: inspect.getdoc(command) for name, command in named.items()}
-    if word is None:
+    if place is None:
         firsts = (f"  {n}: {t.splitlines()[0]}\n" for n, t in texts.items() if t)
         started.__doc__ = f"{started.__doc__ or ''}\n{''.join(firsts)}"
         run(_choice(named))
-    sys.argv.remove(word)
+    word = sys.argv.pop(place)
     started.__doc__ = f"{word}: {texts[word]}\n"
     run(named[word])
 
@@ -172,6 +173,26 @@ def _arguments(command: Callable[..., None]) -> list[_Argument]:
             shown = "|".join(choices) or name.upper()
             arguments.append(_Argument(shown, text, choices, required))
     return arguments
+
+
+def _place_of_name(
+    words: list[str], named: dict[str, Callable[..., None]]
+) -> int | None:
+    """Return which word names a command; not one that is the value of a flag."""
+    valued = {flag for command in named.values() for flag in _valued_flags(command)}
+    for place, (before, word) in enumerate(pairwise(words), start=1):
+        is_value = before[:1] == "-" and before.lstrip("-") in valued
+        if word in named and not is_value:
+            return place
+    return None
+
+
+def _valued_flags(command: Callable[..., None]) -> Iterator[str]:
+    """Yield the flags that take the next word as their value, where no = follows."""
+    hints = get_type_hints(command, include_extras=True)
+    for name in inspect.signature(command).parameters:
+        if get_args(hints[name])[0] is not bool:
+            yield name
 
 
 def _choice(named: dict[str, Callable[..., None]]) -> Callable[..., None]:

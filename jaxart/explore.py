@@ -7,20 +7,21 @@ Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Shaped, UInt8
 from tqdm import tqdm
 
 from jaxart import command, figures, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import latents, trained
+from jaxart.gan.networks import Generator
 from jaxart.gan.trained import Trained
+from jaxart.gan.update import Player
 from jaxart.paintings import choice, pipeline
 
 
@@ -32,7 +33,7 @@ HOLD = 1.0  # how long a film stays where a way ends, in seconds
 FILM_SIDE = 256  # side of a film, in pixels
 LARGE_SIDE = 128  # side of the terms of the arithmetic, in pixels
 
-BATCH = 128  # crops of one compiled call
+BATCH = 128  # points or crops of one compiled call, at most
 SIDE_BY_SIDE = 16  # features on a line
 
 # Of sizes of their own, also where there are several.
@@ -63,7 +64,7 @@ def interpolation(
     ] = None,
     points: Annotated[int, "how many points to visit, where seeds names none"] = 12,
     way: Annotated[
-        Literal["linear", "spherical"],
+        latents.Way,
         "straight from point to point, or on the shell where most points are",
     ] = "linear",
     loop: Annotated[bool, "come back to the first point; --noloop: do not"] = True,
@@ -88,6 +89,10 @@ def interpolation(
         raise ValueError(f"there must be at least two points; got {len(numbers)}")
     if seeds is not None:
         _check_on_grid("seeds", numbers, count)
+    elif points > count:
+        raise ValueError(
+            f"points must be at most the {count} pictures of the grid; got {points}"
+        )
     in_film = suffix != ".png"
     if pictures is None:
         pictures = IN_A_FILM if in_film else ON_A_GRID
@@ -98,17 +103,18 @@ def interpolation(
     else:
         images.check_replaceable(out, images.is_our_png)
     network, player, config, at = trained.generator(workdir, step)
-    sampler = latents.sampler(network)
     # In a film, the next way begins with the picture that this one would end with.
     shares = jnp.linspace(0, 1, pictures, endpoint=not in_film)
     visited = latents.numbered(seed, numbers, config.generator.latent)
-    ways = latents.walks(visited, shares, way, closed=loop)
-    rows = (np.asarray(sampler(player, points)) for points in ways)
-    bar = tqdm(rows, total=len(ways), unit="way", disable=len(ways) < 20)
+    walked = latents.walks(visited, shares, way, closed=loop)
+    walked = walked.reshape(-1, visited.shape[1])
+    if in_film and not loop:
+        walked = jnp.concatenate([walked, visited[-1:]])
+    drawn = _drawn(network, player, walked)
     if in_film:
-        _film(out, iter(bar), loop)
+        _film(out, drawn, loop)
     else:
-        images.save_png(out, _walks(list(bar), numbers))
+        images.save_png(out, _walks(np.stack(list(drawn)), pictures, numbers))
     text = ", ".join(map(str, (*numbers, *numbers[:loop])))
     print(f"the way from {text} at step {at} is in {out}")
 
@@ -144,9 +150,8 @@ def arithmetic(
     first, second, *thirds = points
     sums = [latents.arithmetic(first, second, third) for third in thirds]
     means = [term.mean(0) for term in points]
-    # All pictures of the figure in one call.
     parts = [jnp.stack(sums), jnp.stack(means), *points]
-    drawn = np.asarray(latents.sampler(network)(player, jnp.concatenate(parts)))
+    drawn = np.stack(list(_drawn(network, player, jnp.concatenate(parts))))
     ends = np.cumsum([len(part) for part in parts])
     of_sums, of_means, *of_points, _ = np.split(drawn, ends)
     names = ["z1", "z2", *["z3"] * len(thirds)]
@@ -164,7 +169,7 @@ def deconvnet(
         str | None, "a picture to look at; or what excites features most in the dataset"
     ] = None,
     keep: Annotated[
-        Literal["map", "place"],
+        deconvolution.Keep,
         "of a feature's answer: all of it, or its strongest place alone, magnified",
     ] = "map",
     filters: Annotated[
@@ -189,12 +194,15 @@ def deconvnet(
             raise ValueError(f"{flag} must be at least 1; got {number}")
     images.check_replaceable(out, images.is_our_png)
     model = trained.discriminator(workdir, step)
+    grey = model.config.data.name in choice.GREY
     if picture is None:
-        layers = _excited_by_dataset(model, filters, crops, data_dir, seed)
+        pixels = _crops(model.config, crops, data_dir, seed)
+        layers = _excited_by_several(model, pixels, filters)
+        grey = not np.ptp(pixels, axis=-1).any()
     else:
         layers = _excited_by(model, _crop(picture, model.config.size), filters)
     bands = [
-        _band(model, layer, excited, keep, paired=picture is None)
+        _band(model, layer, excited, keep, paired=picture is None, grey=grey)
         for layer, excited in enumerate(layers, start=1)
     ]
     figure = figures.above(bands, gap=8)
@@ -231,19 +239,45 @@ def _check_on_grid(flag: str, numbers: tuple[int, ...], count: int) -> None:
             )
 
 
-def _film(out: str, rows: Iterator[Pictures], loop: bool) -> None:
-    pictures = (picture for row in rows for picture in figures.enlarged(row, FILM_SIDE))
-    films.write(out, pictures, fps=FPS, hold=0 if loop else HOLD)
+def _drawn(
+    network: Generator, player: Player, points: Float[Array, "n z"]
+) -> Iterator[Pixels]:
+    """Yield the picture of each point."""
+    sampler = latents.sampler(network)
+    pictures = (
+        picture
+        for batch in _batches(np.asarray(points), "drawing")
+        for picture in np.asarray(sampler(player, jnp.asarray(batch)))
+    )
+    return islice(pictures, len(points))
 
 
-def _walks(rows: list[Pictures], numbers: tuple[int, ...]) -> Pixels:
+def _batches(
+    items: Shaped[np.ndarray, "n ..."], title: str
+) -> Iterator[Shaped[np.ndarray, "b ..."]]:
+    """Yield batches of one size, so that all are one compiled call.
+
+    Where the items end before a batch does, the last one is repeated.
+    """
+    size = min(len(items), BATCH)
+    firsts = range(0, len(items), size)
+    for first in tqdm(firsts, title, unit="batch", disable=len(firsts) == 1):
+        yield items.take(range(first, first + size), axis=0, mode="clip")
+
+
+def _film(out: str, pictures: Iterator[Pixels], loop: bool) -> None:
+    frames = (figures.enlarged(one[None], FILM_SIDE)[0] for one in pictures)
+    films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
+
+
+def _walks(pictures: Pictures, columns: int, numbers: tuple[int, ...]) -> Pixels:
     """Lay out ways between points, with the number of a point at either end."""
-    height, columns = rows[0].shape[1], len(rows[0])
-    starts = [str(number) for number in numbers[: len(rows)]]
-    ends = [str(number) for number in (*numbers[1:], numbers[0])[: len(rows)]]
+    rows, height = len(pictures) // columns, pictures.shape[1]
+    starts = [str(number) for number in numbers[:rows]]
+    ends = [str(number) for number in (*numbers[1:], numbers[0])[:rows]]
     parts = [
         figures.column(starts, height, images.BORDER),
-        images.grid(np.concatenate(rows), columns),
+        images.grid(pictures, columns),
         figures.column(ends, height, images.BORDER),
     ]
     return figures.framed(figures.beside(parts, gap=6))
@@ -313,37 +347,31 @@ def _excited_by(model: Trained, pixels: Pixels, filters: int) -> list[Excited]:
     return excited
 
 
-def _excited_by_dataset(
-    model: Trained,
-    filters: int,
-    crops: int,
-    data_dir: str | None,
-    seed: int,
+def _excited_by_several(
+    model: Trained, pixels: Pictures, filters: int
 ) -> list[Excited]:
     """Return the first features of each layer, with what excites them most."""
     listen = deconvolution.listener(model.network)
     answers: list[Float[np.ndarray, " o"]] = []
     pictures: list[Pictures] = []
-    for pixels in _crops(model.config, crops, data_dir, seed):
-        heard = listen(model.player, jnp.asarray(images.to_images(pixels)))
-        for layer, batch in enumerate(map(np.asarray, heard)):
-            best, strongest = batch.argmax(0), batch.max(0)
+    for batch in _batches(pixels, "looking"):
+        heard = listen(model.player, jnp.asarray(images.to_images(batch)))
+        for layer, answered in enumerate(map(np.asarray, heard)):
+            best, strongest = answered.argmax(0), answered.max(0)
             if layer == len(answers):
                 answers.append(np.full(len(best), -np.inf, np.float32))
-                pictures.append(np.zeros((len(best), *pixels.shape[1:]), np.uint8))
+                pictures.append(np.zeros((len(best), *batch.shape[1:]), np.uint8))
             stronger = strongest > answers[layer]
             answers[layer][stronger] = strongest[stronger]
-            pictures[layer][stronger] = pixels[best[stronger]]
+            pictures[layer][stronger] = batch[best[stronger]]
     return [
         Excited(np.arange(len(shown))[:filters], shown[:filters], len(shown))
         for shown in pictures
     ]
 
 
-def _crops(
-    config: Any, crops: int, data_dir: str | None, seed: int
-) -> Iterator[Pictures]:
-    """Yield batches of the dataset's crops, as the discriminator saw them."""
+def _crops(config: Any, crops: int, data_dir: str | None, seed: int) -> Pictures:
+    """Return crops of the dataset, such as the discriminator saw."""
     data = config.data
     source = choice.open_pictures(
         data.name,
@@ -351,10 +379,7 @@ def _crops(
         source=data.source,
         size=config.size,
     )
-    batches = pipeline.batches(source, size=config.size, batch_size=BATCH, seed=seed)
-    count = -(-crops // BATCH)
-    with closing(batches):
-        yield from tqdm(islice(batches, count), "looking", count, unit="batch")
+    return pipeline.crops(source, size=config.size, count=crops, seed=seed)
 
 
 def _band(
@@ -364,16 +389,16 @@ def _band(
     keep: str,
     *,
     paired: bool,
+    grey: bool,
 ) -> Pixels:
     """Show what features of a layer look at; if paired, beneath their pictures."""
     project = deconvolution.projector(model.network, layer, keep)
+    pictures = images.to_images(excited.pictures)
     pixels, places = project(
-        model.player,
-        jnp.asarray(images.to_images(excited.pictures)),
-        jnp.asarray(excited.features),
+        model.player, jnp.asarray(pictures), jnp.asarray(excited.features)
     )
-    projections, pictures = np.asarray(pixels), images.to_images(excited.pictures)
-    if not np.ptp(excited.pictures, axis=-1).any():
+    projections = np.asarray(pixels)
+    if grey:
         # Grey pictures teach no colours: what the filters have of them is as it began.
         projections = np.repeat(projections.mean(-1, keepdims=True), 3, -1)
     if keep == "place":

@@ -133,9 +133,13 @@ def draw(name: Annotated[str, "who is drawn"]) -> None:
     \"\"\"
     print("drawn:", name)
 
-def greet(name: Annotated[str, "who is greeted"], times: Annotated[int, "often"] = 1):
+def greet(
+    name: Annotated[str, "who is greeted"],
+    times: Annotated[int, "often"] = 1,
+    loud: Annotated[bool, "or not"] = False,
+):
     \"\"\"Greet somebody.\"\"\"
-    print("greeted:", name, times)
+    print("greeted:", name.upper() if loud else name, times)
 
 command.run_one_of(draw, greet)
 """
@@ -148,6 +152,11 @@ def test_one_of_several_commands_is_named_by_a_word(tmp_path: Path):
     assert printed("draw", "--name=Ada") == "drawn: Ada\n"
     assert printed("greet", "--name=Ada", "--times=3") == "greeted: Ada 3\n"
     assert printed("--times=3", "greet", "--name=Ada") == "greeted: Ada 3\n"
+    # The value of a flag is no command; what follows one that takes none is.
+    assert printed("--name", "draw", "greet") == "greeted: draw 1\n"
+    assert printed("--name", "draw", "draw") == "drawn: draw\n"
+    assert printed("greet", "--name", "greet") == "greeted: greet 1\n"
+    assert printed("--loud", "greet", "--name=Ada") == "greeted: ADA 1\n"
 
 
 def test_help_lists_several_commands_and_shows_the_flags_of_one(tmp_path: Path):

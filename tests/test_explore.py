@@ -1,6 +1,7 @@
 """The paper's figures, from a run as small as it gets."""
 
 import copy
+import json
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 from flax import nnx
 from PIL import Image, ImageSequence
 
-from jaxart import explore, figures, images, sample, train
+from jaxart import explore, figures, films, images, sample, train
 from jaxart.gan import networks
+from jaxart.paintings import choice, pipeline
 
 
 SIDE = 32  # of the run's pictures
@@ -73,6 +75,17 @@ def test_ways_begin_and_end_with_the_pictures_of_their_numbers(run, singles, tmp
         assert (top + row * STEP, left + 3 * STEP) in find(figure, singles[end])
 
 
+def test_numbers_stand_beside_the_ends_of_each_way(run, singles, tmp_path):
+    out = tmp_path / "a.png"
+    explore.interpolation(run, str(out), seeds="3,0,6", pictures=4)
+    figure = pixels(out)
+    top, left = min(find(figure, singles[3]))
+    for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
+        beside = figure[top + row * STEP :][:SIDE]
+        assert find(beside[:, :left], figures.words(str(start)))
+        assert find(beside[:, left + 4 * STEP :], figures.words(str(end)))
+
+
 def test_a_walk_that_does_not_come_back_has_one_row_less(run, singles, tmp_path):
     out = tmp_path / "a.png"
     explore.interpolation(run, str(out), seeds="1,2", pictures=5, loop=False)
@@ -101,6 +114,16 @@ def test_both_ways_have_the_same_ends_but_not_the_same_middle(run, tmp_path):
     assert columns.max() - columns.min() < SIDE
 
 
+def test_how_many_are_drawn_at_once_does_not_show(run, tmp_path, monkeypatch):
+    drawn = []
+    for batch in (explore.BATCH, 4):
+        monkeypatch.setattr(explore, "BATCH", batch)
+        out = tmp_path / f"{batch}.png"
+        explore.interpolation(run, str(out), seeds="1,2,5", pictures=3)
+        drawn.append(pixels(out))
+    assert near(*drawn)
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_a_film_shows_each_point_once_and_comes_round(run, singles, tmp_path, suffix):
     out = tmp_path / f"a{suffix}"
@@ -115,14 +138,20 @@ def test_a_film_shows_each_point_once_and_comes_round(run, singles, tmp_path, su
 
 
 def test_a_film_that_does_not_come_round_ends_with_the_last_point(
-    run, singles, tmp_path
+    run, singles, tmp_path, monkeypatch
 ):
-    out = tmp_path / "a.webp"
-    explore.interpolation(run, str(out), seeds="3,6", pictures=5, loop=False)
-    with Image.open(out) as film:
-        *_, last = (np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film))
-    large = figures.enlarged(singles, explore.FILM_SIDE).astype(int)
-    assert np.abs(last - large).mean((1, 2, 3)).argmin() == 6
+    frames = []
+
+    def written(path, pictures, **settings):
+        frames.extend(pictures)
+
+    monkeypatch.setattr(films, "write", written)
+    out = f"{tmp_path}/a.webp"
+    explore.interpolation(run, out, seeds="3,6,1", pictures=2, loop=False)
+    assert len(frames) == 2 * 2 + 1
+    large = figures.enlarged(singles, explore.FILM_SIDE)
+    for place, number in ((0, 3), (2, 6), (-1, 1)):
+        assert near(frames[place], large[number])
 
 
 def test_arithmetic_shows_its_terms_and_a_row_for_each_result(run, singles, tmp_path):
@@ -133,6 +162,9 @@ def test_arithmetic_shows_its_terms_and_a_row_for_each_result(run, singles, tmp_
     ((top, third),), ((bottom, below),) = (find(figure, large[n]) for n in (6, 7))
     assert first < second < third == below
     assert top < bottom
+    for caption in ("z1: 3", "z2: 0", "z3: 6", "z3: 7"):
+        assert len(find(figure, figures.words(caption))) == 1
+    assert len(find(figure, figures.words("z1 - z2 + z3"))) == 2
 
 
 def test_taking_a_point_from_itself_leaves_the_other(run, singles, tmp_path):
@@ -149,6 +181,8 @@ def test_the_points_of_an_average_are_shown(run, singles, tmp_path):
     figure = pixels(out)
     for number in (3, 5, 6, 1, 2, 0, 7):
         assert len(find(figure, singles[number])) == 1
+        assert find(figure, figures.words(str(number)))
+    assert len(find(figure, figures.words("z1: the average of"))) == 1
     # A single point is a large picture only.
     assert not find(figure, singles[4])
     assert len(find(figure, figures.enlarged(singles[4:5], explore.LARGE_SIDE)[0])) == 1
@@ -161,10 +195,35 @@ def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path)
     figure = pixels(out)
     (large,) = figures.enlarged(singles[:1], explore.LARGE_SIDE)
     assert len(find(figure, large)) == 1
-    # Somewhere to the right of it, grey tiles with something lighter and darker.
-    right = figure[:, MARGIN + explore.LARGE_SIDE + 12 :]
-    for level in (128, 0, 255):
-        assert (right == level).any()
+    # To the right of it, for each layer, two pairs of tiles beneath words.
+    left = MARGIN + explore.LARGE_SIDE + 12
+    top = MARGIN + len(figures.words("layer")) + figures.GUTTER
+    for row, column in np.ndindex(3, 4):
+        corner = figure[top + row * (top - MARGIN + SIDE + 8) :, left + column * STEP :]
+        tile = corner[:SIDE, :SIDE]
+        # A contrast of its own around grey.
+        assert tile.min() == 0 or tile.max() == 255
+        assert 100 < np.median(tile) < 156
+    for layer, sees in enumerate((4, 10, 22), start=1):
+        title = f"layer {layer}: 4 of {4 * 2 ** (layer - 1)} features"
+        title += f", each place sees {sees} x {sees} pixels"
+        assert len(find(figure, figures.words(title))) == 1
+
+
+def test_colours_show_what_the_dataset_had_not_what_the_picture_has(run, tmp_path):
+    """A grey picture, and a network that learned from colours."""
+    grey, out = tmp_path / "grey.png", tmp_path / "a.png"
+    levels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    Image.fromarray(levels).save(grey)
+    explore.deconvnet(run, str(out), picture=str(grey), filters=2)
+    assert np.ptp(pixels(out), axis=-1).any()
+    moved = tmp_path / "digits"
+    shutil.copytree(run, moved)
+    config = json.loads((moved / "config.json").read_text())
+    config["data"]["name"] = "mnist"
+    (moved / "config.json").write_text(json.dumps(config))
+    explore.deconvnet(str(moved), str(out), picture=str(grey), filters=2)
+    assert not np.ptp(pixels(out), axis=-1).any()
 
 
 @pytest.mark.parametrize("keep", ["map", "place"])
@@ -177,6 +236,21 @@ def test_without_a_picture_the_datasets_are_looked_through(run, tmp_path, keep):
     band = words + figures.GUTTER + 2 * SIDE + figures.GUTTER
     assert height == 2 * MARGIN + 3 * band + 2 * 8
     assert width >= 2 * MARGIN + 3 * STEP - images.BORDER
+
+
+def test_no_more_crops_are_looked_through_than_asked_for(
+    run, small_config, data_dir, tmp_path, monkeypatch
+):
+    source = choice.open_pictures("paintings", data_dir, source="", size=SIDE)
+    crops = pipeline.crops(source, size=SIDE, count=3, seed=0)
+    # The last of them is alone in its batch.
+    monkeypatch.setattr(explore, "BATCH", 2)
+    out = tmp_path / "a.png"
+    explore.deconvnet(run, str(out), filters=4, crops=3)
+    figure = pixels(out)
+    shown = [len(find(figure, crop)) for crop in crops]
+    assert sum(shown) == 3 * 4
+    assert shown[2] > 0
 
 
 def test_contrast_is_symmetric_about_zero():
@@ -207,10 +281,11 @@ def test_contrast_is_symmetric_about_zero():
         ({"seeds": "3,x"}, "seeds must be whole numbers such as 3,17; got '3,x'"),
         ({"seeds": "3"}, "at least two points; got 1"),
         ({"points": 1}, "at least two points; got 1"),
+        ({"points": 9, "count": 8}, "at most the 8 pictures of the grid; got 9"),
         ({"pictures": 1}, "pictures must be at least 2; got 1"),
         ({"pictures": 0}, "pictures must be at least 2; got 0"),
         ({"out": "a.bmp"}, r"out must end in \.png or \.gif or .*; got 'a.bmp'"),
-        ({"step": 5}, "step must be one of"),
+        ({"step": "5"}, "step must be one of"),
         ({"workdir": "/nowhere"}, "workdir must hold a run"),
     ],
 )

@@ -24,11 +24,15 @@ Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks
 2014, section 2.1; Beyers and Loane, sections 2.3 and 4.3.
 Deviation: Zeiler and Fergus rectify with the function of the way up. Ours is leaky
 there, and with the leak what comes back is not a picture of what excites the feature
-alone. There are no switches, because strides took the place of max-pools.
+alone. There are no switches, because strides took the place of max-pools. They, and
+the paper, keep the one strongest activation of a map, which is our keep="place"; what
+`explore` shows unless told otherwise is keep="map". The first layers of so small a
+network see a few pixels, of which a figure says little; the whole map says where in the
+picture the feature answers, too.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +45,7 @@ from jaxart.gan.update import Player
 
 
 # What is kept of a feature's map: all of it, or the place where it is strongest.
-KEEP = ("map", "place")
+Keep = Literal["map", "place"]
 
 Images = Float[Array, "n h w 3"]
 
@@ -83,34 +87,32 @@ def projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
     Args:
         discriminator: only its structure is used; values are in the player.
         layer: counted from 1.
-        keep: one of `KEEP`.
+        keep: one of `Keep`.
 
     Raises:
-        ValueError: there is no such layer, or `keep` is not one of `KEEP`.
+        ValueError: there is no such layer, or `keep` is not one of `Keep`.
     """
     count = len(discriminator.stages)
     if not 1 <= layer <= count:
         raise ValueError(f"layer must be from 1 to {count}; got {layer}")
-    if keep not in KEEP:
-        raise ValueError(f"keep must be one of {KEEP}; got {keep!r}")
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep must be one of {get_args(Keep)}; got {keep!r}")
     still = _still(discriminator)
 
     @jax.jit
     def project(
         player: Player, images: Images, features: Int[Array, " n"]
     ) -> Projections:
-        stages = _stages(still, player)[:layer]
+        network = _network(still, player)
 
         def there_and_back(image: Float[Array, "h w 3"], feature: Int[Array, ""]):
-            maps = image[None]
-            for stage in stages:
-                maps = stage(maps)
-            maps = maps.astype(jnp.float32)
+            # What the way back takes in and returns is float32, whatever came up.
+            maps = network.maps(image[None])[layer - 1].astype(jnp.float32)
             one, place = _strongest(maps[0], feature)
             maps *= _only(feature, maps.shape[3])[None, None, None]
             if keep == "place":
                 maps *= one[None, :, :, None]
-            for stage in reversed(stages):
+            for stage in reversed(network.stages[:layer]):
                 maps = _back(stage, maps)
             return Projections(maps[0], place)
 
@@ -132,11 +134,8 @@ def listener(discriminator: Discriminator) -> Listener:
 
     @jax.jit
     def listen(player: Player, images: Images) -> list[Float[Array, "n o"]]:
-        maps, answers = images, []
-        for stage in _stages(still, player):
-            maps = stage(maps)
-            answers.append(maps.max((1, 2)).astype(jnp.float32))
-        return answers
+        layers = _network(still, player).maps(images)
+        return [maps.max((1, 2)).astype(jnp.float32) for maps in layers]
 
     return listen
 
@@ -159,9 +158,8 @@ def _still(discriminator: Discriminator) -> nnx.GraphDef:
     return nnx.graphdef(nnx.view(discriminator, use_running_average=True))
 
 
-def _stages(still: nnx.GraphDef, player: Player) -> list[Any]:
-    network: Any = nnx.merge(still, player.parameters, player.statistics)
-    return list(network.stages)
+def _network(still: nnx.GraphDef, player: Player) -> Any:
+    return nnx.merge(still, player.parameters, player.statistics)
 
 
 def _strongest(

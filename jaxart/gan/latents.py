@@ -22,6 +22,7 @@ angle does so too where lengths differ.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,8 @@ from jaxart.gan.networks import Generator
 from jaxart.gan.update import Player, apply
 
 
-WAYS = ("linear", "spherical")
+Way = Literal["linear", "spherical"]
+
 BATCH = 100  # pictures of one compiled call
 
 Points = Float[Array, "n z"]
@@ -75,15 +77,15 @@ def walks(
     Args:
         points: at least two.
         shares: how far along each way to look, from 0 to 1.
-        way: one of `WAYS`.
+        way: one of `Way`.
         closed: whether the last point leads to the first, so that there are as many
             ways as points; otherwise there is one less.
 
     Raises:
-        ValueError: there are less than two points, or `way` is not one of `WAYS`.
+        ValueError: there are less than two points, or `way` is not one of `Way`.
     """
-    if way not in WAYS:
-        raise ValueError(f"way must be one of {WAYS}; got {way!r}")
+    if way not in get_args(Way):
+        raise ValueError(f"way must be one of {get_args(Way)}; got {way!r}")
     if len(points) < 2:
         raise ValueError(f"points must be at least two; got {len(points)}")
     between = _spherical if way == "spherical" else _linear

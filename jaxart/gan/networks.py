@@ -147,7 +147,12 @@ class Discriminator(nnx.Module):
 
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
         """Return one logit per image in [-1, 1]; above zero means "a painting"."""
-        x = images.astype(self.dtype)
-        for stage in self.stages:
-            x = stage(x)
+        x = self.maps(images)[-1]
         return self.score(x.astype(jnp.float32).reshape(x.shape[0], -1))[:, 0]
+
+    def maps(self, images: Float[Array, "b h w 3"]) -> list[Float[Array, "b _ _ _"]]:
+        """Return the map of each stage, from the largest to the smallest."""
+        maps = [images.astype(self.dtype)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]

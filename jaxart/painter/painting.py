@@ -115,8 +115,7 @@ def progress(
         ValueError: a file of weights of VGG16 cannot be used.
     """
     # Not a generator itself, so that a bad file is met before anything is shown.
-    made = Studio(picture, weights, settings, studio.distances(settings))
-    return _progress(made, start)
+    return _progress(studio.opened(picture, weights, settings), start)
 
 
 def _progress(made: Studio, start: Painting | None) -> Iterator[Progress]:

@@ -41,7 +41,6 @@ from jaxart.painter.strokes import NOTHING, Canvas, Numbers, Strokes, draw, lay,
 
 AT_ONCE = 64  # strokes of a round at most
 SHARE = 0.5  # of a round's strokes that are kept at most
-ON_CPU = 4  # windows that a CPU works on at once; it gains nothing by more
 TRIES = 16  # rounds of a stage at most
 
 SHORTEST = 3.0  # side of a stroke, in pixels of its level
@@ -50,8 +49,10 @@ SHORTEST = 3.0  # side of a stroke, in pixels of its level
 # and three colours.
 SCALES = (1.5, 1.5, 3.0, 1.5, 0.15, 0.04, 0.04, 0.04)
 
-# Bytes that the windows of a round may take; more of them wait for their turn.
+# Bytes that the windows of a round may take; more of them wait for their turn. A CPU
+# gains nothing by more windows than its caches hold.
 ROOM = 1 << 30
+ROOM_ON_CPU = 12 << 20
 
 
 class Tools(NamedTuple):
@@ -308,9 +309,8 @@ def batch_size(count: int, distance: Distance, tools: Tools) -> int:
     """Return how many of a round's windows are worked on at once: what `ROOM` holds."""
     side = WINDOW + 4 * tools.layout.margin
     copies = 9 if tools.slope == "finite_differences" else 3
-    most = ON_CPU if jax.default_backend() == "cpu" else count
-    held = ROOM // (copies * side**2 * distance.bytes_per_pixel)
-    return max(1, min(count, most, held))
+    room = ROOM_ON_CPU if jax.default_backend() == "cpu" else ROOM
+    return max(1, min(count, room // (copies * side**2 * distance.bytes_per_pixel)))
 
 
 def _better(

@@ -114,12 +114,20 @@ class Studio(NamedTuple):
         )
 
 
-def distances(settings: Settings) -> Distances:
-    """Return what is to fall.
+def opened(
+    picture: UInt8[np.ndarray, "h w 3"],
+    weights: Float32[np.ndarray, "h w"] | None,
+    settings: Settings,
+) -> Studio:
+    """Return what a painting of a picture needs.
 
     Raises:
         ValueError: the file of weights of VGG16 cannot be used.
     """
+    return Studio(picture, weights, settings, _distances(settings))
+
+
+def _distances(settings: Settings) -> Distances:
     if settings.distance == "mse":
         return Distances(*3 * [SquaredError(settings.emphasis)])
     weights = vgg.load(settings.vgg_weights or None)

@@ -19,6 +19,8 @@ HELD_OUT = {
 }
 NAMES = tuple(HELD_OUT)
 
+GREY = ("mnist",)  # all three channels are the same
+
 
 class NoHeldOutError(ValueError):
     """A dataset has no pictures that training never saw."""

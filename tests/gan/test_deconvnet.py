@@ -1,5 +1,7 @@
 """Projections of features, against matrices made in NumPy and against gradients."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +16,8 @@ from jaxart.gan.update import Player, player
 SIZE, WIDTH = 32, 3
 
 
-def discriminator(seed=0):
-    return Discriminator(SIZE, WIDTH, dtype="float32", rngs=nnx.Rngs(seed))
+def discriminator(seed=0, dtype="float32"):
+    return Discriminator(SIZE, WIDTH, dtype=dtype, rngs=nnx.Rngs(seed))
 
 
 def noise(*shape, seed=1):
@@ -72,7 +74,7 @@ def kept(maps, feature, keep):
     return only
 
 
-@pytest.mark.parametrize("keep", deconvnet.KEEP)
+@pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
 def test_a_linear_layer_goes_back_by_its_transposed_matrix(keep):
     network = discriminator()
     values, images = trained(network), noise(WIDTH, SIZE, SIZE, 3)
@@ -86,7 +88,7 @@ def test_a_linear_layer_goes_back_by_its_transposed_matrix(keep):
         np.testing.assert_allclose(found.pixels[feature], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("keep", deconvnet.KEEP)
+@pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
 def test_two_layers_go_back_by_both_matrices_with_a_rectifier_between(keep):
     network = discriminator()
     values, image = trained(network), noise(SIZE, SIZE, 3)
@@ -237,6 +239,26 @@ def test_the_listener_hears_the_strongest_answer_of_each_feature():
     forward = matrix(kernel(values, 0), SIZE)
     maps = (forward @ images.reshape(2, -1).T).T.reshape(2, -1, WIDTH)
     np.testing.assert_allclose(answers[0], maps.max(1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_products_of_less_precision_look_at_nearly_the_same(layer):
+    rough, precise = discriminator(dtype="bfloat16"), discriminator()
+    # Without rectifiers in the way, which a rounding could switch.
+    values = trained(precise, positive=True)
+    images = np.abs(noise(2, SIZE, SIZE, 3))
+    found, expected = (
+        projected(network, values, images, layer, np.array([0, 2])).pixels
+        for network in (rough, precise)
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0.05)
+    heard, exact = (
+        deconvnet.listener(network)(values, jnp.asarray(images))[layer - 1]
+        for network in (rough, precise)
+    )
+    assert heard.dtype == np.float32
+    np.testing.assert_allclose(heard, exact, rtol=0.05)
 
 
 def test_what_is_not_there_is_refused():

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def test_a_number_that_no_point_has_is_refused(numbers):
         latents.numbered(0, numbers, latent=3)
 
 
-@pytest.mark.parametrize("way", latents.WAYS)
+@pytest.mark.parametrize("way", get_args(latents.Way))
 def test_each_way_ends_where_the_next_begins_and_the_last_one_at_the_first(way):
     visited = points(4)
     ways = latents.walks(visited, jnp.linspace(0, 1, 5), way, closed=True)
@@ -49,7 +51,7 @@ def test_each_way_ends_where_the_next_begins_and_the_last_one_at_the_first(way):
     np.testing.assert_allclose(ways[:, -1], np.roll(visited, -1, 0), atol=1e-5)
 
 
-@pytest.mark.parametrize("way", latents.WAYS)
+@pytest.mark.parametrize("way", get_args(latents.Way))
 def test_an_open_walk_does_not_come_back(way):
     shares = jnp.linspace(0, 1, 5)
     closed = latents.walks(points(3), shares, way, closed=True)
@@ -100,7 +102,7 @@ def test_in_many_dimensions_only_the_spherical_way_keeps_its_distance():
     middle = jnp.array([0.5])
     straight, round_ = (
         np.linalg.norm(latents.walks(ends, middle, way, closed=False)) / 100
-        for way in latents.WAYS
+        for way in get_args(latents.Way)
     )
     assert straight == pytest.approx(np.sqrt(0.5), abs=0.02)
     assert round_ == pytest.approx(1, abs=0.02)

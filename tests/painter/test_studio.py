@@ -3,18 +3,12 @@ import pytest
 
 from jaxart.painter import studio
 from jaxart.painter.settings import Settings
-from jaxart.painter.studio import Studio
-
-
-def opened(settings: Settings, height: int, width: int) -> Studio:
-    picture = np.zeros((height, width, 3), np.uint8)
-    return Studio(picture, None, settings, studio.distances(settings))
 
 
 def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
     few: Settings,
 ):
-    made = opened(few, 1_200, 900)
+    made = studio.opened(np.zeros((1_200, 900, 3), np.uint8), None, few)
     shapes, heights = set(), []
     for strokes in (0, 50, 400, 1_600, 6_400, 25_600):
         level, tools = made.view(strokes)
@@ -32,5 +26,5 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
 
 
 def test_no_level_is_finer_than_the_picture(few: Settings):
-    made = opened(few, 70, 300)
+    made = studio.opened(np.zeros((70, 300, 3), np.uint8), None, few)
     assert int(made.view(10**6)[0].pixels) == made.finest == 70
