@@ -195,7 +195,11 @@ def _drawing(brush: Brush) -> Callable[..., Groups]:
             return _slopes(brush, numbers, seeds, pixels, gathered, given)
 
         order = _order(numbers, corners, pixels)
-        groups = tuple(_sorted(part, order) for part in (tiles, corners, slopes))
+        groups = (
+            _sorted(tiles, order),
+            _sorted(corners, order),
+            _sorted(slopes, order),
+        )
         gathered, slopes = lax.scan(some, jnp.zeros_like(numbers), groups)
         return _sorted(slopes, jnp.argsort(order)), gathered, None, None, None
 
