@@ -2,8 +2,8 @@
 
 The picture is seen at one size at a time, its *level*: at a level every stroke is about
 as long, in pixels, so a stroke costs the same whether it spans a sky or an eyelid, and
-whatever the size of the picture. All levels live in arrays of one shape, so that they
-share one compiled program; around the picture these arrays show the picture's own
+whatever the size of the picture. Levels live in arrays of few shapes, so that
+they share few compiled programs; around the picture these arrays show the picture's own
 border, in the canvas as well, so that there is nothing to see.
 
 A round lays a grid of windows over the level, shifted at random. Between windows lies a
@@ -67,7 +67,7 @@ class Sites(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The arrays and the grid of all levels of one painting; plain numbers.
+    """The arrays and the grid of all levels that share them; plain numbers.
 
     Args:
         margin: around a window, as far as the distance can see from it, in pixels.
