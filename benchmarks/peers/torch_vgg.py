@@ -35,10 +35,8 @@ class Twin:
                 break
         network = nn.Sequential(*modules).requires_grad_(False)
         self._network = network.to(memory_format=torch.channels_last)
-        mean, deviation = torch.tensor((vgg.MEAN, vgg.DEVIATION))[
-            :, None, :, None, None
-        ]
-        self._mean, self._deviation = mean, deviation
+        normal = torch.tensor((vgg.MEAN, vgg.DEVIATION))
+        self._mean, self._deviation = normal[:, None, :, None, None]
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Return what the layer says about images as `to_images` returns them."""
