@@ -147,7 +147,7 @@ def test_waiting_for_data_counts_only_where_no_update_is_under_way(
         records.add(101, metrics(1))
         with records.feeding():
             now[0] += 3
-        records.add_figures(101, {}, seconds=6)
+        records.add_figures(101, {}, seconds=6.0)
         now[0] += 6 + 4
         images_per_second, waiting = records.pace(104)
     assert images_per_second == 4 * 8 / (1 + 3 + 4)
