@@ -5,7 +5,7 @@ and the epoch, and each crop from a generator of its record and epoch. So the it
 state is small, and a run that resumes sees the very crops it would have seen.
 
 Pixels travel as bytes; they become numbers on the device, which is four times less to
-copy.
+copy. A crop is a view of its picture until it is copied to its place in the batch.
 
 Source: Beyers and Loane, section 3.1: a random 64 by 64 patch of each picture, another
 one each time.
@@ -92,7 +92,7 @@ def batches(
         .shuffle()[process::processes]
         .repeat(None, reseed_each_epoch=True)
         .random_map(RandomCrop(size))
-        .batch(batch_size // processes, drop_remainder=True)
+        .batch(batch_size // processes, drop_remainder=True, batch_fn=_stacked)
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
     if workers:
@@ -128,6 +128,16 @@ def crops(
             part[:] = next(parts)[: len(part)]
             bar.update(len(part))
     return found
+
+
+def _stacked(
+    crops: Sequence[UInt8[np.ndarray, "h w 3"]],
+) -> UInt8[np.ndarray, "b h w 3"]:
+    """Return crops as one array; Grain's own way takes four times as long."""
+    stacked = np.empty((len(crops), *crops[0].shape), np.uint8)
+    for place, crop in zip(stacked, crops, strict=True):
+        place[:] = crop
+    return stacked
 
 
 def _leave_signals_to_the_parent(worker: int, workers: int) -> None:
