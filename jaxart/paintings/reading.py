@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import UInt8
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -20,13 +21,13 @@ Record = dict[str, UInt8[np.ndarray, "h w 3"]]
 
 
 class PixelRecords(Sequence[Record]):
-    """Records that hold `pixels` and nothing else; picklable if their messages are.
+    """Records that hold `pixels` and nothing else; picklable.
 
     Args:
-        messages: records as they were written, with pictures of any sides.
+        messages: records of a dataset whose pictures may have any sides.
     """
 
-    def __init__(self, messages: Sequence[bytes]):
+    def __init__(self, messages: ArrayRecordDataSource):
         self._messages = messages
 
     def __len__(self) -> int:
@@ -43,6 +44,6 @@ class PixelRecords(Sequence[Record]):
         return {"pixels": np.frombuffer(values, np.uint8).reshape(shape)}
 
 
-def pixel_records(source: Sequence[dict[str, Any]]) -> Sequence[Record]:
-    """Return what `dataset.open_source` opened, without texts."""
+def pixel_records(source: Any) -> Sequence[Record]:
+    """Return the records of what `dataset.open_source` opened, without their texts."""
     return PixelRecords(source.data_source) if source else []
