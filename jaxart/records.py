@@ -5,6 +5,7 @@ metrics and pictures are handed over as promises (JAX arrays still being compute
 are looked at one update later.
 """
 
+import functools
 import json
 import math
 import os
@@ -16,7 +17,6 @@ from typing import Any, cast
 import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jaxart import images
@@ -45,12 +45,20 @@ class Records:
         self._batch_size = batch_size
         self._lines = self._folder / "metrics.jsonl"
         _take_back(self._lines, step)
-        self._board = SummaryWriter(str(self._folder), purge_step=step + 1)
+        self._first = step + 1
         self._bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True)
         self._waiting: deque[tuple[int, Metrics]] = deque()
         self._figures: dict[int, dict[str, float]] = {}
         self._pictures: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
         self._since = (step, time.perf_counter())
+
+    @functools.cached_property
+    def _board(self) -> Any:
+        # Where PyTorch is installed this imports it, which takes seconds: not while
+        # the first update waits.
+        import tensorboardX
+
+        return tensorboardX.SummaryWriter(str(self._folder), purge_step=self._first)
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Take the metrics of updates that are under way in one call.
@@ -94,7 +102,8 @@ class Records:
 
     def close(self) -> None:
         """Put the files and the bar to rest."""
-        self._board.close()
+        if "_board" in vars(self):
+            self._board.close()
         self._bar.close()
 
     def _write_what_is_due(self, step: int) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,7 +59,7 @@ def main(
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
     _check(config)
-    generator, discriminator = _networks(config)
+    generator, discriminator = nnx.eval_shape(lambda: _networks(config))
     optimizer = optax.adam(**config.optimizer)
     compiled = devices.compiled(
         generator,
@@ -79,12 +80,17 @@ def main(
         keep=config.checkpoints.keep,
         keep_every=config.checkpoints.keep_every_steps,
     )
-    with closing(batches), closing(checkpoints):
-        state = start(generator, discriminator, optimizer, config.seed)
+    with closing(batches), closing(checkpoints), ThreadPoolExecutor(1) as beside:
         latest = checkpoints.latest()
+        first = jax.jit(lambda: start(*_networks(config), optimizer, config.seed))
+        ready = beside.submit(
+            compiled.ahead, first.eval_shape(), _shape_of_next_call(latest or 0, config)
+        )
+        state = first()
         if latest is not None:
             state = _state(checkpoints.restore(latest, _parts(state), batches))
         sampler = latents.sampler(generator)
+        ready.result()
         _go_on(
             config,
             workdir,
@@ -189,6 +195,12 @@ def updates_of_next_call(step: int, config: Config) -> int:
     ]
     most = min(*ends, config.steps) - step
     return config.steps_per_call if config.steps_per_call <= most else 1
+
+
+def _shape_of_next_call(step: int, config: Config) -> jax.ShapeDtypeStruct:
+    count = updates_of_next_call(step, config)
+    shape = (count, config.batch_size, config.size, config.size, 3)
+    return jax.ShapeDtypeStruct(shape, np.uint8)
 
 
 def _networks(config: Config) -> tuple[Generator, Discriminator]:
