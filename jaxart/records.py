@@ -6,6 +6,7 @@ are looked at one update later.
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -18,7 +19,6 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jaxart import images
@@ -60,13 +60,21 @@ class Records:
         self._batch_size = batch_size
         self._lines = self._folder / "metrics.jsonl"
         _take_back(self._lines, step)
-        self._board = SummaryWriter(str(self._folder), purge_step=step + 1)
+        self._first = step + 1
         self._bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True)
         self._waiting: deque[tuple[int, Metrics]] = deque()
         self._figures: dict[int, dict[str, float]] = {}
         self._pictures: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
         self._since = self._begin = (step, time.perf_counter())
         self._waited = 0.0
+
+    @functools.cached_property
+    def _board(self) -> Any:
+        # Where PyTorch is installed this imports it, which takes seconds: not while
+        # the first update waits.
+        import tensorboardX
+
+        return tensorboardX.SummaryWriter(str(self._folder), purge_step=self._first)
 
     @contextlib.contextmanager
     def feeding(self) -> Iterator[None]:
@@ -85,9 +93,8 @@ class Records:
         """Return how fast the run went up to `step`, the last update waited for."""
         before, then = self._begin
         seconds = time.perf_counter() - then
-        return Pace(
-            (step - before) * self._batch_size / seconds, self._waited / seconds
-        )
+        images_done = (step - before) * self._batch_size
+        return Pace(images_done / seconds, self._waited / seconds)
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Take the metrics of updates that are under way in one call.
@@ -131,7 +138,8 @@ class Records:
 
     def close(self) -> None:
         """Put the files and the bar to rest."""
-        self._board.close()
+        if "_board" in vars(self):
+            self._board.close()
         self._bar.close()
 
     def _write_what_is_due(self, step: int) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,12 +30,13 @@ from jaxart.checkpoints import (
     write_config,
 )
 from jaxart.command import Config
+from jaxart.gan import cost as costs
 from jaxart.gan import devices, latents, quality
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Player, State, start
 from jaxart.metrics import Estimate, frechet_distance
 from jaxart.paintings import choice, pipeline
-from jaxart.records import Records, pictures_file
+from jaxart.records import Pace, Records, pictures_file
 
 
 # What may change when a run goes on; any other change would make it another run.
@@ -58,7 +60,7 @@ def main(
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
     _check(config)
-    generator, discriminator = _networks(config)
+    generator, discriminator = nnx.eval_shape(lambda: _networks(config))
     optimizer = optax.adam(**config.optimizer)
     compiled = devices.compiled(
         generator,
@@ -73,19 +75,31 @@ def main(
     _check_same_run(workdir, config)
     pictures = choice.pictures(config)
     batches = _batches(config, pictures)
-    write_config(workdir, config)
     checkpoints = Checkpoints(
         workdir,
         keep=config.checkpoints.keep,
         keep_every=config.checkpoints.keep_every_steps,
     )
-    with closing(batches), closing(checkpoints):
-        state = start(generator, discriminator, optimizer, config.seed)
+    with closing(batches), closing(checkpoints), ThreadPoolExecutor(1) as beside:
         latest = checkpoints.latest()
+        first = jax.jit(lambda: start(*_networks(config), optimizer, config.seed))
+        ready = beside.submit(
+            compiled.ahead, first.eval_shape(), _shape_of_next_call(latest or 0, config)
+        )
+        state = first()
         if latest is not None:
             state = _state(checkpoints.restore(latest, _parts(state), batches))
         sampler = latents.sampler(generator)
-        _go_on(
+        cost = costs.cost(
+            generator,
+            discriminator,
+            ready.result(),
+            images=config.batch_size // jax.device_count(),
+        )
+        cost.check_room(config.batch_size)
+        write_config(workdir, config)
+        print(cost)
+        pace = _go_on(
             config,
             workdir,
             state=compiled.spread(state),
@@ -96,6 +110,8 @@ def main(
             measure=_measure(config, pictures, sampler),
             checkpoints=checkpoints,
         )
+    if pace.images_per_second:
+        print(costs.speed(cost, pace, config.dtype))
     print(f"done: look at {pictures_file(workdir, config.steps)}")
 
 
@@ -110,7 +126,7 @@ def _go_on(
     sampler: latents.Sampler,
     measure: Callable[[Player], Estimate] | None,
     checkpoints: Checkpoints,
-) -> None:
+) -> Pace:
     """Do the updates from `done` to the last, and record them."""
     points = latents.draw(config.seed, 0, config.samples.count, config.generator.latent)
     records = Records(
@@ -130,8 +146,9 @@ def _go_on(
         step = done
         while step < config.steps:
             count = updates_of_next_call(step, config)
-            pixels = np.stack([next(batches) for _ in range(count)])
-            state, metrics = compiled.steps(state, compiled.feed(pixels))
+            with records.feeding():
+                fed = compiled.feed(np.stack([next(batches) for _ in range(count)]))
+            state, metrics = compiled.steps(state, fed)
             step += count
             stop = bool(stops)  # once: a signal may come at any moment
             save = stop or due(step, config.checkpoints.every_steps)
@@ -169,6 +186,7 @@ def _go_on(
                     stops[0],
                     f"saved step {step} in {workdir}; the same command goes on there",
                 )
+        return records.pace(config.steps)
 
 
 def updates_of_next_call(step: int, config: Config) -> int:
@@ -189,6 +207,12 @@ def updates_of_next_call(step: int, config: Config) -> int:
     ]
     most = min(*ends, config.steps) - step
     return config.steps_per_call if config.steps_per_call <= most else 1
+
+
+def _shape_of_next_call(step: int, config: Config) -> jax.ShapeDtypeStruct:
+    count = updates_of_next_call(step, config)
+    shape = (count, config.batch_size, config.size, config.size, 3)
+    return jax.ShapeDtypeStruct(shape, np.uint8)
 
 
 def _networks(config: Config) -> tuple[Generator, Discriminator]:
@@ -295,7 +319,12 @@ def _claim(workdir: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise ValueError(f"workdir must be writable; {workdir} is not")
-    others = {path.name for path in folder.iterdir()} - {UNFINISHED}
+    # An empty folder is nobody's: one for checkpoints is left by a run that was refused.
+    others = {
+        path.name
+        for path in folder.iterdir()
+        if not path.is_dir() or any(path.iterdir())
+    } - {UNFINISHED}
     if others and CONFIG not in others:
         raise ValueError(f"workdir must be empty or hold a run; {workdir} does neither")
 

@@ -40,12 +40,14 @@ class Compiled(NamedTuple):
     Args:
         steps: one update for each batch fed, and the metrics of each; the state that
             it is given is used up (donated).
+        ahead: compiles `steps` before there is a state or a batch, from their shapes.
         spread: puts a state on the devices.
         feed: puts batches on the devices, of each batch a part.
         gather: a state as one copy, as `spread` took it.
     """
 
     steps: Callable[[State, Array], tuple[State, Metrics]]
+    ahead: Callable[[State, jax.ShapeDtypeStruct], jax.stages.Compiled]
     spread: Callable[[State], State]
     feed: Callable[[UInt8[np.ndarray, "n b h w 3"]], Array]
     gather: Callable[[PyTree], PyTree]
@@ -102,15 +104,23 @@ def _on_mesh(update: Update) -> Compiled:
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
     whole = NamedSharding(mesh, PartitionSpec())
     parts = NamedSharding(mesh, PartitionSpec(None, AXIS))
+    steps = jax.jit(
+        _in_turn(update),
+        in_shardings=(whole, parts),
+        out_shardings=(whole, whole),
+        donate_argnums=0,
+    )
+
+    def ahead(state: State, batches: jax.ShapeDtypeStruct) -> jax.stages.Compiled:
+        return steps.lower(_placed(state, whole), _placed(batches, parts)).compile()
+
     return Compiled(
-        steps=jax.jit(
-            _in_turn(update),
-            in_shardings=(whole, parts),
-            out_shardings=(whole, whole),
-            donate_argnums=0,
-        ),
+        steps=steps,
+        ahead=ahead,
         # A copy: donation may not use up what the networks still hold.
-        spread=lambda state: jax.device_put(jax.tree.map(jnp.copy, state), whole),
+        spread=jax.jit(
+            lambda state: jax.tree.map(jnp.copy, state), out_shardings=whole
+        ),
         feed=lambda batches: jax.make_array_from_process_local_data(parts, batches),
         gather=lambda tree: tree,
     )
@@ -121,14 +131,17 @@ def _with_pmap(update: Update) -> Compiled:
     updates = jax.pmap(_in_turn(update), axis_name=AXIS, donate_argnums=0)
     one_each = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
 
-    def spread(state: State) -> State:
-        copies = jax.tree.map(lambda x: jnp.stack([x] * len(devices)), state)
-        return jax.device_put(copies, one_each)
+    def copied(state: State) -> State:
+        return jax.tree.map(lambda x: jnp.stack([x] * len(devices)), state)
 
-    def feed(batches: UInt8[np.ndarray, "n b h w 3"]) -> Array:
+    def cut(batches: UInt8[ArrayLike, "n b h w 3"]):
         count, _, *picture = batches.shape
         parts = batches.reshape(count, len(devices), -1, *picture)
-        return jax.device_put(np.moveaxis(parts, 1, 0), one_each)
+        return parts.swapaxes(0, 1)
+
+    def ahead(state: State, batches: jax.ShapeDtypeStruct) -> jax.stages.Compiled:
+        shapes = jax.eval_shape(copied, state), jax.eval_shape(cut, batches)
+        return updates.lower(*_placed(shapes, one_each)).compile()
 
     def first(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: x[0], tree)
@@ -137,4 +150,17 @@ def _with_pmap(update: Update) -> Compiled:
         state, metrics = updates(state, batches)
         return state, first(metrics)
 
-    return Compiled(steps=steps, spread=spread, feed=feed, gather=first)
+    return Compiled(
+        steps=steps,
+        ahead=ahead,
+        spread=jax.jit(copied, out_shardings=one_each),
+        feed=lambda batches: jax.device_put(cut(batches), one_each),
+        gather=first,
+    )
+
+
+def _placed(shapes: PyTree, sharding: NamedSharding) -> PyTree:
+    """Return shapes of arrays that lie on the devices as `sharding` says."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
+    )
