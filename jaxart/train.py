@@ -319,7 +319,7 @@ def _claim(workdir: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise ValueError(f"workdir must be writable; {workdir} is not")
-    # An empty folder is nobody's: one for checkpoints is left by a run that was refused.
+    # An empty folder is nobody's: a run that was refused leaves one for checkpoints.
     others = {
         path.name
         for path in folder.iterdir()
