@@ -22,7 +22,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
@@ -55,6 +55,18 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+# Those of them that swap width and height.
+SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
+
+
+class WithSides(NamedTuple):
+    """A picture made smaller, upright, and the sides that it had, in pixels."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    width: int
+    height: int
 
 
 class PictureError(ValueError):
@@ -94,13 +106,31 @@ def read_for_crops(
     Raises:
         PictureError: as in `read_pixels`, or the picture is too small.
     """
-    with _opened(path) as image:
-        width, height = smallest_sides(image.width, image.height, size)
+    return read_with_sides(path, size).pixels
+
+
+def read_with_sides(
+    file: str | os.PathLike[str] | IO[bytes], size: int = CROP
+) -> WithSides:
+    """Read a picture as `read_for_crops` does, and say how large it is itself.
+
+    Args:
+        file: as in `read_pixels`, or such a file opened.
+        size: side of the crops, in pixels.
+
+    Raises:
+        PictureError: as in `read_for_crops`.
+    """
+    with _opened(file) as image:
+        sides = image.width, image.height
+        width, height = smallest_sides(*sides, size)
         # Does nothing to formats other than JPEG.
         image.draft(image.mode, (MARGIN * width, MARGIN * height))
         image.load()
-        small = _shrunk(_rgb(image), (width, height))
-        return np.asarray(_upright(small, _turn(image)))
+        small, turn = _shrunk(_rgb(image), (width, height)), _turn(image)
+        if turn in SIDEWAYS:
+            sides = sides[::-1]
+        return WithSides(np.asarray(_upright(small, turn)), *sides)
 
 
 def resize_for_crops(
@@ -276,7 +306,7 @@ def check_replaceable(
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.Image]:
     """Open a picture of bearable size; whatever fails is a `PictureError`."""
     with warnings.catch_warnings():
         # Pillow's are about odd metadata, and about sizes that `LARGEST` lets pass.

@@ -10,7 +10,7 @@ import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 
 LABELS: tuple[str, ...] = ("title", "artist", "style", "genre", "year")
@@ -28,6 +28,16 @@ class Painting(NamedTuple):
     filename: str
     path: Path | None
     labels: dict[str, str]
+
+    def open(self) -> IO[bytes]:
+        """Open the file, to be read from any place in it.
+
+        Raises:
+            OSError: it cannot be opened, or there is none.
+        """
+        if self.path is None:
+            raise FileNotFoundError(self.filename)
+        return self.path.open("rb")
 
 
 def folder(root: str | os.PathLike[str]) -> Iterator[Painting]:
