@@ -15,7 +15,18 @@ Rooms, each importing only from those below it::
 
     paintings/         where training pictures come from
         choice.py      which dataset a run reads, by name
-        sources.py     readers of collections -> (file, labels)
+        sources/       readers of collections
+            inputs.py  which layout an input has, and the union of several
+            painting.py      what a reader yields: a file and its labels
+            files.py         where bytes lie: in a file, or in a zip left as it is
+            tables.py        csv files as rows, and names that were mangled
+            folder.py        any folder of pictures, with a csv
+            kaggle.py        Painter by Numbers
+            wikiart.py       ArtGAN's folders and lists of classes
+            best_artworks.py Best Artworks of All Time
+            huggingface.py   parquet files, here or on the hub
+        vocabulary.py  one spelling for each style, genre and artist; years out of dates
+        duplicates.py  pictures that are the same to the eye
         preparation.py a collection -> the dataset, resumed where it stopped
         shards.py      what is decoded in one go: inputs, records, what became of them
         workers.py     one function for many arguments, on all cores
@@ -56,6 +67,7 @@ Rooms, each importing only from those below it::
     inception.py       InceptionV3's features, for those who have its weights
     weights.py         files of weights, read as if hostile
     metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
+    batches.py         a compiled call over more items than it takes at once
     command.py         how each command starts; the only file that knows flags
     images.py          files <-> arrays, value ranges, grids
     figures.py         pictures with words: captions and rows

@@ -16,13 +16,14 @@ aspect ratio is over 4:1.
 
 import contextlib
 import functools
+import io
 import math
 import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
@@ -56,6 +57,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Where a picture's bytes are: at a path, or in an open file.
+Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
+
 
 # Those of them that swap width and height.
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
@@ -73,14 +77,15 @@ class PictureError(ValueError):
     """A picture that cannot be used; the text says why."""
 
 
-def read_pixels(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
+def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture of any common format and mode, upright and over white.
 
     What counts is what the file holds, not its suffix. Of an animation the first frame
     is read.
 
     Args:
-        path: a picture with at most `LARGEST` pixels; larger ones are never decoded.
+        path: a picture with at most `LARGEST` pixels, or its bytes in an open file;
+            larger ones are never decoded.
 
     Raises:
         PictureError: the file is missing, unreadable, truncated, not a picture or too
@@ -91,9 +96,7 @@ def read_pixels(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(_upright(_rgb(image), _turn(image)))
 
 
-def read_for_crops(
-    path: str | os.PathLike[str], size: int = CROP
-) -> UInt8[np.ndarray, "h w 3"]:
+def read_for_crops(path: Location, size: int = CROP) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture at the smallest size that crops of `size` can be taken from.
 
     The same as `resize_for_crops(read_pixels(path), size)` to a few levels, but a large
@@ -109,19 +112,17 @@ def read_for_crops(
     return read_with_sides(path, size).pixels
 
 
-def read_with_sides(
-    file: str | os.PathLike[str] | IO[bytes], size: int = CROP
-) -> WithSides:
+def read_with_sides(path: Location, size: int = CROP) -> WithSides:
     """Read a picture as `read_for_crops` does, and say how large it is itself.
 
     Args:
-        file: as in `read_pixels`, or such a file opened.
+        path: as in `read_pixels`.
         size: side of the crops, in pixels.
 
     Raises:
         PictureError: as in `read_for_crops`.
     """
-    with _opened(file) as image:
+    with _opened(path) as image:
         sides = image.width, image.height
         width, height = smallest_sides(*sides, size)
         # Does nothing to formats other than JPEG.
@@ -306,7 +307,7 @@ def check_replaceable(
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.Image]:
+def _opened(path: Location) -> Iterator[Image.Image]:
     """Open a picture of bearable size; whatever fails is a `PictureError`."""
     with warnings.catch_warnings():
         # Pillow's are about odd metadata, and about sizes that `LARGEST` lets pass.

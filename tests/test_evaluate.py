@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from jaxart import evaluate, images, metrics, sample, train
-from jaxart.gan import quality, trained
+from jaxart.gan import latents, quality, trained
 from jaxart.paintings import dataset, pipeline
-from jaxart.paintings.sources import LABELS
+from jaxart.paintings.sources.painting import TEXTS
 
 
 COUNT = 24
@@ -37,7 +37,7 @@ def records() -> Iterator[dataset.Sorted]:
         held_out = number % 5 == 0
         bright = rng.integers(20, 60) if held_out else rng.integers(80, 215)
         noise = rng.integers(-20, 20, (64, 70, 3))
-        texts = {"filename": str(number), **dict.fromkeys(LABELS, "")}
+        texts = dict.fromkeys(TEXTS, "") | {"filename": str(number)}
         pixels = (bright + noise).astype(np.uint8)
         yield dataset.Sorted({"pixels": pixels, **texts}, held_out)
 
@@ -267,7 +267,7 @@ def test_what_cannot_be_evaluated_is_refused(
     def drawn(*args: Any, **settings: Any) -> None:
         raise AssertionError("drawn before all was seen to be right")
 
-    monkeypatch.setattr(quality, "drawn", drawn)
+    monkeypatch.setattr(latents, "pictures", drawn)
     with pytest.raises(ValueError, match=complaint) as caught:
         evaluate.main(**{"workdir": run, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)

@@ -41,7 +41,7 @@ from tensorflow_datasets.core import constants, example_serializer
 from tensorflow_datasets.core.splits import SplitDict
 
 from jaxart import images
-from jaxart.paintings.sources import LABELS
+from jaxart.paintings.sources.painting import TEXTS
 
 
 DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder at home
@@ -65,12 +65,12 @@ class Sorted(NamedTuple):
 
 
 def features() -> tfds.features.FeaturesDict:
-    """Return what a record holds: the pixels, the filename, and a text per label."""
+    """Return what a record holds: the pixels, and all that is said of them."""
     # As bytes: TFDS stores and parses any other tensor number by number.
     pixels = tfds.features.Tensor(
         shape=(None, None, 3), dtype=np.uint8, encoding="bytes"
     )
-    texts = {name: tfds.features.Text() for name in ("filename", *LABELS)}
+    texts = {name: tfds.features.Text() for name in TEXTS}
     return tfds.features.FeaturesDict({"pixels": pixels, **texts})
 
 

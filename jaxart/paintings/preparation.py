@@ -32,7 +32,7 @@ import tqdm
 
 from jaxart import images
 from jaxart.paintings import beam, dataset, shards, workers
-from jaxart.paintings.sources import Painting
+from jaxart.paintings.sources.painting import Painting
 
 
 FILE = 1024  # records of one file of the dataset at most: about 50 MB

@@ -35,7 +35,9 @@ from array_record.python.array_record_module import (
 
 from jaxart import images
 from jaxart.paintings import dataset
-from jaxart.paintings.sources import Painting
+from jaxart.paintings.sources.files import InZip, OnDisk, Unusable
+from jaxart.paintings.sources.huggingface import InParquet
+from jaxart.paintings.sources.painting import Painting
 
 
 # Pictures of a shard: some seconds of decoding, so that little is lost with a worker,
@@ -44,6 +46,9 @@ PICTURES = 128
 
 # One record a chunk, to be read in any order. As TFDS writes them.
 OPTIONS = "group_size:1"
+
+# Where a picture's bytes may lie, by the name that a shard's inputs have for it.
+PLACES = {place.__name__: place for place in (OnDisk, InZip, InParquet, Unusable)}
 
 Row = dict[str, Any]
 
@@ -63,8 +68,8 @@ class Plan(NamedTuple):
     changed: int
 
 
-class File(NamedTuple):
-    """A file of a split: which records of which shards it is made of, in their order.
+class Selection(NamedTuple):
+    """What a file of the dataset is made of: records of shards, in their order.
 
     Args:
         split: whose file it is.
@@ -149,7 +154,7 @@ def decode(number: int, *, folder: Path) -> int:
 def rows(folder: Path, number: int) -> list[Row]:
     """Return what became of each picture of a shard that is decoded.
 
-    Every row has `filename` and `labels`. One with a `reason` has no record; the
+    Every row has the texts of `painting.TEXTS`. One with a `reason` has no record; the
     records are those of the other rows, in their order, which have `sha256` (of the
     file) and `width` and `height` (of the picture in it, upright, in pixels).
     """
@@ -162,7 +167,7 @@ def under_way(folder: Path) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in found]
 
 
-def files(folder: Path, count: int, longest: int) -> dict[str, list[File]]:
+def files(folder: Path, count: int, longest: int) -> dict[str, list[Selection]]:
     """Return which files the dataset has: at least one for each of its splits.
 
     Args:
@@ -170,14 +175,16 @@ def files(folder: Path, count: int, longest: int) -> dict[str, list[File]]:
         count: how many shards there are.
         longest: records of one file at most.
     """
-    found = {split: [File(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)}
+    found = {
+        split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
+    }
     for number in range(count):
         records = (row for row in rows(folder, number) if "reason" not in row)
         for record, row in enumerate(records):
             held_out = dataset.is_held_out(bytes.fromhex(row["sha256"]))
             split = found[dataset.HELD_OUT if held_out else dataset.TRAIN]
             if len(split[-1]) == longest:
-                split.append(File(split[-1].split, len(split), []))
+                split.append(Selection(split[-1].split, len(split), []))
             parts = split[-1].parts
             if not parts or parts[-1][0] != number:
                 parts.append((number, []))
@@ -185,7 +192,7 @@ def files(folder: Path, count: int, longest: int) -> dict[str, list[File]]:
     return found
 
 
-def write(file: File, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
+def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
     """Write one of the dataset's files, unless it is there.
 
     Args:
@@ -213,24 +220,17 @@ def write(file: File, *, folder: Path, out: Path, counts: dict[str, int]) -> int
 
 def _decoded(painting: Painting, size: int) -> tuple[Row, bytes | None]:
     """Return the row of a picture, and its record if it can be used."""
-    row: Row = {"filename": painting.filename, "labels": painting.labels}
+    row: Row = painting.texts()
     try:
-        with painting.open() as file:
+        with painting.file.open() as file:
             pixels, width, height = images.read_with_sides(file, size)
             # Of the file, not of the pixels: these depend on who decodes them.
             file.seek(0)
-            digest = hashlib.sha256()
-            while part := file.read(2**20):
-                digest.update(part)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except images.PictureError as error:
         return {**row, "reason": str(error)}, None
-    except FileNotFoundError:
-        return {**row, "reason": "missing"}, None
-    except OSError as error:
-        return {**row, "reason": f"unreadable: {error.strerror or error}"}, None
-    texts = {"filename": painting.filename, **painting.labels}
-    record = dataset.serialized({"pixels": pixels, **texts})
-    found = {"sha256": digest.hexdigest(), "width": width, "height": height}
+    record = dataset.serialized({"pixels": pixels, **painting.texts()})
+    found = {"sha256": digest, "width": width, "height": height}
     return {**row, **found}, record
 
 
@@ -248,17 +248,26 @@ def _finished(folder: Path, number: int, inputs: bytes) -> int | None:
 
 def _line(painting: Painting) -> str:
     """Return a painting as JSON, with what tells that its file was changed."""
-    try:
-        status = painting.path and os.stat(painting.path)
-    except OSError:
-        status = None
-    changed = [status.st_size, status.st_mtime_ns] if status else []
-    return json.dumps([changed, *painting], default=os.fspath)
+    filename, file, *others = painting
+    place = type(file).__name__
+    assert place in PLACES, place
+    return json.dumps([filename, [place, *file], _state(file), *others])
 
 
 def _painting(line: str) -> Painting:
-    _, filename, path, *others = json.loads(line)
-    return Painting(filename, path and Path(path), *others)
+    filename, [place, *where], _, *others = json.loads(line)
+    return Painting(filename, PLACES[place](*where), *others)
+
+
+def _state(file: Any) -> list[int]:
+    """Return size and time of change of the file, zip or parquet file."""
+    if isinstance(file, Unusable):
+        return []
+    try:
+        status = os.stat(file[0])
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _path(folder: Path, number: int, kind: str) -> Path:

@@ -14,10 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxart.paintings import dataset
-from jaxart.paintings.sources import LABELS
-
-
-UNKNOWN = dict.fromkeys(LABELS, "")
+from jaxart.paintings.sources.painting import TEXTS
 
 
 def records(count, held_out=()):
@@ -25,7 +22,8 @@ def records(count, held_out=()):
     for number in range(count):
         pixels = np.zeros((70 + number, 80, 3), np.uint8)
         pixels[0, 0] = number
-        record = {"pixels": pixels, "filename": f"{number}.png", **UNKNOWN}
+        texts = dict.fromkeys(TEXTS, "") | {"filename": f"{number}.png"}
+        record = {"pixels": pixels, **texts}
         yield dataset.Sorted(record, number in held_out)
 
 
@@ -42,12 +40,12 @@ def data_dir(tmp_path):
 
 
 def test_labels_and_the_size_of_crops_are_stored(tmp_path):
-    texts = {label: f"{label} é\n" for label in LABELS}
-    record = {"pixels": np.ones((32, 40, 3), np.uint8), "filename": "a", **texts}
+    texts = {name: f"{name} é\n" for name in TEXTS}
+    record = {"pixels": np.ones((32, 40, 3), np.uint8), **texts}
     records = [dataset.Sorted(record, held_out=False)]
     dataset.write(dataset.Paintings(records, 1, size=32, data_dir=tmp_path))
     [read] = dataset.open_source(tmp_path, "paintings")
-    assert {label: read[label].decode() for label in LABELS} == texts
+    assert {name: read[name].decode() for name in TEXTS} == texts
     metadata = dataset.open_builder(tmp_path, "paintings").info.metadata
     assert metadata == {"size": 32}
 
@@ -93,8 +91,8 @@ def test_a_record_has_the_same_bytes_in_every_process():
         import hashlib
         import numpy as np
         from jaxart.paintings import dataset
-        record = {"pixels": np.ones((3, 4, 3), np.uint8), "filename": "a"}
-        record |= dict.fromkeys(dataset.LABELS, "some text")
+        pixels = np.ones((3, 4, 3), np.uint8)
+        record = {"pixels": pixels, **dict.fromkeys(dataset.TEXTS, "some text")}
         print(hashlib.sha256(dataset.serialized(record)).hexdigest())
     """
     root = str(Path(dataset.__file__).parents[2])

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 
 from jaxart.paintings import dataset, preparation, shards
-from jaxart.paintings.sources import LABELS, Painting
+from jaxart.paintings.sources.files import MISSING, OnDisk
+from jaxart.paintings.sources.painting import Painting, labelled
 
 
 ROOT = Path(dataset.__file__).parents[2]
-UNKNOWN = dict.fromkeys(LABELS, "")
 
 
-def painting(path, **labels):
-    return Painting(path.name, path, UNKNOWN | labels)
+def painting(path):
+    return Painting(path.name, OnDisk(str(path)), labelled())
 
 
 def kept(data_dir, split="train"):
@@ -49,7 +49,7 @@ def paintings(tmp_path_factory):
     Image.new("RGB", (20, 20)).save(folder / "a_small.png")
     (folder / "b_page.jpg").write_text("<html>404</html>")
     found = [painting(path) for path in sorted(folder.iterdir())]
-    return [*found, Painting("c_gone.jpg", None, UNKNOWN | {"title": "Gone"})]
+    return [*found, Painting("c_gone.jpg", MISSING, labelled(title="Gone"))]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_records_hold_the_pictures_in_the_order_of_the_collection(prepared, pain
     source = dataset.open_source(prepared.skipped_csv.parent, "paintings")
     for record, painting in zip(source, paintings[:10], strict=True):
         assert record["filename"].decode() == painting.filename
-        original = np.asarray(Image.open(painting.path))
+        original = np.asarray(Image.open(painting.file.open()))
         if original.shape == (128, 128, 3):
             np.testing.assert_array_equal(record["pixels"], original)
         assert record["pixels"].shape[0] * record["pixels"].shape[1] >= 16_384
@@ -119,7 +119,7 @@ def test_a_pictures_side_depends_on_its_file_alone(paintings, tmp_path, monkeypa
 
     everything = sides("all", paintings)
     for painting in paintings[:10]:
-        first = hashlib.sha256(painting.path.read_bytes()).digest()[0]
+        first = hashlib.sha256(painting.file.open().read()).digest()[0]
         assert everything[painting.filename] == ("held_out" if first < 128 else "train")
     assert sides("backwards", paintings[::-1]) == everything
     few = sides("few", paintings[2:7], size=32)
@@ -176,11 +176,12 @@ def test_a_worker_that_is_killed_ends_the_run_which_can_be_taken_up(
 RUN = """
 import sys
 from pathlib import Path
-from jaxart.paintings import preparation, shards, sources
+from jaxart.paintings import preparation, shards
+from jaxart.paintings.sources import inputs
 
 if __name__ == "__main__":
     shards.PICTURES, preparation.FILE = 2, 4
-    paintings = sources.folder(sys.argv[1])
+    paintings = inputs.open_inputs([sys.argv[1]])
     preparation.prepare(paintings, sys.argv[2], processes=2)
 """
 
@@ -199,7 +200,7 @@ def start(tmp_path, collection, data_dir):
 def test_a_run_that_is_killed_leaves_no_process(tmp_path, paintings):
     folder, data_dir = tmp_path / "pictures", tmp_path / "data"
     folder.mkdir()
-    (folder / "1.png").symlink_to(paintings[1].path)
+    (folder / "1.png").symlink_to(paintings[1].file.path)
     run = start(tmp_path, folder, data_dir)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     while not (workers := children.read_text().split()):
@@ -226,7 +227,7 @@ def test_killed_five_times_at_random_and_started_again_it_gives_the_same_bytes(
     collection.mkdir()
     for copy in range(3):
         for one in paintings[:12]:
-            (collection / f"{copy}_{one.filename}").write_bytes(one.path.read_bytes())
+            (collection / f"{copy}_{one.filename}").write_bytes(one.file.open().read())
     quiet, data_dir = tmp_path / "quiet", tmp_path / "killed"
     begin = time.monotonic()
     assert start(tmp_path, collection, quiet).communicate() is not None
@@ -250,7 +251,7 @@ def test_what_was_finished_is_not_made_again_and_what_changed_is(
     collection = tmp_path / "pictures"
     collection.mkdir()
     for one in paintings[:10]:
-        (collection / one.filename).write_bytes(one.path.read_bytes())
+        (collection / one.filename).write_bytes(one.file.open().read())
     found = [painting(path) for path in sorted(collection.iterdir())]
     monkeypatch.setattr(shards, "PICTURES", 3)
     for data_dir in (tmp_path / "data", tmp_path / "other"):
@@ -262,7 +263,7 @@ def test_what_was_finished_is_not_made_again_and_what_changed_is(
     times = [path.stat().st_mtime_ns for path in made]
     assert len(made) == 4
 
-    (collection / found[4].filename).write_bytes(paintings[0].path.read_bytes())
+    (collection / found[4].filename).write_bytes(paintings[0].file.open().read())
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(shards, "files", _interrupt)
         with pytest.raises(KeyboardInterrupt):
