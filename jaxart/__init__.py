@@ -35,6 +35,8 @@ Rooms, each importing only from those below it::
         digits.py      the TFDS builder for MNIST's idx files
         invented.py    paintings made up with our own brush
         scenes.py      what is seen on them, before a stroke is laid
+        reading.py     records read for their pixels alone
+        resident.py    the whole dataset on the device, and batches cut from it there
         pipeline.py    shuffle, crop, batch, shard; the only file that knows Grain
     gan/
         convolution.py the strided and the transposed convolution, lowered to suit

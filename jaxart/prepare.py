@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from jaxart import command, images
-from jaxart.paintings import dataset, preparation
+from jaxart.paintings import dataset, preparation, vocabulary
 from jaxart.paintings.sources import inputs
 
 
@@ -55,8 +55,14 @@ def main(
     for collection in union.collections:
         if out.resolve().is_relative_to(collection.root.resolve()):
             raise ValueError(f"data_dir must lie outside of input; got {out}")
+    names = vocabulary.of(painting.labels for painting in union)
+    for line in vocabulary.summary(names):
+        print(line)
+    paintings = (
+        painting._replace(labels=names.folded(painting.labels)) for painting in union
+    )
     done = preparation.prepare(
-        union,
+        paintings,
         out,
         size=size,
         processes=processes or os.cpu_count() or 1,
