@@ -27,7 +27,8 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from jaxart.paintings import dataset, sources
+from jaxart.paintings import dataset
+from jaxart.paintings.sources import inputs
 
 
 _WIDTH = flags.DEFINE_integer("width", 32, "width of both networks", lower_bound=1)
@@ -66,7 +67,7 @@ def _prepared(folder: Path) -> Path:
     for number in range(PICTURES):
         pixels = rng.integers(0, 256, (140, 150, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(pictures / f"{number:02d}.png")
-    dataset.prepare(list(sources.folder(pictures)), folder / "data")
+    dataset.prepare(list(inputs.open_inputs([pictures])), folder / "data")
     return pictures / "00.png"
 
 
@@ -125,7 +126,8 @@ def _print(times: dict[str, list[list[float]]]) -> None:
     print("|---|---|---|---|")
     found = {}
     for name, pairs in times.items():
-        first, second = (statistics.median(column) for column in zip(*pairs))
+        first = statistics.median(a for a, _ in pairs)
+        second = statistics.median(b for _, b in pairs)
         ratio = statistics.median(b / a for a, b in pairs)
         found[name] = {
             "first_seconds": first,

@@ -14,7 +14,7 @@ asks for it and to be compared. `jit` is the default.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,9 +118,7 @@ def _on_mesh(update: Update) -> Compiled:
         steps=steps,
         ahead=ahead,
         # A copy: donation may not use up what the networks still hold.
-        spread=jax.jit(
-            lambda state: jax.tree.map(jnp.copy, state), out_shardings=whole
-        ),
+        spread=lambda state: jax.device_put(_copy(state), whole),
         feed=lambda batches: jax.make_array_from_process_local_data(parts, batches),
         gather=lambda tree: tree,
     )
@@ -131,10 +129,11 @@ def _with_pmap(update: Update) -> Compiled:
     updates = jax.pmap(_in_turn(update), axis_name=AXIS, donate_argnums=0)
     one_each = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
 
+    @jax.jit
     def copied(state: State) -> State:
         return jax.tree.map(lambda x: jnp.stack([x] * len(devices)), state)
 
-    def cut(batches: UInt8[ArrayLike, "n b h w 3"]):
+    def cut(batches: Any) -> Any:
         count, _, *picture = batches.shape
         parts = batches.reshape(count, len(devices), -1, *picture)
         return parts.swapaxes(0, 1)
@@ -153,10 +152,15 @@ def _with_pmap(update: Update) -> Compiled:
     return Compiled(
         steps=steps,
         ahead=ahead,
-        spread=jax.jit(copied, out_shardings=one_each),
+        spread=lambda state: jax.device_put(copied(state), one_each),
         feed=lambda batches: jax.device_put(cut(batches), one_each),
         gather=first,
     )
+
+
+@jax.jit
+def _copy(state: State) -> State:
+    return jax.tree.map(jnp.copy, state)
 
 
 def _placed(shapes: PyTree, sharding: NamedSharding) -> PyTree:

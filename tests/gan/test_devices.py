@@ -89,6 +89,34 @@ def test_the_same_seed_gives_the_same_bytes():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_what_was_compiled_ahead_is_what_the_first_call_runs(parallel: str):
+    rngs = nnx.Rngs(0)
+    shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
+    networks = Generator(latent=10, **shape), Discriminator(**shape)
+    optimizer = optax.adam(1e-4)
+    settings = {"loss": "minimax", "parallel": parallel, "batch_size": 2}
+    on_devices = compiled(*networks, optimizer, **settings)
+    state = start(*networks, optimizer, seed=0)
+    batches = np.zeros((1, 2, 32, 32, 3), np.uint8)
+    ready = on_devices.ahead(
+        jax.eval_shape(lambda: state), jax.ShapeDtypeStruct(batches.shape, np.uint8)
+    )
+    assert isinstance(ready, jax.stages.Compiled)
+    spread, fed = on_devices.spread(state), on_devices.feed(batches)
+    compilations: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration_secs, **about: compilations.append(
+            f"{event} {about.get('fun_name')}"
+        )
+    )
+    try:
+        jax.block_until_ready(on_devices.steps(spread, fed))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [it for it in compilations if "compile" in it and "updates" in it]
+
+
 def test_the_networks_survive_the_donation_of_their_first_values():
     rngs = nnx.Rngs(0)
     shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
