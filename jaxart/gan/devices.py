@@ -3,7 +3,8 @@
 With `jit`, the batch is cut over a mesh of all devices and the compiler sums what must
 be summed: batch norm sees the whole batch by itself. With `pmap`, each device runs the
 update on its part, and batch norm and gradients are averaged by name. One device is
-the mesh of one.
+the mesh of one. The devices of several processes are one mesh as well: each process
+feeds its own.
 
 Source: the JAX documentation, "Distributed arrays and automatic parallelization".
 Deviation: `pmap` is in maintenance; it is here because the paper's reimplementation
@@ -34,9 +35,9 @@ class Compiled(NamedTuple):
 
     Args:
         step: the update; the state that it is given is used up (donated).
-        spread: puts a state on the devices.
-        feed: puts a batch on the devices, each its part.
-        gather: a state as one copy, as `spread` took it.
+        spread: puts a state, the same in all processes, on the devices.
+        feed: puts this process' part of a batch on its devices, on each a part.
+        gather: a state as one copy on one device, as `spread` took it.
     """
 
     step: Callable[[State, Array], tuple[State, Metrics]]
