@@ -23,7 +23,7 @@ import runpy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,8 +36,8 @@ from flax import nnx
 from jaxtyping import UInt8
 
 from jaxart import train
-from jaxart.gan import devices
-from jaxart.gan.networks import SMALLEST, Discriminator, Generator
+from jaxart.gan import cost, devices
+from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import start
 
 
@@ -110,35 +110,6 @@ def players(config: Config) -> tuple[Generator, Discriminator]:
         Generator(**config.generator, **shape),
         Discriminator(**config.discriminator, **shape),
     )
-
-
-def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
-    """Return the floating-point operations of an update for an image of its batch.
-
-    Convolutions and matrix products only, with two operations a product. D passes over
-    three batches: the real and the fake one in its own turn, the fake one in G's turn.
-    """
-    g_stages = _products(generator.stages)
-    d_stages = _products(reversed(discriminator.stages))
-    pixels = d_stages[-1]  # D's first layer
-    g = sum(g_stages) + generator.seed.size
-    d = sum(d_stages) + discriminator.score.kernel.size
-    # Forward, gradients of weights, gradients of inputs. No weights of D are asked for
-    # in G's turn; no gradient at the pixels in D's turn, and none at the latents.
-    d_products = 3 * d + 2 * d + (3 * d - 2 * pixels)
-    g_products = g + g + (g - generator.seed.size)
-    return 2 * (d_products + g_products)
-
-
-def _products(stages: Iterable[Any]) -> list[int]:
-    """Return the products of each stage for an image, from the smallest map up.
-
-    Every weight meets every pixel of the stage's smaller map once.
-    """
-    return [
-        stage.kernel.size * SMALLEST**2 * 4**number
-        for number, stage in enumerate(stages)
-    ]
 
 
 def bare(config: Config, updates: int) -> Contender:
@@ -317,7 +288,7 @@ def main(_: list[str]) -> None:
         elif _PEER.value == "torch":
             print("PyTorch is not installed (pip install -e .[peers]): no peer")
         times = take_turns(contenders, _REPEATS.value)
-    flop = flop_per_image(*players(config))
+    flop = cost.flop_per_image(*players(config))
     found = report(times, config, flop)
     print_table(times, config.batch_size, flop)
     if "loop_share" in found:

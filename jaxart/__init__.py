@@ -52,6 +52,7 @@ Rooms, each importing only from those below it::
     inception.py       InceptionV3's features, for those who have its weights
     weights.py         files of weights, read as if hostile
     metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
+    batches.py         a compiled call over more items than it takes at once
     command.py         how each command starts; the only file that knows flags
     images.py          files <-> arrays, value ranges, grids
     figures.py         pictures with words: captions and rows

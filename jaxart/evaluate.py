@@ -237,14 +237,12 @@ def _restored(
     generator = trained.generator(workdir, step)
     # Of the same step, even if a run saves another one meanwhile.
     discriminator = trained.discriminator(workdir, str(generator.step))
-    draw = partial(
-        quality.drawn,
-        latents.sampler(generator.network),
-        generator.player,
-        count=count,
-        seed=seed,
-        latent=config.generator.latent,
-    )
+    points = latents.draw(seed, 0, count, config.generator.latent)
+    sampler = latents.sampler(generator.network)
+
+    def draw() -> Pixels:
+        return np.concatenate([*latents.pictures(sampler, generator.player, points)])
+
     judge = quality.judge(discriminator.network, min(config.batch_size, count))
     return Model(generator.step, draw, partial(judge, discriminator.player))
 

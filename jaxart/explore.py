@@ -7,14 +7,13 @@ Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped, UInt8
-from tqdm import tqdm
+from jaxtyping import Array, Float, Int, UInt8
 
 from jaxart import command, figures, films, images
 from jaxart.gan import deconvnet as deconvolution
@@ -33,7 +32,6 @@ HOLD = 1.0  # how long a film stays where a way ends, in seconds
 FILM_SIDE = 256  # side of a film, in pixels
 LARGE_SIDE = 128  # side of the terms of the arithmetic, in pixels
 
-BATCH = 128  # points or crops of one compiled call, at most
 SIDE_BY_SIDE = 16  # features on a line
 
 # Of sizes of their own, also where there are several.
@@ -110,11 +108,11 @@ def interpolation(
     walked = walked.reshape(-1, visited.shape[1])
     if in_film and not loop:
         walked = jnp.concatenate([walked, visited[-1:]])
-    drawn = _drawn(network, player, walked)
+    drawn = _pictures(network, player, walked)
     if in_film:
         _film(out, drawn, loop)
     else:
-        images.save_png(out, _walks(np.stack(list(drawn)), pictures, numbers))
+        images.save_png(out, _walks(np.stack([*drawn]), pictures, numbers))
     text = ", ".join(map(str, (*numbers, *numbers[:loop])))
     print(f"the way from {text} at step {at} is in {out}")
 
@@ -151,7 +149,7 @@ def arithmetic(
     sums = [latents.arithmetic(first, second, third) for third in thirds]
     means = [term.mean(0) for term in points]
     parts = [jnp.stack(sums), jnp.stack(means), *points]
-    drawn = np.stack(list(_drawn(network, player, jnp.concatenate(parts))))
+    drawn = np.stack([*_pictures(network, player, jnp.concatenate(parts))])
     ends = np.cumsum([len(part) for part in parts])
     of_sums, of_means, *of_points, _ = np.split(drawn, ends)
     names = ["z1", "z2", *["z3"] * len(thirds)]
@@ -194,13 +192,20 @@ def deconvnet(
             raise ValueError(f"{flag} must be at least 1; got {number}")
     images.check_replaceable(out, images.is_our_png)
     model = trained.discriminator(workdir, step)
-    grey = model.config.data.name in choice.GREY
+    network, player, config, at = model
+    grey = config.data.name in choice.GREY
     if picture is None:
-        pixels = _crops(model.config, crops, data_dir, seed)
-        layers = _excited_by_several(model, pixels, filters)
+        if data_dir is not None:
+            config.data.data_dir = data_dir
+        source = choice.pictures(config)
+        pixels = pipeline.crops(source, size=config.size, count=crops, seed=seed)
+        choose = _most_exciting
         grey = not np.ptp(pixels, axis=-1).any()
     else:
-        layers = _excited_by(model, _crop(picture, model.config.size), filters)
+        pixels = _crop(picture, config.size)[None]
+        choose = _most_excited
+    heard = deconvolution.heard(network, player, pixels)
+    layers = [choose(pixels, answers, filters) for answers in heard]
     bands = [
         _band(model, layer, excited, keep, paired=picture is None, grey=grey)
         for layer, excited in enumerate(layers, start=1)
@@ -211,7 +216,7 @@ def deconvnet(
         left = figures.above([figures.words("the picture"), shown])
         figure = figures.beside([left, figure], gap=12, centred=False)
     images.save_png(out, figures.framed(figure))
-    print(f"{len(layers)} layers at step {model.step} are in {out}")
+    print(f"{len(layers)} layers at step {at} are in {out}")
 
 
 def _check_out(out: str, suffixes: tuple[str, ...]) -> str:
@@ -239,30 +244,13 @@ def _check_on_grid(flag: str, numbers: tuple[int, ...], count: int) -> None:
             )
 
 
-def _drawn(
+def _pictures(
     network: Generator, player: Player, points: Float[Array, "n z"]
 ) -> Iterator[Pixels]:
     """Yield the picture of each point."""
-    sampler = latents.sampler(network)
-    pictures = (
-        picture
-        for batch in _batches(np.asarray(points), "drawing")
-        for picture in np.asarray(sampler(player, jnp.asarray(batch)))
+    return chain.from_iterable(
+        latents.pictures(latents.sampler(network), player, points)
     )
-    return islice(pictures, len(points))
-
-
-def _batches(
-    items: Shaped[np.ndarray, "n ..."], title: str
-) -> Iterator[Shaped[np.ndarray, "b ..."]]:
-    """Yield batches of one size, so that all are one compiled call.
-
-    Where the items end before a batch does, the last one is repeated.
-    """
-    size = min(len(items), BATCH)
-    firsts = range(0, len(items), size)
-    for first in tqdm(firsts, title, unit="batch", disable=len(firsts) == 1):
-        yield items.take(range(first, first + size), axis=0, mode="clip")
 
 
 def _film(out: str, pictures: Iterator[Pixels], loop: bool) -> None:
@@ -336,50 +324,22 @@ def _crop(path: str, size: int) -> Pixels:
     return pixels[top : top + size, left : left + size]
 
 
-def _excited_by(model: Trained, pixels: Pixels, filters: int) -> list[Excited]:
-    """Return the features that one picture excites most, layer by layer."""
-    listen = deconvolution.listener(model.network)
-    excited = []
-    for answers in listen(model.player, jnp.asarray(images.to_images(pixels[None]))):
-        features = np.argsort(-np.asarray(answers[0]), kind="stable")[:filters]
-        pictures = np.repeat(pixels[None], len(features), axis=0)
-        excited.append(Excited(features, pictures, answers.shape[1]))
-    return excited
+def _most_exciting(
+    pixels: Pictures, answers: Float[np.ndarray, "n o"], filters: int
+) -> Excited:
+    """Return the first features of a layer, each with what excites it most."""
+    total = answers.shape[1]
+    features = np.arange(min(filters, total))
+    return Excited(features, pixels[answers.argmax(0)[features]], total)
 
 
-def _excited_by_several(
-    model: Trained, pixels: Pictures, filters: int
-) -> list[Excited]:
-    """Return the first features of each layer, with what excites them most."""
-    listen = deconvolution.listener(model.network)
-    answers: list[Float[np.ndarray, " o"]] = []
-    pictures: list[Pictures] = []
-    for batch in _batches(pixels, "looking"):
-        heard = listen(model.player, jnp.asarray(images.to_images(batch)))
-        for layer, answered in enumerate(map(np.asarray, heard)):
-            best, strongest = answered.argmax(0), answered.max(0)
-            if layer == len(answers):
-                answers.append(np.full(len(best), -np.inf, np.float32))
-                pictures.append(np.zeros((len(best), *batch.shape[1:]), np.uint8))
-            stronger = strongest > answers[layer]
-            answers[layer][stronger] = strongest[stronger]
-            pictures[layer][stronger] = batch[best[stronger]]
-    return [
-        Excited(np.arange(len(shown))[:filters], shown[:filters], len(shown))
-        for shown in pictures
-    ]
-
-
-def _crops(config: Any, crops: int, data_dir: str | None, seed: int) -> Pictures:
-    """Return crops of the dataset, such as the discriminator saw."""
-    data = config.data
-    source = choice.open_pictures(
-        data.name,
-        data.data_dir if data_dir is None else data_dir,
-        source=data.source,
-        size=config.size,
-    )
-    return pipeline.crops(source, size=config.size, count=crops, seed=seed)
+def _most_excited(
+    pixels: Pictures, answers: Float[np.ndarray, "1 o"], filters: int
+) -> Excited:
+    """Return the features of a layer that one picture excites most."""
+    features = np.argsort(-answers[0], kind="stable")[:filters]
+    pictures = pixels.repeat(len(features), axis=0)
+    return Excited(features, pictures, answers.shape[1])
 
 
 def _band(

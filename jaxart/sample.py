@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxart import command, figures, images
 from jaxart.gan import latents, trained
@@ -33,15 +32,13 @@ def main(
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
     network, player, config, at = trained.generator(workdir, step)
     sampler = latents.sampler(network)
-    latent = config.generator.latent
-    drawn = latents.pictures(sampler, player, seed=seed, count=count, latent=latent)
-    total = -(-count // latents.BATCH)
-    batches = tqdm(drawn, total=total, unit="batch", disable=total == 1)
+    points = latents.draw(seed, 0, count, config.generator.latent)
+    drawn = latents.pictures(sampler, player, points)
     if out.endswith("/"):
-        for number, picture in enumerate(itertools.chain.from_iterable(batches)):
+        for number, picture in enumerate(itertools.chain.from_iterable(drawn)):
             images.save_png(Path(out) / f"{number:06d}.png", picture)
     else:
-        pixels = np.concatenate(list(batches))
+        pixels = np.concatenate(list(drawn))
         if numbered:
             pixels = figures.captioned(pixels, [str(number) for number in range(count)])
         images.save_png(out, images.grid(pixels))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import PyTree
@@ -197,10 +198,10 @@ def _measure(
     folder = quality.folder(choice.folder(config.data.data_dir))
     real = quality.described(extractor, crops, "VGG16, dataset", folder).rows
 
+    points = latents.draw(seed, 0, count, config.generator.latent)
+
     def measure(player: Player) -> Estimate:
-        samples = quality.drawn(
-            sampler, player, count=count, seed=seed, latent=config.generator.latent
-        )
+        samples = np.concatenate([*latents.pictures(sampler, player, points)])
         fake = quality.described(extractor, samples, "VGG16, samples").rows
         return frechet_distance(real, fake)
 

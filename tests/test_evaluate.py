@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from jaxart import evaluate, images, metrics, sample, train
-from jaxart.gan import quality, trained
+from jaxart.gan import latents, quality, trained
 from jaxart.paintings import dataset, pipeline
 from jaxart.paintings.sources import LABELS
 
@@ -267,7 +267,7 @@ def test_what_cannot_be_evaluated_is_refused(
     def drawn(*args: Any, **settings: Any) -> None:
         raise AssertionError("drawn before all was seen to be right")
 
-    monkeypatch.setattr(quality, "drawn", drawn)
+    monkeypatch.setattr(latents, "pictures", drawn)
     with pytest.raises(ValueError, match=complaint) as caught:
         evaluate.main(**{"workdir": run, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)

@@ -14,7 +14,7 @@ from flax import nnx
 from PIL import Image, ImageSequence
 
 from jaxart import explore, figures, films, images, sample, train
-from jaxart.gan import networks
+from jaxart.gan import deconvnet, latents, networks
 from jaxart.paintings import choice, pipeline
 
 
@@ -116,8 +116,8 @@ def test_both_ways_have_the_same_ends_but_not_the_same_middle(run, tmp_path):
 
 def test_how_many_are_drawn_at_once_does_not_show(run, tmp_path, monkeypatch):
     drawn = []
-    for batch in (explore.BATCH, 4):
-        monkeypatch.setattr(explore, "BATCH", batch)
+    for batch in (latents.BATCH, 4):
+        monkeypatch.setattr(latents, "BATCH", batch)
         out = tmp_path / f"{batch}.png"
         explore.interpolation(run, str(out), seeds="1,2,5", pictures=3)
         drawn.append(pixels(out))
@@ -244,7 +244,7 @@ def test_no_more_crops_are_looked_through_than_asked_for(
     source = choice.open_pictures("paintings", data_dir, source="", size=SIDE)
     crops = pipeline.crops(source, size=SIDE, count=3, seed=0)
     # The last of them is alone in its batch.
-    monkeypatch.setattr(explore, "BATCH", 2)
+    monkeypatch.setattr(deconvnet, "BATCH", 2)
     out = tmp_path / "a.png"
     explore.deconvnet(run, str(out), filters=4, crops=3)
     figure = pixels(out)

@@ -36,9 +36,11 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
+from jaxart import batches, images
 from jaxart.gan import convolution
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import Player
@@ -46,6 +48,8 @@ from jaxart.gan.update import Player
 
 # What is kept of a feature's map: all of it, or the place where it is strongest.
 Keep = Literal["map", "place"]
+
+BATCH = 128  # pictures that are heard in one compiled call
 
 Images = Float[Array, "n h w 3"]
 
@@ -138,6 +142,26 @@ def listener(discriminator: Discriminator) -> Listener:
         return [maps.max((1, 2)).astype(jnp.float32) for maps in layers]
 
     return listen
+
+
+def heard(
+    discriminator: Discriminator, player: Player, pixels: UInt8[np.ndarray, "n h w 3"]
+) -> list[Float[np.ndarray, "n o"]]:
+    """Return how strongly each feature of each layer answers to pictures.
+
+    Args:
+        discriminator: only its structure is used; values are in the player.
+        player: what it learned.
+        pixels: any number of pictures; they are heard some at a time.
+    """
+    listen = listener(discriminator)
+
+    def call(pixels: UInt8[np.ndarray, "b h w 3"]) -> list[Float[Array, "b o"]]:
+        return listen(player, jnp.asarray(images.to_images(pixels)))
+
+    size = min(len(pixels), BATCH)
+    layers = zip(*batches.mapped(call, pixels, size, "looking"), strict=True)
+    return [np.concatenate(answers) for answers in layers]
 
 
 def window(layer: int, place: int) -> Window:

@@ -28,16 +28,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, ArrayLike, Float, Int, UInt8
 
-from jaxart import images
+from jaxart import batches, images
 from jaxart.gan.networks import Generator
 from jaxart.gan.update import Player, apply
 
 
 Way = Literal["linear", "spherical"]
 
-BATCH = 100  # pictures of one compiled call
+BATCH = 100  # pictures of one compiled call; so each has the same bytes wherever drawn
 
 Points = Float[Array, "n z"]
 Sampler = Callable[[Player, Points], UInt8[Array, "n h w 3"]]
@@ -121,21 +121,17 @@ def sampler(generator: Generator) -> Sampler:
 
 
 def pictures(
-    sampler: Sampler, player: Player, *, seed: int, count: int, latent: int
+    sampler: Sampler, player: Player, points: Float[ArrayLike, "n z"]
 ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
-    """Yield the pictures of the first points of a seed, some at a time.
+    """Yield the pictures of points, some at a time.
 
     Args:
         sampler: from `sampler`.
         player: what the generator learned.
-        seed: of the points, as for `draw`.
-        count: how many pictures, over all.
-        latent: numbers of a point.
+        points: at least one.
     """
-    for first in range(0, count, BATCH):
-        # Whole batches, so that all are one compiled call.
-        points = draw(seed, first, BATCH, latent)
-        yield np.asarray(sampler(player, points))[: count - first]
+    call = partial(sampler, player)
+    return batches.mapped(call, np.asarray(points), BATCH, "drawing")
 
 
 def _numbered(seed: int, numbers: Int[Array, " n"], latent: int) -> Points:

@@ -38,10 +38,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, PyTree, UInt8
-from tqdm import tqdm
 
-from jaxart import images, inception, metrics, vgg
-from jaxart.gan import latents
+from jaxart import batches, images, inception, metrics, vgg
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import Player, apply
 
@@ -157,42 +155,11 @@ def described(
     if rows is not None:
         return Description(rows, None)
     begin = time.perf_counter()
-    found = []
-    with tqdm(total=len(pixels), desc=what, unit="picture", leave=False) as bar:
-        for first in range(0, len(pixels), BATCH):
-            part = pixels[first : first + BATCH]
-            # Whole batches, so that all are one compiled call.
-            missing = [(0, BATCH - len(part))] + [(0, 0)] * 3
-            batch = extractor.describe(np.pad(part, missing))
-            found.append(np.asarray(batch)[: len(part)])
-            bar.update(len(part))
-    rows = np.concatenate(found)
+    rows = np.concatenate([*batches.mapped(extractor.describe, pixels, BATCH, what)])
     seconds = time.perf_counter() - begin
     if path is not None:
         _keep(path, rows)
     return Description(rows, seconds)
-
-
-def drawn(
-    sampler: latents.Sampler, player: Player, *, count: int, seed: int, latent: int
-) -> Pixels:
-    """Return a generator's first pictures of a seed: those that `sample` draws.
-
-    Args:
-        sampler: from `latents.sampler`.
-        player: the generator.
-        count: how many.
-        seed: of the points that they are made from.
-        latent: numbers of a point.
-    """
-    parts = []
-    with tqdm(total=count, desc="samples", unit="picture", leave=False) as bar:
-        for part in latents.pictures(
-            sampler, player, seed=seed, count=count, latent=latent
-        ):
-            parts.append(part)
-            bar.update(len(part))
-    return np.concatenate(parts)
 
 
 def compared(

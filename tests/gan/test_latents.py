@@ -3,8 +3,11 @@ from typing import get_args
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jaxart.gan import latents
+from jaxart.gan.networks import Generator
+from jaxart.gan.update import player
 
 
 def angle(a, b):
@@ -128,3 +131,19 @@ def test_arithmetic_adds_and_subtracts_averages():
 def test_what_is_added_and_taken_away_again_leaves_the_point():
     a, b = points(1, seed=1), points(1, seed=2)
     np.testing.assert_allclose(latents.arithmetic(a, a, b), b[0])
+
+
+def test_a_picture_is_the_same_however_many_are_drawn():
+    generator = Generator(32, 4, 10, dtype="float32", rngs=nnx.Rngs(0))
+    sampler, values = latents.sampler(generator), player(generator)
+
+    def drawn(count: int) -> np.ndarray:
+        numbered = latents.draw(5, 0, count, 10)
+        return np.concatenate([*latents.pictures(sampler, values, numbered)])
+
+    many = drawn(latents.BATCH + 2)
+    assert many.shape == (latents.BATCH + 2, 32, 32, 3)
+    np.testing.assert_array_equal(many[:3], drawn(3))
+    np.testing.assert_array_equal(
+        many, np.asarray(drawn(latents.BATCH + 9))[: len(many)]
+    )

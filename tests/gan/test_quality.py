@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 from jaxart import inception, vgg
-from jaxart.gan import latents, quality
-from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan import quality
+from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import player
 
 
@@ -160,20 +160,6 @@ def test_the_file_of_inception_is_part_of_what_its_rows_depend_on(
         rows = quality.described(extractor, noise(2), "").rows
         np.testing.assert_allclose(rows, noise(2).mean((1, 2)) / 127.5, rtol=1e-5)
     assert names[0] != names[1]
-
-
-def test_samples_are_those_of_their_numbers():
-    generator = Generator(32, 4, 10, dtype="float32", rngs=nnx.Rngs(0))
-    sampler, values = latents.sampler(generator), player(generator)
-
-    def drawn(count: int) -> np.ndarray:
-        return quality.drawn(sampler, values, count=count, seed=5, latent=10)
-
-    many = drawn(latents.BATCH + 2)
-    assert many.shape == (latents.BATCH + 2, 32, 32, 3)
-    np.testing.assert_array_equal(many[:3], drawn(3))
-    last = sampler(values, latents.draw(5, latents.BATCH + 1, 1, 10))
-    np.testing.assert_allclose(many[-1:].astype(int), np.asarray(last), atol=1)
 
 
 def compared(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,85 @@
+"""Seconds without compilation.
+
+JAX reports when it traces, lowers and compiles, and the clock stands still meanwhile.
+What else a first call takes, some tenths of a second for a painting, counts.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array
+from painter.pictures import Pixels
+
+from jaxart.painter import painting
+from jaxart.painter.painting import Painting
+from jaxart.painter.settings import Settings
+
+
+class Stopwatch:
+    """A clock that stands still while JAX traces, lowers or compiles."""
+
+    def __init__(self):
+        self.compiling = 0.0  # seconds so far
+        self._spans: list[tuple[float, float]] = []
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
+
+    def now(self) -> float:
+        """Return the time, in seconds."""
+        return time.perf_counter() - self.compiling
+
+    def _hear(self, event: str, duration_secs: float, **_: Any) -> None:
+        if not event.startswith("/jax/core/compile/"):
+            return
+        end = time.perf_counter()
+        begin, known = end - duration_secs, 0.0
+        # To trace a function is to trace what it calls, which was heard of before.
+        while self._spans and self._spans[-1][1] > begin:
+            first, last = self._spans.pop()
+            begin, known = min(begin, first), known + last - first
+        self._spans.append((begin, end))
+        self.compiling += end - begin - known
+
+
+CLOCK = Stopwatch()
+
+
+class Record(NamedTuple):
+    """How a painting came about.
+
+    Args:
+        stages: seconds since its beginning, and the painting, after each stage.
+        last: the painting when it was finished.
+        seconds: to its end.
+        compiling: seconds of that spent on compilation, not counted above.
+    """
+
+    stages: list[tuple[float, Painting]]
+    last: Painting
+    seconds: float
+    compiling: float
+
+    @property
+    def greedy(self) -> tuple[float, Painting]:
+        """Seconds and painting before the strokes were refined together."""
+        return self.stages[-1]
+
+
+def watched(picture: Pixels, settings: Settings) -> Record:
+    """Paint a picture, and look at the clock."""
+    compiled, begin = CLOCK.compiling, CLOCK.now()
+    stages, last = [], None
+    for step in painting.progress(picture, settings):
+        last = step.painting
+        if step.phase == "painting":
+            stages.append((CLOCK.now() - begin, last))
+    assert last, "a painting has at least one stage"
+    return Record(stages, last, CLOCK.now() - begin, CLOCK.compiling - compiled)
+
+
+def seconds_of(way: Callable[[], Array]) -> float:
+    """Return the seconds that a way takes, waiting for its end."""
+    begin = CLOCK.now()
+    jax.block_until_ready(way())
+    return CLOCK.now() - begin

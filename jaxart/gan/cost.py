@@ -1,0 +1,154 @@
+"""What a run costs, known before it begins: parameters, arithmetic, memory.
+
+Arithmetic is counted twice. By formula it is what the plain algorithm needs:
+convolutions and matrix products, two operations a product; images a second times that
+is a rate that can be compared between programs. As compiled it is what XLA counts in
+the program that runs, where some products are saved and everything else comes on top.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+from jaxart import machine
+from jaxart.gan.networks import SMALLEST, Discriminator, Generator
+
+
+class Cost(NamedTuple):
+    """What a run costs.
+
+    Args:
+        generator_parameters: numbers that G learns.
+        discriminator_parameters: numbers that D learns.
+        flop_per_image: of an update, for an image of its batch, by formula.
+        compiled_flop_per_image: the same as XLA counts it; None if it does not.
+        bytes_needed: on each device; None if the compiler does not say.
+        bytes_there: on each device; None if the device does not say.
+    """
+
+    generator_parameters: int
+    discriminator_parameters: int
+    flop_per_image: int
+    compiled_flop_per_image: float | None
+    bytes_needed: int | None
+    bytes_there: int | None
+
+    def __str__(self) -> str:
+        """Say it in three lines."""
+        return "\n".join(
+            (
+                f"parameters: {self.generator_parameters:,} of G, "
+                f"{self.discriminator_parameters:,} of D",
+                f"arithmetic: {giga(self.flop_per_image)} GFLOP an image, "
+                f"{giga(self.compiled_flop_per_image)} as compiled",
+                f"memory: {giga(self.bytes_needed)} GB needed, "
+                f"{giga(self.bytes_there)} GB there",
+            )
+        )
+
+    def check_room(self, batch_size: int) -> None:
+        """See that the run fits.
+
+        Args:
+            batch_size: of the run, for the message.
+
+        Raises:
+            ValueError: it needs more memory than there is.
+        """
+        if self.bytes_needed is None or self.bytes_there is None:
+            return
+        if self.bytes_needed > self.bytes_there:
+            raise ValueError(
+                f"batch_size must fit into memory: {batch_size} needs "
+                f"{giga(self.bytes_needed)} GB, and {giga(self.bytes_there)} GB are "
+                "there"
+            )
+
+
+def cost(
+    generator: Generator,
+    discriminator: Discriminator,
+    compiled: jax.stages.Compiled,
+    images: int,
+) -> Cost:
+    """Return what a run costs whose updates are compiled.
+
+    Args:
+        generator: of the run.
+        discriminator: of the run.
+        compiled: one or more updates.
+        images: of one update on one device, which is what XLA counts.
+    """
+    analysis: Any = compiled.cost_analysis() or {}
+    flop = analysis.get("flops")
+    return Cost(
+        parameters(generator),
+        parameters(discriminator),
+        flop_per_image(generator, discriminator),
+        flop and flop / images,
+        bytes_needed(compiled),
+        machine.memory(),
+    )
+
+
+def parameters(network: nnx.Module) -> int:
+    """Return how many numbers a network learns."""
+    leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
+    return sum(leaf.size for leaf in leaves)
+
+
+def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
+    """Return the floating-point operations of an update for an image of its batch.
+
+    Convolutions and matrix products only, with two operations a product. D passes over
+    three batches: the real and the fake one in its own turn, the fake one in G's turn.
+    """
+    g_stages = _products(generator.stages)
+    d_stages = _products(reversed(discriminator.stages))
+    pixels = d_stages[-1]  # D's first layer
+    g = sum(g_stages) + generator.seed.size
+    d = sum(d_stages) + discriminator.score.kernel.size
+    # Forward, gradients of weights, gradients of inputs. No weights of D are asked for
+    # in G's turn; no gradient at the pixels in D's turn, and none at the latents.
+    d_products = 3 * d + 2 * d + (3 * d - 2 * pixels)
+    g_products = g + g + (g - generator.seed.size)
+    return 2 * (d_products + g_products)
+
+
+def bytes_needed(compiled: jax.stages.Compiled) -> int | None:
+    """Return the bytes of a device's memory that a compiled program needs.
+
+    That is what it is given, what it returns, and what it holds meanwhile; what is
+    given up for what is returned counts once. None if the compiler does not say.
+    """
+    found: Any = compiled.memory_analysis()
+    if found is None:
+        return None
+    return (
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        + found.temp_size_in_bytes
+        - found.alias_size_in_bytes
+    )
+
+
+def giga(count: int | float | None) -> str:
+    """Return a count in thousands of millions, in three digits.
+
+    >>> giga(8_982_000_000), giga(43_500_000), giga(None)
+    ('8.98', '0.0435', 'unknown')
+    """
+    return "unknown" if count is None else f"{count / 1e9:.3g}"
+
+
+def _products(stages: Iterable[Any]) -> list[int]:
+    """Return the products of each stage for an image, from the smallest map up.
+
+    Every weight meets every pixel of the stage's smaller map once.
+    """
+    return [
+        stage.kernel.size * SMALLEST**2 * 4**number
+        for number, stage in enumerate(stages)
+    ]

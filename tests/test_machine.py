@@ -1,0 +1,83 @@
+"""The machine's memory and its rate of arithmetic."""
+
+from pathlib import Path
+
+import jax
+import psutil
+import pytest
+
+from jaxart import machine
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "tera"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "bfloat16", 312),
+        ("NVIDIA H100 80GB HBM3", "float32", 494.7),
+        ("NVIDIA H100 PCIe", "bfloat16", 756),
+        ("TPU v5 lite", "bfloat16", 197),
+        ("TPU v5p", "bfloat16", 459),
+    ],
+)
+def test_the_longest_name_that_fits_gives_the_published_rate(
+    kind: str, dtype: str, tera: float
+):
+    assert machine.published(kind, dtype) == tera * 1e12
+
+
+@pytest.mark.parametrize("kind", ["NVIDIA H100 NVL", "TPU v4 lite", "cpu", ""])
+def test_a_device_without_a_published_rate_has_none(kind: str):
+    assert machine.published(kind, "float32") is None
+
+
+def test_a_timing_divides_the_operations_by_the_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    timed = machine.product_timer("float32")
+    times = iter([10.0, 12.0])
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(times))
+    assert timed() == machine.PRODUCTS * 2 * 1024**3 / 2
+
+
+def test_the_peak_of_a_cpu_is_measured_and_shared(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "product_rate", lambda dtype: 800.0)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+    found = machine.peak("float32")
+    assert found is not None
+    assert found.flop_per_second == 100.0
+    assert "own matrix products" in found.source
+
+
+def test_memory_is_what_is_free_on_the_machine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "_rooms_of_groups", list)
+    free = psutil.virtual_memory().available
+    found = machine.memory()
+    assert found is not None
+    assert abs(found - free) < 0.2 * free
+    monkeypatch.setattr(machine, "_rooms_of_groups", lambda: [4096, 8192])
+    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+    assert machine.memory() == 512
+
+
+def group(folder: Path, limit: str, version: int) -> Path:
+    """Write the files of a control group that uses 70 bytes, 20 of them for naught."""
+    names = ("memory.max", "memory.current")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for name, text in zip(names, (limit, "70"), strict=True):
+        (folder / name).write_text(f"{text}\n")
+    total = "total_" if version == 1 else ""
+    (folder / "memory.stat").write_text(f"anon 50\n{total}inactive_file 20\n")
+    return folder
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_control_group_leaves_its_limit_less_its_use(tmp_path: Path, version: int):
+    assert machine._room(group(tmp_path, "100", version)) == 50
+    assert machine._room(group(tmp_path, "60", version)) == 10
+    assert machine._room(group(tmp_path, "40", version)) == 0
+
+
+def test_a_control_group_without_a_limit_leaves_all(tmp_path: Path):
+    assert machine._room(group(tmp_path, "max", 2)) is None
+    assert machine._room(tmp_path / "nothing") is None
