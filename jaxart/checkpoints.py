@@ -183,6 +183,8 @@ class Checkpoints:
         }
         with _readable(self.folder / str(step)):
             restored = self._manager.restore(step, args=ocp.args.Composite(**restores))
+            for name, part in parts.items():
+                jax.tree.map(_check_same_shape, part, restored[name])
         return {name: restored[name] for name in parts}
 
     def close(self) -> None:
@@ -200,6 +202,13 @@ def _readable(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
+
+
+def _check_same_shape(expected: Any, found: Any) -> None:
+    if expected.shape != found.shape:
+        raise ValueError(
+            f"an array is {expected.shape} in the networks, {found.shape} in there"
+        )
 
 
 def _distance(metrics: dict[str, float]) -> float:

@@ -221,8 +221,8 @@ def _read(distributed: str) -> tuple[str, int, int]:
     processes, index = map(int, numbers)
     if index >= processes:
         raise ValueError(
-            f"distributed must have an INDEX from 0 to {processes - 1}, for {processes} "
-            f"processes; got {index}"
+            f"distributed must have an INDEX below its {processes} processes; "
+            f"got {index}"
         )
     return address, processes, index
 

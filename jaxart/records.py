@@ -39,7 +39,13 @@ class Records:
     """
 
     def __init__(
-        self, workdir: str | None, *, step: int, steps: int, batch_size: int, every_steps: int
+        self,
+        workdir: str | None,
+        *,
+        step: int,
+        steps: int,
+        batch_size: int,
+        every_steps: int,
     ):
         self._writes = workdir is not None
         self._folder = Path(workdir or "")
@@ -124,7 +130,7 @@ class Records:
         self._bar.update(step - self._bar.n)
         if not all(math.isfinite(value) for value in values.values()):
             raise FloatingPointError(f"the loss is not a finite number at step {step}")
-        if not self._has_line(step):
+        if not self._has_line(step) or not self._writes:
             return
         before, then = self._since
         self._since = (step, time.perf_counter())

@@ -96,30 +96,47 @@ def _on_mesh(update: Update) -> Compiled:
             donate_argnums=0,
         ),
         # A copy: donation may not use up what the networks still hold.
-        spread=lambda state: jax.device_put(jax.tree.map(jnp.copy, state), whole),
+        spread=lambda state: _placed(whole, jax.tree.map(jnp.copy, state)),
         feed=lambda batch: jax.make_array_from_process_local_data(parts, batch),
-        gather=lambda tree: tree,
+        gather=lambda tree: jax.tree.map(_own, tree),
     )
 
 
 def _with_pmap(update: Update) -> Compiled:
-    devices = jax.local_devices()
     step = jax.pmap(update, axis_name=AXIS, donate_argnums=0)
-    one_each = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+    local = jax.local_device_count()
+    one_each = NamedSharding(
+        Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec(AXIS)
+    )
 
     def spread(state: State) -> State:
-        copies = jax.tree.map(lambda x: jnp.stack([x] * len(devices)), state)
-        return jax.device_put(copies, one_each)
+        copies = jax.tree.map(lambda x: jnp.stack([x] * local), state)
+        return _placed(one_each, copies)
 
     def feed(batch: UInt8[np.ndarray, "b h w 3"]) -> Array:
-        parts = batch.reshape(len(devices), -1, *batch.shape[1:])
-        return jax.device_put(parts, one_each)
+        parts = batch.reshape(local, -1, *batch.shape[1:])
+        return jax.make_array_from_process_local_data(one_each, parts)
 
     def first(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: x[0], tree)
+        return jax.tree.map(lambda x: _own(x)[0], tree)
 
     def step_once(state: State, batch: Array) -> tuple[State, Metrics]:
         state, metrics = step(state, batch)
         return state, first(metrics)
 
     return Compiled(step=step_once, spread=spread, feed=feed, gather=first)
+
+
+def _placed(sharding: NamedSharding, tree: PyTree) -> PyTree:
+    """Put a tree, of which each process has its part, on the devices.
+
+    `device_put` would compare what the processes have, at a cost that grows with them.
+    """
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), tree
+    )
+
+
+def _own(x: Array) -> Array:
+    """Return what the first device of this process holds of an array."""
+    return x.addressable_data(0)

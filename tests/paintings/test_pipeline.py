@@ -1,5 +1,4 @@
 import itertools
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -77,7 +76,9 @@ def test_processes_cut_together_what_one_would_have_cut(processes: int):
 @pytest.mark.parametrize("settings", [{}, {"process": 1, "processes": 2}])
 def test_batches_begin_where_asked_to(settings: dict[str, int]):
     settings = {"batch_size": 6, **settings}
-    np.testing.assert_array_equal(taken(9, first=8, **settings), taken(17, **settings)[8:])
+    np.testing.assert_array_equal(
+        taken(9, first=8, **settings), taken(17, **settings)[8:]
+    )
 
 
 def test_a_worker_process_yields_the_same_batches():
