@@ -26,7 +26,7 @@ from PIL import Image
 
 from jaxart import images
 from jaxart.paintings import dataset
-from jaxart.paintings.sources import LABELS
+from jaxart.paintings.sources.painting import TEXTS
 
 
 DATA_DIR = flags.DEFINE_string(
@@ -47,7 +47,7 @@ class JpegPaintings(dataset.Paintings, skip_registration=True):  # pyright: igno
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        texts = {name: tfds.features.Text() for name in ("filename", "pixels", *LABELS)}
+        texts = {name: tfds.features.Text() for name in ("pixels", *TEXTS)}
         return tfds.core.DatasetInfo(
             builder=self, features=tfds.features.FeaturesDict(texts)
         )
@@ -90,7 +90,7 @@ def pictures() -> list[dict[str, Any]]:
         ]
     rng = np.random.default_rng(0)
     return [
-        {"pixels": made_up(rng), "filename": f"{n}", **dict.fromkeys(LABELS, "")}
+        {**dict.fromkeys(TEXTS, ""), "pixels": made_up(rng), "filename": f"{n}"}
         for n in range(PICTURES.value)
     ]
 

@@ -123,12 +123,12 @@ def bare(config: Config, updates: int) -> Contender:
         batch_size=config.batch_size,
     )
     state = compiled.spread(start(*networks, optimizer, config.seed))
-    batch = compiled.feed(random_pixels(config.batch_size, config.size))
+    batch = compiled.feed(random_pixels(config.batch_size, config.size)[None])
 
     def run(updates: int) -> None:
         nonlocal state
         for _ in range(updates):
-            state, _ = compiled.step(state, batch)
+            state, _ = compiled.steps(state, batch)
         jax.block_until_ready(state)
 
     return warmed_up(run, updates)

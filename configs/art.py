@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.steps = 158_807  # 100 epochs of 203,274 paintings
     config.loss = "non_saturating"  # or "minimax"
     config.parallel = "jit"  # or "pmap"
+    config.steps_per_call = 1  # updates done in one compiled call
     config.dtype = "float32"  # of the products; or "bfloat16"
     config.data = ConfigDict(
         {

@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.steps = 7_031  # 15 epochs of 60,000 digits
     config.loss = "non_saturating"  # or "minimax"
     config.parallel = "jit"  # or "pmap"
+    config.steps_per_call = 1  # updates done in one compiled call
     config.dtype = "float32"  # of the products; or "bfloat16"
     config.data = ConfigDict(
         {

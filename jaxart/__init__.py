@@ -15,11 +15,24 @@ Rooms, each importing only from those below it::
 
     paintings/         where training pictures come from
         choice.py      which dataset a run reads, by name
-        sources.py     readers of collections -> (file, labels)
+        sources/       readers of collections
+            inputs.py  which layout an input has, and the union of several
+            painting.py      what a reader yields: a file and its labels
+            files.py         where bytes lie: in a file, or in a zip left as it is
+            tables.py        csv files as rows, and names that were mangled
+            folder.py        any folder of pictures, with a csv
+            kaggle.py        Painter by Numbers
+            wikiart.py       ArtGAN's folders and lists of classes
+            best_artworks.py Best Artworks of All Time
+            huggingface.py   parquet files, here or on the hub
+        vocabulary.py  one spelling for each style, genre and artist; years out of dates
+        duplicates.py  pictures that are the same to the eye
         dataset.py     the TFDS builder: resize, reject, write ArrayRecord
         digits.py      the TFDS builder for MNIST's idx files
         invented.py    paintings made up with our own brush
         scenes.py      what is seen on them, before a stroke is laid
+        reading.py     records read for their pixels alone
+        resident.py    the whole dataset on the device, and batches cut from it there
         pipeline.py    shuffle, crop, batch, shard; the only file that knows Grain
     gan/
         convolution.py the strided and the transposed convolution, lowered to suit

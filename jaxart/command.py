@@ -163,6 +163,9 @@ def _define_flags(command: Callable[..., None]) -> list[str]:
         if kind is Config:
             shown = text if required else f"{text}\n(default: '{default}')"
             config_flags.DEFINE_config_file(name, None, shown)
+        elif get_origin(kind) is list:
+            # May be given several times; each is one more.
+            flags.DEFINE_multi_string(name, default, text)
         elif get_origin(kind) is Literal:
             flags.DEFINE_enum(name, default, get_args(kind), text)
         else:

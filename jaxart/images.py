@@ -16,6 +16,7 @@ aspect ratio is over 4:1.
 
 import contextlib
 import functools
+import io
 import math
 import os
 import uuid
@@ -56,19 +57,23 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Where a picture's bytes are: at a path, or in an open file.
+Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
+
 
 class PictureError(ValueError):
     """A picture that cannot be used; the text says why."""
 
 
-def read_pixels(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
+def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture of any common format and mode, upright and over white.
 
     What counts is what the file holds, not its suffix. Of an animation the first frame
     is read.
 
     Args:
-        path: a picture with at most `LARGEST` pixels; larger ones are never decoded.
+        path: a picture with at most `LARGEST` pixels, or its bytes in an open file;
+            larger ones are never decoded.
 
     Raises:
         PictureError: the file is missing, unreadable, truncated, not a picture or too
@@ -79,9 +84,7 @@ def read_pixels(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(_upright(_rgb(image), _turn(image)))
 
 
-def read_for_crops(
-    path: str | os.PathLike[str], size: int = CROP
-) -> UInt8[np.ndarray, "h w 3"]:
+def read_for_crops(path: Location, size: int = CROP) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture at the smallest size that crops of `size` can be taken from.
 
     The same as `resize_for_crops(read_pixels(path), size)` to a few levels, but a large
@@ -276,7 +279,7 @@ def check_replaceable(
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: Location) -> Iterator[Image.Image]:
     """Open a picture of bearable size; whatever fails is a `PictureError`."""
     with warnings.catch_warnings():
         # Pillow's are about odd metadata, and about sizes that `LARGEST` lets pass.

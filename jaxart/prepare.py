@@ -2,6 +2,15 @@
 
     python -m jaxart.prepare --input=PICTURES --data_dir=DIR
 
+Several inputs make one dataset, which is how the paper joined its two. What an input is
+shows in what lies in it:
+
+    folder         pictures in folders or zips, and a csv of labels on top
+    kaggle         "Painter by Numbers": all_data_info.csv or train_info.csv
+    wikiart        ArtGAN's folders of styles, and its lists of classes
+    best_artworks  "Best Artworks of All Time": folders of artists
+    huggingface    parquet files like huggan/wikiart's; hf:NAME downloads them
+
 Every file of the collection ends either in the dataset or, with the reason, in
 `DIR/skipped.csv`. One in fifty is held out from training, to evaluate with. Nothing
 that exists is overwritten.
@@ -12,15 +21,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from jaxart import command, images
-from jaxart.paintings import dataset, sources
+from jaxart.paintings import dataset, vocabulary
+from jaxart.paintings.sources import inputs
 
 
 def main(
-    input: Annotated[str, "folder of pictures, with an optional csv of labels"],  # noqa: A002
+    input: Annotated[  # noqa: A002
+        list[str],
+        "collection of pictures: a folder, a zip, or hf:NAME for a data set of the "
+        "Hugging Face hub; may be given several times",
+    ],
     data_dir: Annotated[
         str, "folder that receives the dataset and skipped.csv"
     ] = dataset.DEFAULT_DATA_DIR,
-    source: Annotated[Literal["folder"], "kind of collection"] = "folder",
+    source: Annotated[
+        Literal["auto", *inputs.READERS],  # pyright: ignore[reportInvalidTypeForm]
+        "layout of the collection; auto: by what lies in it",
+    ] = "auto",
     processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
 ) -> None:
@@ -29,11 +46,17 @@ def main(
         raise ValueError(f"processes must not be negative; got {processes}")
     if not 8 <= size <= 1024:
         raise ValueError(f"size must be from 8 to 1024; got {size}")
-    root, out = Path(input).expanduser(), Path(data_dir).expanduser()
-    if out.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"data_dir must lie outside of input; got {out}")
-    readers = {"folder": sources.folder}
-    paintings = list(readers[source](root))
+    out = Path(data_dir).expanduser()
+    union = inputs.open_inputs(input, "" if source == "auto" else source)
+    for collection in union.collections:
+        if out.resolve().is_relative_to(collection.root.resolve()):
+            raise ValueError(f"data_dir must lie outside of input; got {out}")
+    names = vocabulary.of(painting.labels for painting in union)
+    for line in vocabulary.summary(names):
+        print(line)
+    paintings = [
+        painting._replace(labels=names.folded(painting.labels)) for painting in union
+    ]
     processes = processes or os.cpu_count() or 1
     done = dataset.prepare(paintings, out, size=size, processes=processes)
     print(_closing_line(done))

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from jaxart import images
 
 
-Metrics = dict[str, Float[Array, ""]]
+Metrics = dict[str, Float[Array, " n"]]  # of one update after another
 
 
 class Records:
@@ -70,7 +70,11 @@ class Records:
         self._since = (step, time.perf_counter())
 
     def add(self, step: int, metrics: Metrics) -> None:
-        """Take the metrics of an update that is under way.
+        """Take the metrics of updates that are under way in one call.
+
+        Args:
+            step: of the last of them.
+            metrics: of each.
 
         Raises:
             FloatingPointError: the loss of an earlier update is not a finite number.
@@ -115,27 +119,41 @@ class Records:
         for at, pictures in self._pictures:
             self._write_pictures(at, np.asarray(pictures))
         self._pictures.clear()
-        due = any(self._has_line(at) for at, _ in self._waiting)
+        due = any(self._lines_of(*call) for call in self._waiting)
         # What is ready is looked at for the bar; only a due line is worth a wait.
         while self._waiting and (due or _ready(self._waiting[0][1])):
-            at, metrics = self._waiting.popleft()
-            self._write_metrics(at, jax.device_get(metrics))
-            due = any(self._has_line(at) for at, _ in self._waiting)
+            last, metrics = self._waiting.popleft()
+            self._write_call(last, jax.device_get(metrics))
+            due = any(self._lines_of(*call) for call in self._waiting)
 
-    def _has_line(self, step: int) -> bool:
-        return step % self._every == 0 or step in self._figures
+    def _lines_of(self, last: int, metrics: Any) -> list[int]:
+        """Return which of a call's updates have a line."""
+        (count,) = {len(values) for values in metrics.values()}
+        every = range(last - count + 1, last + 1)
+        return [at for at in every if at % self._every == 0 or at in self._figures]
 
-    def _write_metrics(self, step: int, metrics: dict[str, np.ndarray]) -> None:
-        values = {name: float(value) for name, value in metrics.items()}
-        self._bar.update(step - self._bar.n)
-        if not all(math.isfinite(value) for value in values.values()):
-            raise FloatingPointError(f"the loss is not a finite number at step {step}")
-        if not self._has_line(step) or not self._writes:
-            return
+    def _write_call(self, last: int, metrics: dict[str, np.ndarray]) -> None:
+        due = self._lines_of(last, metrics)
+        rows = np.stack(list(metrics.values()), axis=1)
+        first = last - len(rows) + 1
         before, then = self._since
-        self._since = (step, time.perf_counter())
-        seconds = self._since[1] - then
-        values["images_per_second"] = (step - before) * self._batch_size / seconds
+        if due:
+            # When its updates were done inside a call is not known: all lines have
+            # the pace of the call.
+            self._since = (last, time.perf_counter())
+        for step, row in enumerate(rows.tolist(), start=first):
+            self._bar.update(step - self._bar.n)
+            if not all(map(math.isfinite, row)):
+                raise FloatingPointError(
+                    f"the loss is not a finite number at step {step}"
+                )
+            if step in due and self._writes:
+                images_done = (last - before) * self._batch_size
+                pace = images_done / (self._since[1] - then)
+                values = dict(zip(metrics, row, strict=True))
+                self._write_line(step, values | {"images_per_second": pace})
+
+    def _write_line(self, step: int, values: dict[str, float]) -> None:
         values |= self._figures.pop(step, {})
         with self._lines.open("a") as lines:
             lines.write(json.dumps({"step": step, **values}) + "\n")

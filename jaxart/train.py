@@ -47,8 +47,10 @@ MAY_CHANGE = (
     "log.",
     "parallel",
     "samples.",
-    "steps",
+    "steps",  # and steps_per_call
 )
+# What the first configs did not have.
+NEWER = {"evaluate.count", "evaluate.every_steps", "steps_per_call"}
 
 
 def main(
@@ -147,9 +149,13 @@ def _go_on(
         return step % every_steps == 0 or step == config.steps
 
     with closing(records), processes.stop_signals() as stop_signal:
-        for step in range(done + 1, config.steps + 1):
-            state, metrics = compiled.step(state, compiled.feed(next(batches)))
-            stop = stop_signal()
+        step = done
+        while step < config.steps:
+            count = updates_of_next_call(step, config)
+            pixels = np.stack([next(batches) for _ in range(count)])
+            state, metrics = compiled.steps(state, compiled.feed(pixels))
+            step += count
+            stop = stop_signal()  # once: a signal may come at any moment
             save = stop is not None or due(step, config.checkpoints.every_steps)
             distance = None
             try:
@@ -185,6 +191,26 @@ def _go_on(
                     stop,
                     f"saved step {step} in {workdir}; the same command goes on there",
                 )
+
+
+def updates_of_next_call(step: int, config: Config) -> int:
+    """Return how many updates to do after `step` in one compiled call.
+
+    As many as `config.steps_per_call`, unless the loop has something to do before
+    these are done: then one at a time up to there, so that no third number of updates
+    has to be compiled.
+    """
+    ends = [
+        step + every_steps - step % every_steps
+        for every_steps in (
+            config.samples.every_steps,
+            config.checkpoints.every_steps,
+            config.evaluate.every_steps,
+        )
+        if every_steps
+    ]
+    most = min(*ends, config.steps) - step
+    return config.steps_per_call if config.steps_per_call <= most else 1
 
 
 def _pictures(config: Config) -> Sequence[dict[str, Any]]:
@@ -288,13 +314,15 @@ def _state(parts: dict[str, PyTree]) -> State:
 
 
 def _check(config: Config) -> None:
-    if not {"every_steps", "count"} <= set(config.get("evaluate") or ()):
+    missing = NEWER - _flat(config).keys()
+    if missing:
         raise ValueError(
-            "config must have evaluate.every_steps and evaluate.count, as those in "
-            "configs/ do; this one was written for an earlier version"
+            f"config must have {' and '.join(sorted(missing))}, as those in configs/ "
+            "do; this one was written for an earlier version"
         )
     counts = {
         "steps": config.steps,
+        "steps_per_call": config.steps_per_call,
         "batch_size": config.batch_size,
         "samples.count": config.samples.count,
         "samples.every_steps": config.samples.every_steps,

@@ -15,7 +15,7 @@ from PIL import Image
 from jaxart import evaluate, images, metrics, sample, train
 from jaxart.gan import latents, quality, trained
 from jaxart.paintings import dataset, pipeline
-from jaxart.paintings.sources import LABELS
+from jaxart.paintings.sources.painting import TEXTS
 
 
 COUNT = 24
@@ -37,7 +37,7 @@ def records() -> Iterator[dataset.Sorted]:
         held_out = number % 5 == 0
         bright = rng.integers(20, 60) if held_out else rng.integers(80, 215)
         noise = rng.integers(-20, 20, (64, 70, 3))
-        texts = {"filename": str(number), **dict.fromkeys(LABELS, "")}
+        texts = dict.fromkeys(TEXTS, "") | {"filename": str(number)}
         pixels = (bright + noise).astype(np.uint8)
         yield dataset.Sorted({"pixels": pixels, **texts}, held_out)
 

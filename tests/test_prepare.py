@@ -118,21 +118,26 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
     done = run(f"--input={tmp_path / 'gone'}", f"--data_dir={tmp_path / 'out'}")
     assert done.returncode == 2
     assert done.stdout == ""
-    gone = f"{tmp_path / 'gone'}, which does not exist"
-    assert done.stderr == f"error: input must be a folder; got {gone}\n"
+    gone = tmp_path / "gone"
+    error = f"error: input must be a folder or a zip; {gone} does not exist\n"
+    assert done.stderr == error
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ({"input": "file"}, "which is not one"),
-        ({"input": "empty"}, "there is none"),
-        ({"input": "csv"}, "must be a csv in UTF-8"),
-        ({"input": "empty", "processes": -1}, "must not be negative"),
-        ({"input": "empty", "size": 4}, "size must be from 8 to 1024"),
-        ({"input": "empty", "data_dir": "empty/data"}, "must lie outside of input"),
-        ({"input": "empty", "data_dir": "file"}, "file"),
+        ({"input": ["file"]}, "must be a folder or a zip"),
+        ({"input": []}, "must name at least one"),
+        ({"input": ["csv"], "source": "kaggle"}, "must hold all_data_info.csv"),
+        ({"input": ["csv"], "source": "huggingface"}, "must hold parquet"),
+        ({"input": ["csv", "csv"]}, "must not contain each other"),
+        ({"input": ["empty"]}, "there is none"),
+        ({"input": ["csv"]}, "must be a csv in UTF-8"),
+        ({"input": ["empty"], "processes": -1}, "must not be negative"),
+        ({"input": ["empty"], "size": 4}, "size must be from 8 to 1024"),
+        ({"input": ["empty"], "data_dir": "empty/data"}, "must lie outside of input"),
+        ({"input": ["empty"], "data_dir": "file"}, "file"),
     ],
 )
 def test_bad_input_changes_nothing(tmp_path, monkeypatch, flags, reason):
@@ -148,7 +153,7 @@ def test_bad_input_changes_nothing(tmp_path, monkeypatch, flags, reason):
 
 
 def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
-    prepare.main(input=str(nasty), data_dir=str(tmp_path), size=32)
+    prepare.main(input=[str(nasty)], data_dir=str(tmp_path), size=32)
     assert "16 paintings kept" not in capsys.readouterr().out  # the ribbon stays out
     source = dataset.open_source(tmp_path, "paintings")
     assert {min(record["pixels"].shape[:2]) for record in source} == {32, 56}
@@ -156,7 +161,7 @@ def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
 
 @pytest.mark.skipif(not PAINTINGS.is_dir(), reason="no paintings beside the repository")
 def test_real_paintings_are_kept_or_named(tmp_path, capsys):
-    prepare.main(input=str(PAINTINGS), data_dir=str(tmp_path))
+    prepare.main(input=[str(PAINTINGS)], data_dir=str(tmp_path))
     source = dataset.open_source(tmp_path, "paintings")
     held_out = dataset.open_source(tmp_path, "paintings", "held_out")
     with (tmp_path / "skipped.csv").open() as lines:

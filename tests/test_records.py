@@ -12,10 +12,11 @@ from PIL import Image
 from jaxart.records import Records
 
 
-def metrics(value: float) -> dict:
+def metrics(*values: float) -> dict:
+    """Of so many updates in one call."""
     return {
-        "discriminator_loss": jnp.asarray(float(value)),
-        "generator_loss": jnp.asarray(1.0),
+        "discriminator_loss": jnp.asarray([float(value) for value in values]),
+        "generator_loss": jnp.ones(len(values)),
     }
 
 
@@ -39,6 +40,31 @@ def test_a_line_is_written_every_few_steps(tmp_path: Path):
     assert [line["discriminator_loss"] for line in lines(tmp_path)] == [3, 6]
     assert all(line["images_per_second"] > 0 for line in lines(tmp_path))
     assert set(lines(tmp_path)[0]) >= {"step", "generator_loss"}
+
+
+def test_updates_of_one_call_have_their_own_lines_and_one_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    with closing(
+        Records(str(tmp_path), step=0, steps=10, batch_size=8, every_steps=2)
+    ) as records:
+        for last in (5, 10):
+            now[0] += 5
+            records.add(last, metrics(*range(last - 4, last + 1)))
+            records.flush()
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8, 10]
+    assert [line["discriminator_loss"] for line in lines(tmp_path)] == [2, 4, 6, 8, 10]
+    assert [line["images_per_second"] for line in lines(tmp_path)] == [8] * 5
+
+
+def test_the_first_loss_of_a_call_that_is_not_finite_is_named(tmp_path: Path):
+    records = Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=2)
+    with closing(records):
+        records.add(8, metrics(1, 1, 1, math.nan, math.nan, 1, 1, 1))
+        with pytest.raises(FloatingPointError, match="at step 4"):
+            records.flush()
 
 
 def test_figures_have_a_line_and_their_time_does_not_count(

@@ -23,7 +23,7 @@ from PIL import Image
 
 from jaxart import sample, train, vgg
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import latents, quality
+from jaxart.gan import devices, latents, quality
 from jaxart.gan.update import player, start
 from jaxart.paintings import dataset, pipeline
 
@@ -94,6 +94,53 @@ def test_the_loop_compiles_nothing_after_its_first_steps(
     finally:
         jax.monitoring.clear_event_listeners()
     assert few == many > 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "steps_per_call"),
+    [([1] * 12, 1), ([4, 1, 1, 1, 1, 4], 4), ([1] * 12, 5)],
+)
+def test_a_call_ends_where_the_loop_has_something_to_do(
+    config: Any, calls: list[int], steps_per_call: int
+):
+    # Pictures are due at 6 and 12, checkpoints at 4, 8 and 12.
+    config.steps_per_call = steps_per_call
+    found, step = [], 0
+    while step < config.steps:
+        found.append(train.updates_of_next_call(step, config))
+        step += found[-1]
+    assert found == calls
+
+
+def test_updates_in_one_call_change_nothing_and_compile_twice(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    train.main(config, str(tmp_path / "one"))
+    made: list[devices.Compiled] = []
+
+    def compiled(*networks: Any, **settings: Any) -> devices.Compiled:
+        made.append(in_one_call(*networks, **settings))
+        return made[-1]
+
+    in_one_call = devices.compiled
+    monkeypatch.setattr(devices, "compiled", compiled)
+    config.steps_per_call = 4
+    train.main(config, str(tmp_path / "four"))
+    for one, four in zip(
+        arrays(config, tmp_path / "one"), arrays(config, tmp_path / "four"), strict=True
+    ):
+        np.testing.assert_array_equal(one, four)
+    written = [
+        [line | {"images_per_second": None} for line in lines(tmp_path / name)]
+        for name in ("one", "four")
+    ]
+    assert written[0] == written[1] != []
+    for name in ("samples", "checkpoints"):
+        one, four = (tmp_path / run / name for run in ("one", "four"))
+        assert {path.name for path in one.iterdir()} == {
+            path.name for path in four.iterdir()
+        }
+    assert [each.steps._cache_size() for each in made] == [2]  # pyright: ignore
 
 
 def test_evaluation_changes_nothing_but_the_records(judged_config: Any, tmp_path: Path):
@@ -221,6 +268,7 @@ def lines_so_far(workdir: Path) -> list[dict]:
 @pytest.fixture
 def long_config(config: Any) -> Any:
     config.steps = 400
+    config.steps_per_call = 4
     config.checkpoints.every_steps = 25
     config.samples.every_steps = 100
     config.log.every_steps = 5
@@ -242,6 +290,7 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
         run.end()
         assert run.process.returncode == -signal.SIGKILL
     assert Started(long_config, killed).end()[0] == 0
+    long_config.steps_per_call = 1
     train.main(long_config, str(whole))
 
     for one, other in zip(
@@ -323,6 +372,7 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("generator.width", 0, "width must be at least 1"),
         ("batch_size", 0, "batch_size must be at least 1"),
         ("steps", 0, "steps must be at least 1"),
+        ("steps_per_call", 0, "steps_per_call must be at least 1"),
         ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
         ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
         ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),

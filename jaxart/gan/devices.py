@@ -1,4 +1,7 @@
-"""One update on one device or many: the same numbers, to float tolerance.
+"""Updates on one device or many: the same numbers, to float tolerance.
+
+A call is compiled once for each number of updates that it does, and takes as many
+batches; however a run is cut into calls, it computes the same.
 
 With `jit`, the batch is cut over a mesh of all devices and the compiler sums what must
 be summed: batch norm sees the whole batch by itself. With `pmap`, each device runs the
@@ -20,29 +23,32 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import Metrics, State, Update, updater
+from jaxart.gan.update import State, Update, updater
 
 
 KINDS = ("jit", "pmap")
 AXIS = "devices"
 
+Metrics = dict[str, Float[Array, " n"]]  # of one update after another
+
 
 class Compiled(NamedTuple):
-    """One update as compiled for the devices, and the way to them and back.
+    """Updates as compiled for the devices, and the way to them and back.
 
     Args:
-        step: the update; the state that it is given is used up (donated).
+        steps: one update for each batch fed, and the metrics of each; the state that
+            it is given is used up (donated).
         spread: puts a state, the same in all processes, on the devices.
-        feed: puts this process' part of a batch on its devices, on each a part.
+        feed: puts this process' parts of batches on its devices, on each a part.
         gather: a state as one copy on one device, as `spread` took it.
     """
 
-    step: Callable[[State, Array], tuple[State, Metrics]]
+    steps: Callable[[State, Array], tuple[State, Metrics]]
     spread: Callable[[State], State]
-    feed: Callable[[UInt8[np.ndarray, "b h w 3"]], Array]
+    feed: Callable[[UInt8[np.ndarray, "n b h w 3"]], Array]
     gather: Callable[[PyTree], PyTree]
 
 
@@ -55,7 +61,7 @@ def compiled(
     parallel: str,
     batch_size: int,
 ) -> Compiled:
-    """Return the update of both players on all devices.
+    """Return the updates of both players on all devices.
 
     Args:
         generator: only its structure is used; values are in the state.
@@ -84,26 +90,35 @@ def compiled(
     return _with_pmap(updater(generator, discriminator, optimizer, loss, AXIS))
 
 
+def _in_turn(update: Update) -> Callable[[State, Array], tuple[State, Metrics]]:
+    """Return a call that does one update after the other, one for each batch."""
+
+    def updates(state: State, batches: Array) -> tuple[State, Metrics]:
+        return jax.lax.scan(update, state, batches)
+
+    return updates
+
+
 def _on_mesh(update: Update) -> Compiled:
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
     whole = NamedSharding(mesh, PartitionSpec())
-    parts = NamedSharding(mesh, PartitionSpec(AXIS))
+    parts = NamedSharding(mesh, PartitionSpec(None, AXIS))
     return Compiled(
-        step=jax.jit(
-            update,
+        steps=jax.jit(
+            _in_turn(update),
             in_shardings=(whole, parts),
             out_shardings=(whole, whole),
             donate_argnums=0,
         ),
         # A copy: donation may not use up what the networks still hold.
         spread=lambda state: _placed(whole, jax.tree.map(jnp.copy, state)),
-        feed=lambda batch: jax.make_array_from_process_local_data(parts, batch),
+        feed=lambda batches: jax.make_array_from_process_local_data(parts, batches),
         gather=lambda tree: jax.tree.map(_own, tree),
     )
 
 
 def _with_pmap(update: Update) -> Compiled:
-    step = jax.pmap(update, axis_name=AXIS, donate_argnums=0)
+    updates = jax.pmap(_in_turn(update), axis_name=AXIS, donate_argnums=0)
     local = jax.local_device_count()
     one_each = NamedSharding(
         Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec(AXIS)
@@ -113,18 +128,19 @@ def _with_pmap(update: Update) -> Compiled:
         copies = jax.tree.map(lambda x: jnp.stack([x] * local), state)
         return _placed(one_each, copies)
 
-    def feed(batch: UInt8[np.ndarray, "b h w 3"]) -> Array:
-        parts = batch.reshape(local, -1, *batch.shape[1:])
+    def feed(batches: UInt8[np.ndarray, "n b h w 3"]) -> Array:
+        count, _, *picture = batches.shape
+        parts = np.moveaxis(batches.reshape(count, local, -1, *picture), 1, 0)
         return jax.make_array_from_process_local_data(one_each, parts)
 
     def first(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: _own(x)[0], tree)
 
-    def step_once(state: State, batch: Array) -> tuple[State, Metrics]:
-        state, metrics = step(state, batch)
+    def steps(state: State, batches: Array) -> tuple[State, Metrics]:
+        state, metrics = updates(state, batches)
         return state, first(metrics)
 
-    return Compiled(step=step_once, spread=spread, feed=feed, gather=first)
+    return Compiled(steps=steps, spread=spread, feed=feed, gather=first)
 
 
 def _placed(sharding: NamedSharding, tree: PyTree) -> PyTree:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxart.paintings import dataset, digits, invented
+from jaxart.paintings.reading import pixel_records
 
 
 # Pictures of a small collection, about 50 kB each, are kept in memory: parsing records
@@ -113,11 +114,11 @@ def open_pictures(
             f"size must be at most the {room} pixels that {name} in {where} has room "
             f"for; got {size}"
         )
-    return _remembered(dataset.open_source(where, name, split))
+    return _remembered(pixel_records(dataset.open_source(where, name, split)))
 
 
 def _remembered(source: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """Return the pixels in memory, decoded once, if there is room for all of them."""
     if len(source) > REMEMBERED:
         return source
-    return [{"pixels": record["pixels"]} for record in source]
+    return list(source)

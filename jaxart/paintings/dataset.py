@@ -52,7 +52,8 @@ from jaxtyping import UInt8
 from tensorflow_datasets.core import constants
 
 from jaxart import images
-from jaxart.paintings.sources import LABELS, Painting
+from jaxart.paintings.sources.files import File
+from jaxart.paintings.sources.painting import TEXTS, Painting
 
 
 DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder at home
@@ -109,12 +110,12 @@ class Prepared(NamedTuple):
 
 
 def features() -> tfds.features.FeaturesDict:
-    """Return what a record holds: the pixels, the filename, and a text per label."""
+    """Return what a record holds: the pixels, and all that is said of them."""
     # As bytes: TFDS stores and parses any other tensor number by number.
     pixels = tfds.features.Tensor(
         shape=(None, None, 3), dtype=np.uint8, encoding="bytes"
     )
-    texts = {name: tfds.features.Text() for name in ("filename", *LABELS)}
+    texts = {name: tfds.features.Text() for name in TEXTS}
     return tfds.features.FeaturesDict({"pixels": pixels, **texts})
 
 
@@ -352,8 +353,7 @@ def _records(
             if isinstance(outcome, str):
                 skipped.append((painting.filename, outcome))
             else:
-                texts = {"filename": painting.filename, **painting.labels}
-                record = {"pixels": outcome.pixels, **texts}
+                record = {"pixels": outcome.pixels, **painting.texts()}
                 yield Sorted(record, is_held_out(outcome.digest))
     if len(skipped) == len(paintings):
         raise ValueError(f"no picture can be used: {tally(skipped) or 'there is none'}")
@@ -380,7 +380,7 @@ def _outcomes(
     with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
         try:
             for painting in paintings:
-                outcome = pool.submit(_outcome, painting.path, size)
+                outcome = pool.submit(_outcome, painting.file, size)
                 waiting.append((painting.filename, outcome))
                 if len(waiting) >= AHEAD * processes:
                     yield waiting[0][1].result()
@@ -399,16 +399,15 @@ def _outcomes(
             pool.shutdown(cancel_futures=True)
 
 
-def _outcome(path: Path | None, size: int) -> Readable | str:
-    if path is None:
-        return "missing"
+def _outcome(file: File, size: int) -> Readable | str:
     try:
-        pixels = images.read_for_crops(path, size)
+        with file.open() as content:
+            pixels = images.read_for_crops(content, size)
+            content.seek(0)
+            # The file, not the pixels: these depend on the size and on who decodes.
+            return Readable(pixels, hashlib.file_digest(content, "sha256").digest())
     except images.PictureError as error:
         return str(error)
-    # The file, not the pixels: these depend on the size and on who decodes them.
-    with path.open("rb") as file:
-        return Readable(pixels, hashlib.file_digest(file, "sha256").digest())
 
 
 def _begin_worker() -> None:

@@ -34,6 +34,7 @@ from jaxart.painter.brushes import BRISTLE, DRY, FLAT, KNIFE, ROUND, Brush
 from jaxart.painter.strokes import Strokes, lay, marks
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, Plane, Sketch, portrait
+from jaxart.paintings.sources.painting import TEXTS
 
 
 SEED = 1863  # the year of the Salon des Refusés
@@ -302,8 +303,8 @@ def is_held_out(index: int) -> bool:
 def _records() -> Iterator[dataset.Sorted]:
     bar = tqdm.tqdm(pictures(COUNT), "inventing paintings", COUNT, unit="painting")
     for index, picture in enumerate(bar):
-        labels = {"artist": "jaxart", "year": "", "filename": f"{index:04d}"}
-        record = {**labels, **picture._asdict()}
+        texts = dict.fromkeys(TEXTS, "") | {"source": "invented", "artist": "jaxart"}
+        record = {**texts, "filename": f"{index:04d}", **picture._asdict()}
         yield dataset.Sorted(record, is_held_out(index))
 
 

@@ -6,7 +6,7 @@ resumes names its next batch and sees the very crops it would have seen, and pro
 that share a batch, however many, cut the very crops that one would have cut.
 
 Pixels travel as bytes; they become numbers on the device, which is four times less to
-copy.
+copy. A crop is a view of its picture until it is copied to its place in the batch.
 
 Source: Beyers and Loane, section 3.1: a random 64 by 64 patch of each picture, another
 one each time.
@@ -16,7 +16,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import grain
 import numpy as np
@@ -31,17 +31,20 @@ class RandomCrop(grain.transforms.RandomMap):
     """Cut a square out of a picture, anywhere with equal probability.
 
     Args:
+        source: as in `batches`. Grain sees the numbers of its records alone: it takes
+            longer to measure a record than to read it from memory.
         size: side of the square, in pixels.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, source: Sequence[dict[str, Any]], size: int):
+        self._source = source
         self._size = size
 
     def random_map(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, element: dict[str, Any], rng: np.random.Generator
+        self, element: int, rng: np.random.Generator
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """Return a part of the record's `pixels`."""
-        pixels = element["pixels"]
+        """Return a part of the `pixels` of the record with this number."""
+        pixels = self._source[element]["pixels"]
         height, width, _ = pixels.shape
         top = rng.integers(height - self._size + 1)
         left = rng.integers(width - self._size + 1)
@@ -87,12 +90,12 @@ def batches(
     if workers < 0:
         raise ValueError(f"workers must not be negative; got {workers}")
     dataset = (
-        grain.MapDataset.source(cast(Any, source))
+        grain.MapDataset.range(len(source))
         .seed(seed)
         .shuffle()[:]  # Grain's seed of the crops counts what comes before them
         .repeat(None, reseed_each_epoch=True)
-        .random_map(RandomCrop(size))
-        .batch(batch_size // processes, drop_remainder=True)[
+        .random_map(RandomCrop(source, size))
+        .batch(batch_size // processes, drop_remainder=True, batch_fn=_stacked)[
             first * processes + process :: processes
         ]
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
@@ -130,6 +133,16 @@ def crops(
             part[:] = next(parts)[: len(part)]
             bar.update(len(part))
     return found
+
+
+def _stacked(
+    crops: Sequence[UInt8[np.ndarray, "h w 3"]],
+) -> UInt8[np.ndarray, "b h w 3"]:
+    """Return crops as one array; Grain's own way takes four times as long."""
+    stacked = np.empty((len(crops), *crops[0].shape), np.uint8)
+    for place, crop in zip(stacked, crops, strict=True):
+        place[:] = crop
+    return stacked
 
 
 def _leave_signals_to_the_parent(worker: int, workers: int) -> None:

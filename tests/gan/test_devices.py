@@ -19,8 +19,11 @@ from jaxart.gan.update import start
 EIGHT = "--xla_force_host_platform_device_count=8"
 
 
-def trained(parallel: str, updates: int = 4) -> list[np.ndarray]:
-    """Return the state's arrays, and the last losses, after some updates."""
+UPDATES = 4
+
+
+def trained(parallel: str, at_once: int = 1) -> list[np.ndarray]:
+    """Return the state's arrays and all losses after some updates, so many a call."""
     rngs = nnx.Rngs(0)
     shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
     generator, discriminator = Generator(latent=10, **shape), Discriminator(**shape)
@@ -34,11 +37,14 @@ def trained(parallel: str, updates: int = 4) -> list[np.ndarray]:
         batch_size=16,
     )
     state = on_devices.spread(start(generator, discriminator, optimizer, seed=0))
-    metrics = {}
-    for number in range(updates):
-        rng = np.random.default_rng(number)
-        batch = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
-        state, metrics = on_devices.step(state, on_devices.feed(batch))
+    rng = np.random.default_rng(0)
+    batches = rng.integers(0, 256, (UPDATES, 16, 32, 32, 3), dtype=np.uint8)
+    found = []
+    for first in range(0, UPDATES, at_once):
+        batch = on_devices.feed(batches[first : first + at_once])
+        state, metrics = on_devices.steps(state, batch)
+        found.append(metrics)
+    metrics = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     leaves = jax.tree.leaves((on_devices.gather(state), metrics))
     return [np.asarray(leaf) for leaf in leaves]
 
@@ -72,6 +78,12 @@ def test_pmap_over_one_device_agrees_with_jit():
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-5)
 
 
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_updates_in_one_call_give_the_bytes_of_one_by_one(parallel: str):
+    for one, other in zip(trained(parallel, UPDATES), trained(parallel), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_same_seed_gives_the_same_bytes():
     for one, other in zip(trained("jit"), trained("jit"), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -86,8 +98,8 @@ def test_the_networks_survive_the_donation_of_their_first_values():
     on_devices = compiled(*networks, optimizer, **settings)
     for _ in range(2):
         state = on_devices.spread(start(*networks, optimizer, seed=0))
-        batch = on_devices.feed(np.zeros((2, 32, 32, 3), np.uint8))
-        jax.block_until_ready(on_devices.step(state, batch))
+        batch = on_devices.feed(np.zeros((1, 2, 32, 32, 3), np.uint8))
+        jax.block_until_ready(on_devices.steps(state, batch))
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,15 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxart.paintings import dataset
-from jaxart.paintings.sources import LABELS, Painting
+from jaxart.paintings.sources.files import MISSING, OnDisk
+from jaxart.paintings.sources.painting import LABELS, TEXTS, Painting
 
 
 UNKNOWN = dict.fromkeys(LABELS, "")
 
 
 def painting(path, **labels):
-    return Painting(path.name, path, UNKNOWN | labels)
+    return Painting(path.name, OnDisk(str(path)), UNKNOWN | labels)
 
 
 def records(count, held_out=()):
@@ -33,7 +34,8 @@ def records(count, held_out=()):
     for number in range(count):
         pixels = np.zeros((70 + number, 80, 3), np.uint8)
         pixels[0, 0] = number
-        record = {"pixels": pixels, "filename": f"{number}.png", **UNKNOWN}
+        texts = dict.fromkeys(TEXTS, "") | {"filename": f"{number}.png"}
+        record = {"pixels": pixels, **texts}
         yield dataset.Sorted(record, number in held_out)
 
 
@@ -53,7 +55,7 @@ def paintings(tmp_path_factory):
     Image.new("RGB", (20, 20)).save(folder / "a_small.png")
     (folder / "b_page.jpg").write_text("<html>404</html>")
     found = [painting(path) for path in sorted(folder.iterdir())]
-    return [*found, Painting("c_gone.jpg", None, UNKNOWN | {"title": "Gone"})]
+    return [*found, Painting("c_gone.jpg", MISSING, UNKNOWN | {"title": "Gone"})]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_records_hold_the_pictures_in_the_order_of_the_collection(prepared, pain
     source = dataset.open_source(prepared.skipped_csv.parent, "paintings")
     for record, painting in zip(source, paintings[:10], strict=True):
         assert record["filename"].decode() == painting.filename
-        original = np.asarray(Image.open(painting.path))
+        original = np.asarray(Image.open(painting.file.open()))
         if original.shape == (128, 128, 3):
             np.testing.assert_array_equal(record["pixels"], original)
         assert record["pixels"].shape[0] * record["pixels"].shape[1] >= 16_384
@@ -107,12 +109,12 @@ def test_the_number_of_processes_changes_nothing(prepared, paintings, tmp_path):
 
 
 def test_labels_and_the_size_of_crops_are_stored(tmp_path):
-    texts = {label: f"{label} é\n" for label in LABELS}
-    record = {"pixels": np.ones((32, 40, 3), np.uint8), "filename": "a", **texts}
+    texts = {name: f"{name} é\n" for name in TEXTS}
+    record = {"pixels": np.ones((32, 40, 3), np.uint8), **texts}
     records = [dataset.Sorted(record, held_out=False)]
     dataset.write(dataset.Paintings(records, 1, size=32, data_dir=tmp_path))
     [read] = dataset.open_source(tmp_path, "paintings")
-    assert {label: read[label].decode() for label in LABELS} == texts
+    assert {name: read[name].decode() for name in TEXTS} == texts
     metadata = dataset.open_builder(tmp_path, "paintings").info.metadata
     assert metadata == {"size": 32}
 
@@ -167,7 +169,7 @@ def test_a_pictures_side_depends_on_its_file_alone(paintings, tmp_path, monkeypa
 
     everything = sides("all", paintings)
     for painting in paintings[:10]:
-        first = hashlib.sha256(painting.path.read_bytes()).digest()[0]
+        first = hashlib.sha256(painting.file.open().read()).digest()[0]
         assert everything[painting.filename] == ("held_out" if first < 128 else "train")
     assert sides("backwards", paintings[::-1]) == everything
     few = sides("few", paintings[2:7], size=32)
@@ -235,12 +237,13 @@ def test_a_worker_that_is_killed_ends_the_run_with_an_error(tmp_path, paintings)
 
 KILLED = """
 import sys
-from pathlib import Path
-from jaxart.paintings import dataset, sources
+from jaxart.paintings import dataset
+from jaxart.paintings.sources import files, inputs, painting
 
 if __name__ == "__main__":
-    paintings = list(sources.folder(sys.argv[1]))
-    pipe = sources.Painting("pipe", Path(sys.argv[2]), paintings[0].labels)
+    paintings = list(inputs.open_inputs([sys.argv[1]]))
+    pipe = files.OnDisk(sys.argv[2])
+    pipe = painting.Painting("pipe", pipe, paintings[0].labels)
     dataset.prepare([*paintings, pipe], sys.argv[3], processes=1)
 """
 
@@ -251,7 +254,7 @@ def test_a_run_that_is_killed_leaves_no_dataset_and_no_process(tmp_path, paintin
     os.mkfifo(pipe)
     script = tmp_path / "run.py"
     script.write_text(KILLED)
-    arguments = [str(paintings[0].path.parent), str(pipe), str(data_dir)]
+    arguments = [os.path.dirname(paintings[0].file.path), str(pipe), str(data_dir)]
     root = str(Path(dataset.__file__).parents[2])
     run = subprocess.Popen(
         [sys.executable, str(script), *arguments],

@@ -1,7 +1,8 @@
 import itertools
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
+import grain
 import numpy as np
 import pytest
 
@@ -61,6 +62,24 @@ def test_crops_fall_everywhere_and_differ_from_epoch_to_epoch():
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
     np.testing.assert_array_equal(taken(7), taken(7))
     assert not np.array_equal(taken(7), taken(7, seed=4))
+
+
+def test_the_bytes_are_those_of_grains_plainest_pipeline():
+    class Crop(grain.transforms.RandomMap):
+        def random_map(self, element: Any, rng: np.random.Generator) -> Any:
+            height, width, _ = element["pixels"].shape
+            top, left = rng.integers(height - 31), rng.integers(width - 31)
+            return element["pixels"][top : top + 32, left : left + 32]
+
+    plain = (
+        grain.MapDataset.source(cast(Any, pictures(20)))
+        .seed(3)
+        .shuffle()[0::1]
+        .repeat(None, reseed_each_epoch=True)
+        .random_map(Crop())
+        .batch(4)
+    )
+    np.testing.assert_array_equal(taken(12), [plain[number] for number in range(12)])
 
 
 @pytest.mark.parametrize("processes", [2, 4])

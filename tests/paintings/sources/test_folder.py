@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from jaxart.paintings import sources
+from jaxart.paintings.sources import files, folder
+from jaxart.paintings.sources.painting import LABELS
 
 
 def fill(root, *names):
@@ -14,18 +15,21 @@ def fill(root, *names):
         path.touch()
 
 
+def read(root):
+    return list(folder.read(files.tree(root)))
+
+
 def names(root):
-    return [painting.filename for painting in sources.folder(root)]
+    return [painting.filename for painting in read(root)]
 
 
 def test_files_of_all_folders_come_sorted_and_with_any_suffix(tmp_path):
     fill(tmp_path, "b.jpg", "a/z.png", "a/b/c.tif", "notes.txt", "A.JPG", "c")
     expected = ["A.JPG", "b.jpg", "c", "notes.txt", "a/z.png", "a/b/c.tif"]
     assert names(tmp_path) == expected
-    assert all(
-        painting.path and painting.path.is_file()
-        for painting in sources.folder(tmp_path)
-    )
+    for painting in read(tmp_path):
+        with painting.file.open() as content:
+            assert content.read() == b""
 
 
 def test_hidden_files_and_csvs_are_passed_over(tmp_path):
@@ -52,10 +56,9 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_names_that_are_no_utf8_can_be_stored(tmp_path):
     with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb"):
         pass
-    [painting] = sources.folder(tmp_path)
+    [painting] = read(tmp_path)
     assert painting.filename.encode() == "caf�.jpg".encode()
-    assert painting.path
-    assert painting.path.is_file()
+    painting.file.open().close()
 
 
 def test_labels_come_from_the_csv(tmp_path):
@@ -67,8 +70,8 @@ def test_labels_come_from_the_csv(tmp_path):
         "By path,below/b.jpg,7,\n"
         "By name,c.jpg,7, Klee \n".encode("utf-8-sig")
     )
-    labels = {p.filename: p.labels for p in sources.folder(tmp_path)}
-    nothing = dict.fromkeys(sources.LABELS, "")
+    labels = {p.filename: p.labels for p in read(tmp_path)}
+    nothing = dict.fromkeys(LABELS, "")
     assert labels == {
         "a.jpg": nothing | {"title": "Nuit, étoilée", "artist": "Van Gogh"},
         "d.jpg": nothing,
@@ -80,17 +83,18 @@ def test_labels_come_from_the_csv(tmp_path):
 def test_a_name_that_occurs_twice_is_not_guessed(tmp_path):
     fill(tmp_path, "one/a.jpg", "two/a.jpg")
     (tmp_path / "any.csv").write_text("filename,title\na.jpg,Which?\n")
-    assert [p.labels["title"] for p in sources.folder(tmp_path)] == ["", "", "Which?"]
+    assert [p.labels["title"] for p in read(tmp_path)] == ["", "", "Which?"]
 
 
 @pytest.mark.parametrize("name", ["gone.jpg", "../secret.jpg", "/etc/passwd"])
-def test_a_line_without_a_file_in_the_folder_has_no_path(tmp_path, name):
+def test_a_line_without_a_file_in_the_folder_is_missing(tmp_path, name):
     root = tmp_path / "root"
     fill(root, "a.jpg")
     fill(tmp_path, "secret.jpg")
     (root / "any.csv").write_text(f"filename,title\n{name},Gone\n")
-    *_, last = sources.folder(root)
-    assert (last.filename, last.path, last.labels["title"]) == (name, None, "Gone")
+    *_, last = read(root)
+    assert (last.filename, last.labels["title"]) == (name, "Gone")
+    assert last.file == files.MISSING
 
 
 @pytest.mark.parametrize(
@@ -111,20 +115,20 @@ def test_a_broken_csv_is_refused_in_one_line(tmp_path, content, reason):
     fill(tmp_path, "a.jpg")
     (tmp_path / "any.csv").write_bytes(content)
     with pytest.raises(ValueError, match=reason) as refusal:
-        list(sources.folder(tmp_path))
+        read(tmp_path)
     assert "any.csv" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_two_csvs_are_refused(tmp_path):
     fill(tmp_path, "a.csv", "b.csv")
-    with pytest.raises(ValueError, match=r"one csv at most; got a\.csv, b\.csv"):
-        list(sources.folder(tmp_path))
+    with pytest.raises(ValueError, match=r"csv of labels at most; got a\.csv, b\.csv"):
+        read(tmp_path)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):
     fill(tmp_path, "a.jpg")
-    with pytest.raises(ValueError, match="which is not one"):
-        list(sources.folder(tmp_path / "a.jpg"))
-    with pytest.raises(ValueError, match="which does not exist"):
-        list(sources.folder(tmp_path / "b"))
+    with pytest.raises(ValueError, match="must be a folder or a zip; got"):
+        files.tree(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match="does not exist"):
+        files.tree(tmp_path / "b")

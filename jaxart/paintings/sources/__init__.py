@@ -1,0 +1,1 @@
+"""Readers of collections as people have them: where the pictures lie, their labels."""

@@ -1,0 +1,58 @@
+"""Any folder of pictures, and the csv that may lie in it."""
+
+from collections.abc import Iterator
+
+from jaxart.paintings.sources import tables
+from jaxart.paintings.sources.files import MISSING, File
+from jaxart.paintings.sources.painting import LABELS, Painting, labelled
+
+
+def read(tree: dict[str, File]) -> Iterator[Painting]:
+    """Yield what lies in a folder and in the folders below it.
+
+    One csv in the folder itself may hold labels: a column `filename`, with a path below
+    the folder or just a name that occurs once, and any of title, artist, style, genre
+    and year; other columns are ignored. Its lines without a file come last. Other csv
+    files are passed over.
+
+    Args:
+        tree: the files by name.
+
+    Raises:
+        ValueError: the csv cannot be understood, or there are several.
+    """
+    files = {name: file for name, file in tree.items() if not is_csv(name)}
+    catalogue = _catalogue(tree, files)
+    for name, file in files.items():
+        yield Painting(name, file, catalogue.pop(name, None) or labelled())
+    for name, labels in catalogue.items():
+        yield Painting(name, MISSING, labels)
+
+
+def is_csv(name: str) -> bool:
+    """Return whether a name is that of a csv."""
+    return name.lower().endswith(".csv")
+
+
+def _catalogue(
+    tree: dict[str, File], files: dict[str, File]
+) -> dict[str, dict[str, str]]:
+    """Read the labels by filename from the csv on top, if there is one."""
+    found = [name for name in tree if is_csv(name) and "/" not in name]
+    if not found:
+        return {}
+    if len(found) > 1:
+        raise ValueError(
+            f"a folder must hold one csv of labels at most; got {', '.join(found)}"
+        )
+    [table] = found
+    by_last = tables.by_last(files)
+    catalogue = {}
+    for line, row in tables.rows(table, tree[table], needs="filename"):
+        name = row["filename"].removeprefix("./")
+        if name not in files and len(by_last.get(name, [])) == 1:
+            [name] = by_last[name]
+        if name in catalogue:
+            raise ValueError(f"{table}, line {line}: {name} comes twice")
+        catalogue[name] = {label: row.get(label, "") for label in LABELS}
+    return catalogue

@@ -1,0 +1,82 @@
+"""Kaggle's "Painter by Numbers": numbered pictures, and a catalogue of all of them.
+
+`all_data_info.csv` describes every picture; without it `train_info.csv` describes those
+of `train/`, with the artists' names replaced by hashes, which are no label.
+
+Source: the competition's own files, https://www.kaggle.com/c/painter-by-numbers; the
+paper's first collection.
+"""
+
+from collections.abc import Iterator
+
+from jaxart.paintings.sources import tables
+from jaxart.paintings.sources.files import MISSING, File
+from jaxart.paintings.sources.folder import is_csv
+from jaxart.paintings.sources.painting import Painting, chosen, labelled
+
+
+# Catalogues, the better one first: the column of the filename, and of each label.
+CATALOGUES = {
+    "all_data_info.csv": (
+        "new_filename",
+        {
+            "title": "title",
+            "artist": "artist",
+            "style": "style",
+            "genre": "genre",
+            "year": "date",
+        },
+    ),
+    "train_info.csv": (
+        "filename",
+        {"title": "title", "style": "style", "genre": "genre", "year": "date"},
+    ),
+}
+
+
+def is_one(tree: dict[str, File]) -> bool:
+    """Return whether files look like this collection."""
+    return _catalogue_in(tree) is not None
+
+
+def read(tree: dict[str, File]) -> Iterator[Painting]:
+    """Yield the pictures, in folders or zips, then the catalogue's lines without one.
+
+    A picture is found by its number, wherever it lies: Kaggle's zip of replacements for
+    damaged pictures may lie beside the damaged ones.
+
+    Args:
+        tree: the files by name.
+
+    Raises:
+        ValueError: there is no catalogue, or it cannot be understood.
+    """
+    found = _catalogue_in(tree)
+    if found is None:
+        raise ValueError(
+            f"a kaggle collection must hold {' or '.join(CATALOGUES)}; there is none"
+        )
+    column, columns = CATALOGUES[found.rsplit("/", 1)[-1]]
+    catalogue = {}
+    for line, row in tables.rows(found, tree[found], needs=column):
+        if row[column] in catalogue:
+            raise ValueError(f"{found}, line {line}: {row[column]} comes twice")
+        catalogue[row[column]] = chosen(row, **columns)
+    without = set(catalogue)
+    for name, file in tree.items():
+        last = name.rsplit("/", 1)[-1]
+        if not is_csv(name):
+            without.discard(last)
+            yield Painting(name, file, catalogue.get(last) or labelled())
+    for name, labels in catalogue.items():
+        if name in without:
+            yield Painting(name, MISSING, labels)
+
+
+def _catalogue_in(tree: dict[str, File]) -> str | None:
+    """Return the name of the best catalogue, the one that lies highest."""
+    by_last = tables.by_last(name for name in tree if is_csv(name))
+    for catalogue in CATALOGUES:
+        if catalogue in by_last:
+            return min(by_last[catalogue], key=lambda name: name.count("/"))
+    return None

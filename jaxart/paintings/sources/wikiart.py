@@ -1,0 +1,153 @@
+"""WikiArt as the ArtGAN project has it: a folder for each style, and lists of classes.
+
+A picture is `Style_Name/artist-slug_title-slug[-year][(n)].jpg`, which tells all but
+the genre. Lists, if they are there, tell more: `genre_train.csv` and `genre_val.csv`
+have lines of path and class number, and `genre_class.txt` has the classes' names; the
+same for artist and style. Some of their paths are mojibake.
+
+Source: https://github.com/cs-chan/ArtGAN, "WikiArt Dataset"; the paper's second
+collection is from the same site.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+
+from jaxart.paintings import vocabulary
+from jaxart.paintings.sources import tables
+from jaxart.paintings.sources.files import MISSING, File
+from jaxart.paintings.sources.folder import is_csv
+from jaxart.paintings.sources.painting import Painting, labelled
+
+
+CLASS_LIST = re.compile(r"(artist|genre|style)_class(es)?\.txt", re.IGNORECASE)
+CLASSES_OF = re.compile(r"(artist|genre|style)_(train|val)(\.csv)?", re.IGNORECASE)
+
+# "Art_Nouveau" is what one of its copies calls the Modern.
+STYLES = frozenset(map(vocabulary.key, (*vocabulary.STYLES, "Art Nouveau")))
+
+SLUG = re.compile(r"(?P<title>.*?)(-(?P<year>1\d{3}|20\d{2}))?\s*(\(\d+\))?")
+
+
+def is_one(tree: dict[str, File]) -> bool:
+    """Return whether files look like this collection."""
+    last = [name.rsplit("/", 1)[-1] for name in tree]
+    if any(CLASS_LIST.fullmatch(name) or CLASSES_OF.fullmatch(name) for name in last):
+        return True
+    styled = [
+        name for name in tree if vocabulary.key(_style(name)) in STYLES and "_" in name
+    ]
+    return 2 * len(styled) > len(tree)
+
+
+def read(tree: dict[str, File]) -> Iterator[Painting]:
+    """Yield the pictures, then the paths of the lists that have none.
+
+    What a list says of a picture counts more than its name.
+
+    Args:
+        tree: the files by name.
+
+    Raises:
+        ValueError: a list cannot be understood.
+    """
+    listed = _listed(tree)
+    # One for each kind: the lists were not all mangled in the same way.
+    lookups = {
+        kind: tables.Lookup({path: (path, label) for path, label in labels.items()})
+        for kind, labels in listed.items()
+    }
+    found = set()
+    for name, file in tree.items():
+        if not _is_list(name):
+            labels = _from_name(name)
+            for kind, lookup in lookups.items():
+                path, label = lookup.find("/".join(name.split("/")[-2:])) or ("", "")
+                found.add(path)
+                labels[kind] = label or labels[kind]
+            yield Painting(name, file, labels)
+    paths = dict.fromkeys(path for labels in listed.values() for path in labels)
+    for path in paths:
+        if path not in found:
+            known = {kind: labels.get(path, "") for kind, labels in listed.items()}
+            known = {kind: label for kind, label in known.items() if label}
+            yield Painting(path, MISSING, _from_name(path) | known)
+
+
+def _is_list(name: str) -> bool:
+    last = name.rsplit("/", 1)[-1]
+    return is_csv(name) or any(p.fullmatch(last) for p in (CLASS_LIST, CLASSES_OF))
+
+
+def _style(name: str) -> str:
+    return name.split("/")[-2] if "/" in name else ""
+
+
+def _from_name(name: str) -> dict[str, str]:
+    """Return what a path says.
+
+    >>> _from_name("Pop_Art/andy-warhol_soup-can-1962(1).jpg")["title"]
+    'soup can'
+    """
+    stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    artist, divided, rest = stem.partition("_")
+    slug = SLUG.fullmatch(rest)
+    if not divided or slug is None:
+        return labelled(style=_style(name).replace("_", " "))
+    return labelled(
+        title=slug["title"].replace("-", " ").strip(),
+        artist=artist.replace("-", " "),
+        style=_style(name).replace("_", " "),
+        year=slug["year"] or "",
+    )
+
+
+def _listed(tree: dict[str, File]) -> dict[str, dict[str, str]]:
+    """Return by kind and path what the lists say."""
+    listed: dict[str, dict[str, str]] = {}
+    names: dict[str, dict[str, str]] = {}
+    for name, file in tree.items():
+        if match := CLASS_LIST.fullmatch(name.rsplit("/", 1)[-1]):
+            names[match[1].lower()] = _class_names(name, file)
+    for name, file in tree.items():
+        match = CLASSES_OF.fullmatch(name.rsplit("/", 1)[-1])
+        if match is None:
+            continue
+        kind = match[1].lower()
+        for line, path, number in _classes_of(name, file):
+            known = names.get(kind)
+            if known is not None and number not in known:
+                raise ValueError(
+                    f"{name}, line {line}: {kind}_class.txt has no class {number}"
+                )
+            listed.setdefault(kind, {})[path] = known[number] if known else ""
+    return listed
+
+
+def _class_names(name: str, file: File) -> dict[str, str]:
+    """Read lines such as "3 Art_Nouveau"."""
+    found = {}
+    for line, words in enumerate(tables.text(name, file).splitlines(), start=1):
+        number, _, label = words.strip().partition(" ")
+        if not number:
+            continue
+        if not number.isdecimal() or not label:
+            raise ValueError(
+                f"{name}, line {line} must be a number and a name; got {words!r}"
+            )
+        found[number] = label.strip().replace("_", " ")
+    return found
+
+
+def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:
+    """Yield line, path and class number; a line of headings may come first."""
+    reader = csv.reader(tables.text(name, file).splitlines())
+    for cells in reader:
+        if not cells or (reader.line_num == 1 and not cells[-1].strip().isdecimal()):
+            continue
+        if len(cells) != 2 or not cells[1].strip().isdecimal():
+            raise ValueError(
+                f"{name}, line {reader.line_num} must be a path and a class number; "
+                f"got {','.join(cells)!r}"
+            )
+        yield reader.line_num, cells[0].strip(), cells[1].strip()

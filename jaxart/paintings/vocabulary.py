@@ -1,0 +1,231 @@
+"""One vocabulary of labels, whatever the sources call things, and years out of dates.
+
+Spellings that differ in accents, case, hyphens, underscores or brackets are one name,
+and so are a few that differ in words (`SYNONYMS`). Styles and genres of WikiArt, which
+most collections borrow from, are spelled as in `STYLES` and `GENRES`; any other name
+as its best spelling has it. What says that nothing is known becomes empty.
+
+Deviation: the paper used no labels.
+"""
+
+import collections
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+
+# What there is a vocabulary of.
+KINDS = ("style", "genre", "artist")
+
+STYLES = (
+    "Abstract Expressionism",
+    "Action Painting",
+    "Analytical Cubism",
+    "Art Nouveau (Modern)",
+    "Baroque",
+    "Color Field Painting",
+    "Contemporary Realism",
+    "Cubism",
+    "Early Renaissance",
+    "Expressionism",
+    "Fauvism",
+    "High Renaissance",
+    "Impressionism",
+    "Mannerism (Late Renaissance)",
+    "Minimalism",
+    "Naïve Art (Primitivism)",
+    "New Realism",
+    "Northern Renaissance",
+    "Pointillism",
+    "Pop Art",
+    "Post-Impressionism",
+    "Realism",
+    "Rococo",
+    "Romanticism",
+    "Symbolism",
+    "Synthetic Cubism",
+    "Ukiyo-e",
+)
+GENRES = (
+    "abstract painting",
+    "cityscape",
+    "genre painting",
+    "illustration",
+    "landscape",
+    "nude painting",
+    "portrait",
+    "religious painting",
+    "sketch and study",
+    "still life",
+)
+SYNONYMS = {
+    "style": {
+        "Art Nouveau": "Art Nouveau (Modern)",
+        "Colour Field Painting": "Color Field Painting",
+        "Mannerism": "Mannerism (Late Renaissance)",
+        "Naïve Art": "Naïve Art (Primitivism)",
+    },
+    "genre": {
+        "abstract": "abstract painting",
+        "nude painting (nu)": "nude painting",
+    },
+    "artist": {},
+}
+
+# What collections write where they know nothing.
+NOTHING = (
+    "unknown",
+    "unknown artist",
+    "unknown genre",
+    "unknown style",
+    "anonymous",
+    "none",
+    "null",
+    "nan",
+    "n/a",
+)
+
+# Letters that Unicode does not take apart into a plain one and an accent.
+PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe"})
+
+YEAR = re.compile(r"(?<![0-9])(1[0-9]{3}|20[0-9]{2})(?![0-9]|'?s\b)")
+BEFORE_CHRIST = re.compile(r"\bb\.? ?c\b", re.IGNORECASE)
+
+
+def key(text: str) -> str:
+    """Return what all spellings of a name have in common.
+
+    >>> key("Naïve_Art  (Primitivism)"), key("post-impressionism")
+    ('naiveartprimitivism', 'postimpressionism')
+    """
+    text = unicodedata.normalize("NFKD", text).casefold().translate(PLAIN)
+    text = unicodedata.normalize("NFKD", text)
+    return "".join(character for character in text if character.isalnum())
+
+
+def year(date: str) -> str:
+    """Return the year in a date of free text, or nothing where it names none.
+
+    It is the first number from 1000 to 2099, so of a range the year when it begins. A
+    decade or a century is no year.
+
+    >>> year("c.1889 (?)"), year("1503-1506"), year("1912.0"), year("the 1890s")
+    ('1889', '1503', '1912', '')
+    """
+    date = unicodedata.normalize("NFKC", date).replace(
+        "\N{RIGHT SINGLE QUOTATION MARK}", "'"
+    )
+    if BEFORE_CHRIST.search(date):
+        return ""
+    found = YEAR.search(date)
+    return found[0] if found else ""
+
+
+class Vocabulary(NamedTuple):
+    """What the spellings of a collection stand for.
+
+    Args:
+        spellings: by kind and spelling, the name; empty where it says nothing.
+    """
+
+    spellings: dict[str, dict[str, str]]
+
+    def folded(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return labels in this vocabulary.
+
+        Args:
+            labels: of a painting from which the vocabulary was made.
+        """
+        names = {kind: self.spellings[kind][labels[kind]] for kind in KINDS}
+        title = " ".join(labels["title"].split())
+        return {**labels, **names, "title": title, "year": year(labels["year"])}
+
+    def names(self) -> dict[str, dict[str, list[str]]]:
+        """Return by kind and name the spellings that stand for it, all sorted."""
+        found: dict[str, dict[str, list[str]]] = {kind: {} for kind in KINDS}
+        for kind, spellings in self.spellings.items():
+            for spelling, name in sorted(spellings.items()):
+                if name:
+                    found[kind].setdefault(name, []).append(spelling)
+            found[kind] = dict(sorted(found[kind].items()))
+        return found
+
+
+def of(labels: Iterable[Mapping[str, str]]) -> Vocabulary:
+    """Return the vocabulary of a collection.
+
+    Args:
+        labels: those of all its paintings, each with `KINDS`.
+    """
+    counts = {kind: collections.Counter[str]() for kind in KINDS}
+    for known in labels:
+        for kind, count in counts.items():
+            count[known[kind]] += 1
+    return Vocabulary({kind: _names(kind, count) for kind, count in counts.items()})
+
+
+def summary(vocabulary: Vocabulary, shown: int = 3) -> Iterator[str]:
+    """Yield a line for each kind of label that there is: how much was folded.
+
+    Args:
+        vocabulary: of a collection.
+        shown: examples of what was folded, at most.
+    """
+    for kind, names in vocabulary.names().items():
+        if names:
+            count = sum(len(spellings) for spellings in names.values())
+            folded = [
+                f"{' = '.join(spellings)}" + f" -> {name}"
+                for name, spellings in names.items()
+                if spellings != [name]
+            ]
+            examples = "; ".join(folded[:shown]) + ("; ..." if folded[shown:] else "")
+            text = f"{kind}: {len(names):,} names in {count:,} spellings"
+            yield f"{text} ({examples})" if folded else text
+
+
+def _names(kind: str, counts: Mapping[str, int]) -> dict[str, str]:
+    """Return by spelling the name."""
+    nothing = {"", *map(key, NOTHING)}
+    known = {
+        key(name): name for name in {"style": STYLES, "genre": GENRES}.get(kind, ())
+    }
+    synonyms = {key(other): key(name) for other, name in SYNONYMS[kind].items()}
+    groups: dict[str, list[str]] = {}
+    for spelling in sorted(counts):
+        plain = key(_forename_first(spelling) if kind == "artist" else spelling)
+        groups.setdefault(synonyms.get(plain, plain), []).append(spelling)
+    names = {}
+    for plain, spellings in groups.items():
+        best = max(spellings, key=lambda spelling: _merit(spelling, counts[spelling]))
+        name = "" if plain in nothing else known.get(plain) or _shown(kind, best)
+        names |= dict.fromkeys(spellings, name)
+    return {spelling: names[spelling] for spelling in sorted(names)}
+
+
+def _forename_first(artist: str) -> str:
+    """Return "Vincent van Gogh" for "Gogh, Vincent van"."""
+    last, comma, first = artist.partition(",")
+    return f"{first} {last}" if comma and "," not in first else artist
+
+
+def _merit(spelling: str, count: int) -> tuple[bool, bool, int, int, str]:
+    """Return what makes a spelling the best: it was typed by somebody who cared."""
+    # Of ties the last in the alphabet wins: it must only be always the same one.
+    cased = not spelling.islower() and not spelling.isupper()
+    slug = "_" in spelling or ("-" in spelling and " " not in spelling)
+    accents = sum(not character.isascii() for character in spelling)
+    return cased, not slug, accents, count, spelling
+
+
+def _shown(kind: str, spelling: str) -> str:
+    text = unicodedata.normalize("NFC", spelling)
+    text = _forename_first(text) if kind == "artist" else text
+    text = text.lower() if kind == "genre" else text
+    if "_" in text or (text.islower() and " " not in text):
+        text = text.replace("_", " ").replace("-", " ")
+    text = " ".join(text.split())
+    if kind == "genre" or not (text.islower() or text.isupper()):
+        return text
+    return text.title()
