@@ -27,7 +27,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from jaxart.paintings import dataset
+from jaxart.paintings import preparation
 from jaxart.paintings.sources import inputs
 
 
@@ -42,8 +42,8 @@ PICTURES = 24  # of the dataset, small ones
 
 def main(_: list[str]) -> None:
     """Start, and start again."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         pictures = _prepared(folder)
         commands = {"train": _train}
         if _PAINT.value:
@@ -67,7 +67,7 @@ def _prepared(folder: Path) -> Path:
     for number in range(PICTURES):
         pixels = rng.integers(0, 256, (140, 150, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(pictures / f"{number:02d}.png")
-    dataset.prepare(list(inputs.open_inputs([pictures])), folder / "data")
+    preparation.prepare(inputs.open_inputs([pictures]), folder / "data")
     return pictures / "00.png"
 
 

@@ -94,7 +94,7 @@ def run(command: Callable[..., None]) -> NoReturn:
         try:
             command(*argv[1:], **given)
         except (ValueError, OSError) as error:
-            _fail(error)
+            fail(error)
         except Stopped as stopped:
             print(f"stopped: {stopped}", file=sys.stderr, flush=True)
             sys.exit(stopped.exit_code)
@@ -104,6 +104,27 @@ def run(command: Callable[..., None]) -> NoReturn:
 
     app.run(main, flags_parser=functools.partial(_parse, arguments, configs))
     sys.exit(0)
+
+
+def fail(error: Exception, leave: Callable[[int], Any] = sys.exit) -> NoReturn:
+    """Print an error as one line, and leave with exit code 2.
+
+    Args:
+        error: what its user can mend.
+        leave: ends the process with an exit code.
+    """
+    print(f"error: {line(error)}", file=sys.stderr, flush=True)
+    leave(BAD_INPUT)
+    raise AssertionError("left, and still here")
+
+
+def line(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else text
 
 
 def run_one_of(*commands: Callable[..., None]) -> NoReturn:
@@ -274,10 +295,10 @@ def _parse(
         # The text comes as the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
         text = text.replace('"', "").replace("'", "")
-        _fail(ValueError(f"unknown setting: {text}"))
+        fail(ValueError(f"unknown setting: {text}"))
     # ml_collections passes on whatever the config's own code raises.
     except Exception as error:
-        _fail(error)
+        fail(error)
     return rest
 
 
@@ -290,15 +311,6 @@ def _check(arguments: list[_Argument], words: list[str]) -> None:
     for argument, word in zip(arguments, words, strict=False):
         if argument.choices and word not in argument.choices:
             raise ValueError(f"argument must be {argument.name}; got {word!r}")
-
-
-def _fail(error: Exception) -> NoReturn:
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    print(f"error: {lines[-1] if lines else text}", file=sys.stderr, flush=True)
-    sys.exit(BAD_INPUT)
 
 
 def _quiet() -> None:

@@ -44,7 +44,8 @@ class Records:
     """The records of one run, gone on with where its last checkpoint was.
 
     Args:
-        workdir: folder of the run.
+        workdir: folder of the run; None in a process that only watches the losses,
+            while another one writes.
         step: updates done so far; lines of metrics beyond it are taken back, for
             they will be written again.
         steps: updates of the whole run.
@@ -53,15 +54,29 @@ class Records:
     """
 
     def __init__(
-        self, workdir: str, *, step: int, steps: int, batch_size: int, every_steps: int
+        self,
+        workdir: str | None,
+        *,
+        step: int,
+        steps: int,
+        batch_size: int,
+        every_steps: int,
     ):
-        self._folder = Path(workdir)
+        self._writes = workdir is not None
+        self._folder = Path(workdir or "")
         self._every = every_steps
         self._batch_size = batch_size
         self._lines = self._folder / "metrics.jsonl"
-        _take_back(self._lines, step)
+        if self._writes:
+            _take_back(self._lines, step)
         self._first = step + 1
-        self._bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True)
+        self._bar = tqdm(
+            total=steps,
+            initial=step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not self._writes,
+        )
         self._waiting: deque[tuple[int, Metrics]] = deque()
         self._figures: dict[int, dict[str, float]] = {}
         self._pictures: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
@@ -175,7 +190,7 @@ class Records:
                 raise FloatingPointError(
                     f"the loss is not a finite number at step {step}"
                 )
-            if step in due:
+            if step in due and self._writes:
                 images_done = (last - before) * self._batch_size
                 pace = images_done / (self._since[1] - then)
                 values = dict(zip(metrics, row, strict=True))

@@ -6,6 +6,7 @@ Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Advers
 Networks", section 3.
 """
 
+import contextlib
 import math
 import os
 import time
@@ -21,7 +22,7 @@ import optax
 from flax import nnx
 from jaxtyping import PyTree
 
-from jaxart import command
+from jaxart import command, processes
 from jaxart.checkpoints import (
     CONFIG,
     UNFINISHED,
@@ -57,62 +58,80 @@ NEWER = {"evaluate.count", "evaluate.every_steps", "steps_per_call"}
 def main(
     config: Annotated[Config, "file that describes the run"],
     workdir: Annotated[str, "folder of the run; if it holds one, it goes on"],
+    distributed: Annotated[
+        str | None,
+        "to be one of several processes that train together: auto where the cluster "
+        "says so, else HOST:PORT,PROCESSES,INDEX with the address of process 0",
+    ] = None,
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
-    _check(config)
-    generator, discriminator = nnx.eval_shape(lambda: _networks(config))
-    optimizer = optax.adam(**config.optimizer)
-    compiled = devices.compiled(
-        generator,
-        discriminator,
-        optimizer,
-        loss=config.loss,
-        parallel=config.parallel,
-        batch_size=config.batch_size,
-    )
-    _claim(workdir)
-    config.data.name = choice.resolve(config.data.name, config.data.data_dir)
-    _check_same_run(workdir, config)
-    pictures = choice.pictures(config)
-    batches = _batches(config, pictures)
-    checkpoints = Checkpoints(
-        workdir,
-        keep=config.checkpoints.keep,
-        keep_every=config.checkpoints.keep_every_steps,
-    )
-    with closing(batches), closing(checkpoints), ThreadPoolExecutor(1) as beside:
-        latest = checkpoints.latest()
-        first = jax.jit(lambda: start(*_networks(config), optimizer, config.seed))
-        ready = beside.submit(
-            compiled.ahead, first.eval_shape(), _shape_of_next_call(latest or 0, config)
-        )
-        state = first()
-        if latest is not None:
-            state = _state(checkpoints.restore(latest, _parts(state), batches))
-        sampler = latents.sampler(generator)
-        cost = costs.cost(
+    with processes.joined(distributed):
+        _train(config, workdir)
+
+
+def _train(config: Config, workdir: str) -> None:
+    """Start or restore the run of all processes, and do its updates."""
+    writes = processes.is_first()
+    with processes.failing_together():
+        _check(config)
+        generator, discriminator = nnx.eval_shape(lambda: _networks(config))
+        optimizer = optax.adam(**config.optimizer)
+        compiled = devices.compiled(
             generator,
             discriminator,
-            ready.result(),
-            images=config.batch_size // jax.device_count(),
+            optimizer,
+            loss=config.loss,
+            parallel=config.parallel,
+            batch_size=config.batch_size,
         )
-        cost.check_room(config.batch_size)
-        write_config(workdir, config)
-        print(cost)
+        if writes:
+            _claim(workdir)
+        config.data.name = choice.resolve(config.data.name, config.data.data_dir)
+        if writes:
+            _check_same_run(workdir, config)
+    pictures = _pictures(config)
+    _check_same_in_all(config, pictures)
+    first = jax.jit(lambda: start(*_networks(config), optimizer, config.seed))
+    sampler = latents.sampler(generator)
+    checkpoints = measure = None
+    with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
+        ready = beside.submit(compiled.ahead, first.eval_shape(), _first_shape(config))
+        state, done = first(), 0
+        with processes.failing_together():
+            if writes:
+                checkpoints = stack.enter_context(
+                    closing(_checkpoints(workdir, config))
+                )
+                state, done = _restored(checkpoints, state)
+                measure = _measure(config, pictures, sampler)
+        state, done = processes.of_the_first((state, done))
+        batches = stack.enter_context(closing(_batches(config, pictures, int(done))))
+        with processes.failing_together():
+            cost = costs.cost(
+                generator,
+                discriminator,
+                ready.result(),
+                images=config.batch_size // jax.device_count(),
+            )
+            cost.check_room(config.batch_size)
+            if writes:
+                write_config(workdir, config)
+                print(cost)
         pace = _go_on(
             config,
             workdir,
             state=compiled.spread(state),
-            done=latest or 0,
+            done=int(done),
             batches=batches,
             compiled=compiled,
             sampler=sampler,
-            measure=_measure(config, pictures, sampler),
+            measure=measure,
             checkpoints=checkpoints,
         )
-    if pace.images_per_second:
+    if writes and pace.images_per_second:
         print(costs.speed(cost, pace, config.dtype))
-    print(f"done: look at {pictures_file(workdir, config.steps)}")
+    if writes:
+        print(f"done: look at {pictures_file(workdir, config.steps)}")
 
 
 def _go_on(
@@ -125,24 +144,27 @@ def _go_on(
     compiled: devices.Compiled,
     sampler: latents.Sampler,
     measure: Callable[[Player], Estimate] | None,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | None,
 ) -> Pace:
-    """Do the updates from `done` to the last, and record them."""
+    """Do the updates from `done` to the last, and record them.
+
+    Without `checkpoints`, as in all processes but one, nothing is recorded.
+    """
     points = latents.draw(config.seed, 0, config.samples.count, config.generator.latent)
     records = Records(
-        workdir,
+        workdir if checkpoints else None,
         step=done,
         steps=config.steps,
         batch_size=config.batch_size,
         every_steps=config.log.every_steps,
     )
-    best = checkpoints.best()
+    best = checkpoints.best() if checkpoints else None
     smallest = math.inf if best is None else best.distance
 
     def due(step: int, every_steps: int) -> bool:
         return step % every_steps == 0 or step == config.steps
 
-    with closing(records), command.stop_signals() as stops:
+    with closing(records), processes.stop_signals() as stop_signal:
         step = done
         while step < config.steps:
             count = updates_of_next_call(step, config)
@@ -150,12 +172,12 @@ def _go_on(
                 fed = compiled.feed(np.stack([next(batches) for _ in range(count)]))
             state, metrics = compiled.steps(state, fed)
             step += count
-            stop = bool(stops)  # once: a signal may come at any moment
-            save = stop or due(step, config.checkpoints.every_steps)
+            stop = stop_signal()  # once: a signal may come at any moment
+            save = stop is not None or due(step, config.checkpoints.every_steps)
             distance = None
             try:
                 records.add(step, metrics)
-                if due(step, config.samples.every_steps):
+                if checkpoints and due(step, config.samples.every_steps):
                     player = compiled.gather(state.generator)
                     records.add_pictures(step, sampler(player, points))
                 if measure and due(step, config.evaluate.every_steps):
@@ -173,17 +195,17 @@ def _go_on(
                     # First what is recorded, then the checkpoint that vouches for it.
                     records.flush()
             except FloatingPointError as error:
+                last = checkpoints.latest() if checkpoints else "with process 0"
                 raise ValueError(
-                    f"{error}; the last checkpoint in {workdir} is step "
-                    f"{checkpoints.latest()}"
+                    f"{error}; the last checkpoint in {workdir} is step {last}"
                 ) from None
-            if save:
-                parts = _parts(compiled.gather(state))
-                checkpoints.save(step, parts, batches, distance)
-            if stop and step < config.steps:
-                checkpoints.close()
+            if save and checkpoints:
+                checkpoints.save(step, _parts(compiled.gather(state)), distance)
+            if stop is not None and step < config.steps:
+                if checkpoints:
+                    checkpoints.close()
                 raise command.Stopped(
-                    stops[0],
+                    stop,
                     f"saved step {step} in {workdir}; the same command goes on there",
                 )
         return records.pace(config.steps)
@@ -209,10 +231,47 @@ def updates_of_next_call(step: int, config: Config) -> int:
     return config.steps_per_call if config.steps_per_call <= most else 1
 
 
-def _shape_of_next_call(step: int, config: Config) -> jax.ShapeDtypeStruct:
-    count = updates_of_next_call(step, config)
+def _first_shape(config: Config) -> jax.ShapeDtypeStruct:
+    """Return what the first call of a new run is fed."""
+    count = updates_of_next_call(0, config)
     shape = (count, config.batch_size, config.size, config.size, 3)
     return jax.ShapeDtypeStruct(shape, np.uint8)
+
+
+def _pictures(config: Config) -> Sequence[dict[str, Any]]:
+    """Open the dataset, in one process before the others: it may have to be made."""
+    pictures: Sequence[dict[str, Any]] = ()
+    for before in (True, False):
+        with processes.failing_together():
+            if processes.is_first() == before:
+                pictures = choice.pictures(config)
+    return pictures
+
+
+def _check_same_in_all(config: Config, pictures: Sequence[dict[str, Any]]) -> None:
+    """See that all processes do the same: only places may differ between machines."""
+    settings = {
+        key: value
+        for key, value in _flat(config).items()
+        if key not in ("data.data_dir", "data.source", "data.workers")
+    }
+    processes.check_same({**settings, "pictures": len(pictures)})
+
+
+def _checkpoints(workdir: str, config: Config) -> Checkpoints:
+    return Checkpoints(
+        workdir,
+        keep=config.checkpoints.keep,
+        keep_every=config.checkpoints.keep_every_steps,
+    )
+
+
+def _restored(checkpoints: Checkpoints, state: State) -> tuple[State, int]:
+    """Return the state of the last checkpoint and its step, or what is given, and 0."""
+    latest = checkpoints.latest()
+    if latest is None:
+        return state, 0
+    return _state(checkpoints.restore(latest, _parts(state))), latest
 
 
 def _networks(config: Config) -> tuple[Generator, Discriminator]:
@@ -224,7 +283,7 @@ def _networks(config: Config) -> tuple[Generator, Discriminator]:
     )
 
 
-def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
+def _batches(config: Config, pictures: Sequence[dict[str, Any]], done: int) -> Any:
     return pipeline.batches(
         pictures,
         size=config.size,
@@ -233,6 +292,7 @@ def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
         workers=config.data.workers,
         process=jax.process_index(),
         processes=jax.process_count(),
+        first=done,
     )
 
 

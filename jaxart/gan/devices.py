@@ -6,15 +6,17 @@ batches; however a run is cut into calls, it computes the same.
 With `jit`, the batch is cut over a mesh of all devices and the compiler sums what must
 be summed: batch norm sees the whole batch by itself. With `pmap`, each device runs the
 update on its part, and batch norm and gradients are averaged by name. One device is
-the mesh of one.
+the mesh of one. The devices of several processes are one mesh as well: each process
+feeds its own.
 
 Source: the JAX documentation, "Distributed arrays and automatic parallelization".
 Deviation: `pmap` is in maintenance; it is here because the paper's reimplementation
 asks for it and to be compared. `jit` is the default.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +42,11 @@ class Compiled(NamedTuple):
     Args:
         steps: one update for each batch fed, and the metrics of each; the state that
             it is given is used up (donated).
-        ahead: compiles `steps` before there is a state or a batch, from their shapes.
-        spread: puts a state on the devices.
-        feed: puts batches on the devices, of each batch a part.
-        gather: a state as one copy, as `spread` took it.
+        ahead: compiles `steps` before there is a state or a batch, from their shapes,
+            the batches' over all processes.
+        spread: puts a state, the same in all processes, on the devices.
+        feed: puts this process' parts of batches on its devices, on each a part.
+        gather: a state as one copy on one device, as `spread` took it.
     """
 
     steps: Callable[[State, Array], tuple[State, Metrics]]
@@ -112,50 +115,50 @@ def _on_mesh(update: Update) -> Compiled:
     )
 
     def ahead(state: State, batches: jax.ShapeDtypeStruct) -> jax.stages.Compiled:
-        return steps.lower(_placed(state, whole), _placed(batches, parts)).compile()
+        return steps.lower(_lying(whole, state), _lying(parts, batches)).compile()
 
     return Compiled(
         steps=steps,
         ahead=ahead,
         # A copy: donation may not use up what the networks still hold.
-        spread=lambda state: jax.device_put(_copy(state), whole),
+        spread=lambda state: _placed(whole, _copy(state)),
         feed=lambda batches: jax.make_array_from_process_local_data(parts, batches),
-        gather=lambda tree: tree,
+        gather=lambda tree: jax.tree.map(_own, tree),
     )
 
 
 def _with_pmap(update: Update) -> Compiled:
-    devices = jax.local_devices()
     updates = jax.pmap(_in_turn(update), axis_name=AXIS, donate_argnums=0)
-    one_each = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+    local = jax.local_device_count()
+    one_each = NamedSharding(
+        Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec(AXIS)
+    )
 
-    @jax.jit
-    def copied(state: State) -> State:
-        return jax.tree.map(lambda x: jnp.stack([x] * len(devices)), state)
-
-    def cut(batches: Any) -> Any:
-        count, _, *picture = batches.shape
-        parts = batches.reshape(count, len(devices), -1, *picture)
-        return parts.swapaxes(0, 1)
+    def spread(state: State) -> State:
+        return _placed(one_each, _copies(state, local))
 
     def ahead(state: State, batches: jax.ShapeDtypeStruct) -> jax.stages.Compiled:
-        shapes = jax.eval_shape(copied, state), jax.eval_shape(cut, batches)
-        return updates.lower(*_placed(shapes, one_each)).compile()
+        count, whole, *picture = batches.shape
+        each = (jax.device_count(), count, whole // jax.device_count(), *picture)
+        shapes = (
+            jax.eval_shape(lambda state: _copies(state, jax.device_count()), state),
+            jax.ShapeDtypeStruct(each, batches.dtype),
+        )
+        return updates.lower(*_lying(one_each, shapes)).compile()
+
+    def feed(batches: UInt8[np.ndarray, "n b h w 3"]) -> Array:
+        count, _, *picture = batches.shape
+        parts = np.moveaxis(batches.reshape(count, local, -1, *picture), 1, 0)
+        return jax.make_array_from_process_local_data(one_each, parts)
 
     def first(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: x[0], tree)
+        return jax.tree.map(lambda x: _own(x)[0], tree)
 
     def steps(state: State, batches: Array) -> tuple[State, Metrics]:
         state, metrics = updates(state, batches)
         return state, first(metrics)
 
-    return Compiled(
-        steps=steps,
-        ahead=ahead,
-        spread=lambda state: jax.device_put(copied(state), one_each),
-        feed=lambda batches: jax.device_put(cut(batches), one_each),
-        gather=first,
-    )
+    return Compiled(steps=steps, ahead=ahead, spread=spread, feed=feed, gather=first)
 
 
 @jax.jit
@@ -163,8 +166,28 @@ def _copy(state: State) -> State:
     return jax.tree.map(jnp.copy, state)
 
 
-def _placed(shapes: PyTree, sharding: NamedSharding) -> PyTree:
+@functools.partial(jax.jit, static_argnums=1)
+def _copies(state: State, count: int) -> State:
+    return jax.tree.map(lambda x: jnp.stack([x] * count), state)
+
+
+def _lying(sharding: NamedSharding, shapes: PyTree) -> PyTree:
     """Return shapes of arrays that lie on the devices as `sharding` says."""
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
     )
+
+
+def _placed(sharding: NamedSharding, tree: PyTree) -> PyTree:
+    """Put a tree, of which each process has its part, on the devices.
+
+    `device_put` would compare what the processes have, at a cost that grows with them.
+    """
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), tree
+    )
+
+
+def _own(x: Array) -> Array:
+    """Return what the first device of this process holds of an array."""
+    return x.addressable_data(0)
