@@ -14,7 +14,7 @@ convolution itself, with the kernel turned around. GPUs and TPUs have XLA's own.
 
 Exact in the reals, and equal to XLA's to float rounding. Cost: 8·i·o·h·w FLOP for an
 output of h by w, where the plain algorithm has 18·i·o·h·w; the buffers hold four times
-the input and four times the output.
+the input and four times the output, so that large maps are left to XLA as well.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016,
 section 4.1, F(2×2, 3×3); Winograd, "Arithmetic Complexity of Computations", 1980.
@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 
 FEW = 4  # channels up to which there are too few products for additions to pay
+MANY = 1 << 15  # places of a map from which on its buffers are far beyond the caches
 
 Input = Float[Array, "b h w i"]
 Output = Float[Array, "b h w o"]
@@ -36,7 +37,7 @@ Kernel = Float[Array, "3 3 i o"]
 @jax.custom_vjp
 def convolve(x: Input, kernel: Kernel) -> Output:
     """Convolve with one pixel of padding: sides stay as they are."""
-    if min(kernel.shape[2:]) <= FEW:
+    if min(kernel.shape[2:]) <= FEW or x.size // x.shape[3] > MANY:
         return _as_convolution(x, kernel)
     return lax.platform_dependent(
         x, kernel, cpu=_as_sixteen_products, default=_as_convolution

@@ -60,6 +60,19 @@ def test_a_cpu_multiplies_16_times_for_36():
     assert 16 / 36 < analysis["flops"] / plain < 0.6
 
 
+def test_where_additions_would_not_pay_xlas_own_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(winograd, "_as_sixteen_products", None)
+    large = jax.ShapeDtypeStruct((1, 256, 256, 64), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, 64, 64), jnp.float32)
+    assert jax.eval_shape(winograd.convolve, large, kernel).shape == large.shape
+    pixels = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, 3, 64), jnp.float32)
+    found = jax.eval_shape(winograd.convolve, pixels, kernel)
+    assert found.shape == (1, 32, 32, 64)
+
+
 def test_mapping_over_windows_changes_nothing():
     x, kernel = given(6, 6, 8, 8)
     windows = jnp.stack([x, 2 * x, -x])
