@@ -27,6 +27,7 @@ Rooms, each importing only from those below it::
             huggingface.py   parquet files, here or on the hub
         vocabulary.py  one spelling for each style, genre and artist; years out of dates
         duplicates.py  pictures that are the same to the eye
+        report.py      a page about a collection
         dataset.py     the TFDS builder: resize, reject, write ArrayRecord
         digits.py      the TFDS builder for MNIST's idx files
         invented.py    paintings made up with our own brush
