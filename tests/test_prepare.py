@@ -77,7 +77,9 @@ def nasty(tmp_path_factory):
 
 
 def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path):
-    done = run(f"--input={nasty}", f"--data_dir={tmp_path}", "--processes=2")
+    # Many of them show the same picture.
+    flags = ["--processes=2", "--keep_duplicates"]
+    done = run(f"--input={nasty}", f"--data_dir={tmp_path}", *flags)
     assert done.returncode == 0, done.stderr
     names = {str(path.relative_to(nasty)) for path in nasty.glob("*/*")}
     records = [
@@ -153,7 +155,8 @@ def test_bad_input_changes_nothing(tmp_path, monkeypatch, flags, reason):
 
 
 def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
-    prepare.main(input=[str(nasty)], data_dir=str(tmp_path), size=32)
+    settings = {"size": 32, "keep_duplicates": True}
+    prepare.main(input=[str(nasty)], data_dir=str(tmp_path), **settings)
     assert "16 paintings kept" not in capsys.readouterr().out  # the ribbon stays out
     source = dataset.open_source(tmp_path, "paintings")
     assert {min(record["pixels"].shape[:2]) for record in source} == {32, 56}
