@@ -64,8 +64,11 @@ def main(
     names = vocabulary.of(painting.labels for painting in union)
     for line in vocabulary.summary(names):
         print(line)
+    paintings = (
+        painting._replace(labels=names.folded(painting.labels)) for painting in union
+    )
     done = preparation.prepare(
-        (painting._replace(labels=names.folded(painting.labels)) for painting in union),
+        paintings,
         out,
         size=size,
         processes=processes or os.cpu_count() or 1,

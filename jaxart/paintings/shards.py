@@ -35,8 +35,7 @@ from array_record.python.array_record_module import (
 
 from jaxart import images
 from jaxart.paintings import dataset, duplicates
-from jaxart.paintings.sources.files import InZip, OnDisk, Unusable
-from jaxart.paintings.sources.huggingface import InParquet
+from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.painting import Painting
 
 
@@ -46,9 +45,6 @@ PICTURES = 128
 
 # One record a chunk, to be read in any order. As TFDS writes them.
 OPTIONS = "group_size:1"
-
-# Where a picture's bytes may lie, by the name that a shard's inputs have for it.
-PLACES = {place.__name__: place for place in (OnDisk, InZip, InParquet, Unusable)}
 
 Row = dict[str, Any]
 
@@ -127,10 +123,10 @@ def decode(number: int, *, folder: Path) -> int:
     Returns:
         How many pictures the shard has, of use or not.
     """
-    inputs = _path(folder, number, "inputs").read_bytes()
-    if (done := _finished(folder, number, inputs)) is not None:
+    content = _path(folder, number, "inputs").read_bytes()
+    if (done := _finished(folder, number, content)) is not None:
         return done
-    header, *lines = inputs.decode().split("\n")
+    header, *lines = content.decode().split("\n")
     size = json.loads(header)["size"]
     rows = []
     reading = _path(folder, number, "reading")
@@ -145,7 +141,7 @@ def decode(number: int, *, folder: Path) -> int:
                 writer.write(record)
         writer.close()
     manifest = {
-        "inputs": _digest(inputs),
+        "inputs": _digest(content),
         "records": _digest(_path(folder, number, "records").read_bytes()),
         "rows": rows,
     }
@@ -269,40 +265,29 @@ def _decoded(painting: Painting, size: int) -> tuple[Row, bytes | None]:
     return {**row, **found, "fingerprint": fingerprint}, record
 
 
-def _finished(folder: Path, number: int, inputs: bytes) -> int | None:
-    """Return the pictures of a shard whose files are whole and of these inputs."""
+def _finished(folder: Path, number: int, content: bytes) -> int | None:
+    """Return the pictures of a shard whose files are whole and made of these inputs."""
     try:
         manifest = json.loads(_path(folder, number, "json").read_bytes())
         records = _path(folder, number, "records").read_bytes()
     except (OSError, ValueError):
         return None
-    if [manifest["inputs"], manifest["records"]] != [_digest(inputs), _digest(records)]:
+    if [manifest["inputs"], manifest["records"]] != [
+        _digest(content),
+        _digest(records),
+    ]:
         return None
     return len(manifest["rows"])
 
 
 def _line(painting: Painting) -> str:
     """Return a painting as JSON, with what tells that its file was changed."""
-    filename, file, *others = painting
-    place = type(file).__name__
-    assert place in PLACES, place
-    return json.dumps([filename, [place, *file], _state(file), *others])
+    return json.dumps([painting.file.stamp(), inputs.to_json(painting)])
 
 
 def _painting(line: str) -> Painting:
-    filename, [place, *where], _, *others = json.loads(line)
-    return Painting(filename, PLACES[place](*where), *others)
-
-
-def _state(file: Any) -> list[int]:
-    """Return size and time of change of the file, zip or parquet file."""
-    if isinstance(file, Unusable):
-        return []
-    try:
-        status = os.stat(file[0])
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
+    _, described = json.loads(line)
+    return inputs.from_json(described)
 
 
 def _path(folder: Path, number: int, kind: str) -> Path:

@@ -181,7 +181,8 @@ def summary(vocabulary: Vocabulary, shown: int = 3) -> Iterator[str]:
                 if spellings != [name]
             ]
             examples = "; ".join(folded[:shown]) + ("; ..." if folded[shown:] else "")
-            text = f"{kind}: {len(names):,} names in {count:,} spellings"
+            noun = "name" if len(names) == 1 else "names"
+            text = f"{kind}: {len(names):,} {noun} in {count:,} spellings"
             yield f"{text} ({examples})" if folded else text
 
 
