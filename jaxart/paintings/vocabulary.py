@@ -221,7 +221,7 @@ def _merit(spelling: str, count: int) -> tuple[bool, bool, int, int, str]:
 
 
 def _shown(kind: str, spelling: str) -> str:
-    text = unicodedata.normalize("NFC", spelling)
+    text = " ".join(unicodedata.normalize("NFC", spelling).split())
     text = _forename_first(text) if kind == "artist" else text
     text = text.lower() if kind == "genre" else text
     if "_" in text or (text.islower() and " " not in text):
