@@ -3,6 +3,9 @@
 A call is compiled once for each number of updates that it does, and takes as many
 batches; however a run is cut into calls, it computes the same.
 
+Several seeds train side by side in the same call, each with a state and batches of its
+own, on one more axis in front of all others.
+
 With `jit`, the batch is cut over a mesh of all devices and the compiler sums what must
 be summed: batch norm sees the whole batch by itself. With `pmap`, each device runs the
 update on its part, and batch norm and gradients are averaged by name. One device is
@@ -15,7 +18,8 @@ asks for it and to be compared. `jit` is the default.
 """
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -64,6 +68,7 @@ def compiled(
     loss: str,
     parallel: str,
     batch_size: int,
+    seeds: int = 1,
 ) -> Compiled:
     """Return the updates of both players on all devices.
 
@@ -74,10 +79,11 @@ def compiled(
         loss: of the generator; see `updater`.
         parallel: one of `KINDS`.
         batch_size: pictures of one update, over all devices.
+        seeds: GANs that are trained together; see `together`.
 
     Raises:
-        ValueError: `parallel` is not one of `KINDS`, or the devices cannot share the
-            batch equally.
+        ValueError: `parallel` is not one of `KINDS`, or not `jit` for several seeds,
+            or the devices cannot share the batch equally.
     """
     if parallel not in KINDS:
         raise ValueError(f"parallel must be one of {KINDS}; got {parallel!r}")
@@ -87,11 +93,34 @@ def compiled(
             f"batch_size must be a multiple of the {devices} devices; got {batch_size}"
         )
     if parallel == "jit":
-        return _on_mesh(updater(generator, discriminator, optimizer, loss))
+        return _on_mesh(updater(generator, discriminator, optimizer, loss), seeds)
+    if seeds > 1:
+        raise ValueError(f"parallel must be jit for several seeds; got {parallel!r}")
     generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
     for network in (generator, discriminator):
         network.set_attributes(nnx.BatchNorm, axis_name=AXIS)
     return _with_pmap(updater(generator, discriminator, optimizer, loss, AXIS))
+
+
+def together(trees: Sequence[PyTree]) -> PyTree:
+    """Return what several seeds have as one tree, with an axis of seeds in front.
+
+    What one seed has stays as it is.
+    """
+    if len(trees) == 1:
+        return trees[0]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def apart(tree: PyTree, seeds: int) -> list[PyTree]:
+    """Return what each seed has, from what all of them have `together`."""
+    return [tree] if seeds == 1 else _apart(tree, seeds)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _apart(tree: PyTree, seeds: int) -> list[PyTree]:
+    # Bound at once: a lambda in a loop would see its last number.
+    return [jax.tree.map(operator.itemgetter(seed), tree) for seed in range(seeds)]
 
 
 def _in_turn(update: Update) -> Callable[[State, Array], tuple[State, Metrics]]:
@@ -103,12 +132,14 @@ def _in_turn(update: Update) -> Callable[[State, Array], tuple[State, Metrics]]:
     return updates
 
 
-def _on_mesh(update: Update) -> Compiled:
+def _on_mesh(update: Update, seeds: int) -> Compiled:
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
     whole = NamedSharding(mesh, PartitionSpec())
-    parts = NamedSharding(mesh, PartitionSpec(None, AXIS))
+    before = (None,) if seeds == 1 else (None, None)
+    parts = NamedSharding(mesh, PartitionSpec(*before, AXIS))
+    in_turn = _in_turn(update)
     steps = jax.jit(
-        _in_turn(update),
+        in_turn if seeds == 1 else jax.vmap(in_turn),
         in_shardings=(whole, parts),
         out_shardings=(whole, whole),
         donate_argnums=0,
