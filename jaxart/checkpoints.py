@@ -140,7 +140,7 @@ class Checkpoints:
         Args:
             step: updates done.
             parts: trees of arrays by name.
-            iterator: the data iterator, as Grain makes it.
+            iterator: the data iterator, as Grain makes it; None if there is none.
             distance: of samples from the dataset, if it was measured.
         """
         # Copies: the next update uses up these buffers while they are being written.
@@ -148,7 +148,8 @@ class Checkpoints:
         saves: dict[str, Any] = {
             name: ocp.args.StandardSave(part) for name, part in parts.items()
         }
-        saves[ITERATOR] = CheckpointSave(iterator)
+        if iterator is not None:
+            saves[ITERATOR] = CheckpointSave(iterator)
         self._manager.save(
             step,
             args=ocp.args.Composite(**saves),

@@ -11,16 +11,17 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
-from jaxart import command
+from jaxart import command, machine
 from jaxart.checkpoints import (
     CONFIG,
     UNFINISHED,
@@ -33,7 +34,7 @@ from jaxart.gan import devices, latents, quality
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Player, State, start
 from jaxart.metrics import Estimate, frechet_distance
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import choice, pipeline, resident
 from jaxart.records import Records, pictures_file
 
 
@@ -49,7 +50,30 @@ MAY_CHANGE = (
     "steps",  # and steps_per_call
 )
 # What the first configs did not have.
-NEWER = {"evaluate.count", "evaluate.every_steps", "steps_per_call"}
+NEWER = {
+    "data.on_device",
+    "evaluate.count",
+    "evaluate.every_steps",
+    "steps_per_call",
+}
+
+
+class Feed(NamedTuple):
+    """Where batches come from.
+
+    Args:
+        iterator: of the pipeline, whose state is saved; None where the device draws
+            them by itself.
+        take: returns what so many updates are fed with.
+    """
+
+    iterator: Any
+    take: Callable[[int], devices.Fed]
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        if self.iterator is not None:
+            self.iterator.close()
 
 
 def main(
@@ -67,30 +91,35 @@ def main(
         loss=config.loss,
         parallel=config.parallel,
         batch_size=config.batch_size,
+        draw=partial(resident.batch, size=config.size, batch_size=config.batch_size),
     )
     _claim(workdir)
     config.data.name = choice.resolve(config.data.name, config.data.data_dir)
+    asked = _whether_on_device(workdir, config)
     _check_same_run(workdir, config)
     pictures = choice.pictures(config)
-    batches = _batches(config, pictures)
+    if asked is not False:
+        needed, room = resident.size(pictures), machine.memory()
+        _decide(config, choice.on_device(needed, room, asked=bool(asked)))
+    feed = _feed(config, pictures, compiled)
     write_config(workdir, config)
     checkpoints = Checkpoints(
         workdir,
         keep=config.checkpoints.keep,
         keep_every=config.checkpoints.keep_every_steps,
     )
-    with closing(batches), closing(checkpoints):
+    with closing(feed), closing(checkpoints):
         state = start(generator, discriminator, optimizer, config.seed)
         latest = checkpoints.latest()
         if latest is not None:
-            state = _state(checkpoints.restore(latest, _parts(state), batches))
+            state = _state(checkpoints.restore(latest, _parts(state), feed.iterator))
         sampler = latents.sampler(generator)
         _go_on(
             config,
             workdir,
             state=compiled.spread(state),
             done=latest or 0,
-            batches=batches,
+            feed=feed,
             compiled=compiled,
             sampler=sampler,
             measure=_measure(config, pictures, sampler),
@@ -105,7 +134,7 @@ def _go_on(
     *,
     state: State,
     done: int,
-    batches: Any,
+    feed: Feed,
     compiled: devices.Compiled,
     sampler: latents.Sampler,
     measure: Callable[[Player], Estimate] | None,
@@ -130,8 +159,7 @@ def _go_on(
         step = done
         while step < config.steps:
             count = updates_of_next_call(step, config)
-            pixels = np.stack([next(batches) for _ in range(count)])
-            state, metrics = compiled.steps(state, compiled.feed(pixels))
+            state, metrics = compiled.steps(state, feed.take(count))
             step += count
             stop = bool(stops)  # once: a signal may come at any moment
             save = stop or due(step, config.checkpoints.every_steps)
@@ -162,7 +190,7 @@ def _go_on(
                 ) from None
             if save:
                 parts = _parts(compiled.gather(state))
-                checkpoints.save(step, parts, batches, distance)
+                checkpoints.save(step, parts, feed.iterator, distance)
             if stop and step < config.steps:
                 checkpoints.close()
                 raise command.Stopped(
@@ -200,8 +228,12 @@ def _networks(config: Config) -> tuple[Generator, Discriminator]:
     )
 
 
-def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
-    return pipeline.batches(
+def _feed(
+    config: Config, pictures: Sequence[dict[str, Any]], compiled: devices.Compiled
+) -> Feed:
+    if config.data.on_device:
+        return Feed(None, compiled.keep(resident.load(pictures)))
+    batches: Any = pipeline.batches(
         pictures,
         size=config.size,
         batch_size=config.batch_size,
@@ -210,6 +242,11 @@ def _batches(config: Config, pictures: Sequence[dict[str, Any]]) -> Any:
         process=jax.process_index(),
         processes=jax.process_count(),
     )
+
+    def take(count: int) -> Array:
+        return compiled.feed(np.stack([next(batches) for _ in range(count)]))
+
+    return Feed(batches, take)
 
 
 def _measure(
@@ -300,6 +337,27 @@ def _claim(workdir: str) -> None:
         raise ValueError(f"workdir must be empty or hold a run; {workdir} does neither")
 
 
+def _whether_on_device(workdir: str, config: Config) -> bool | None:
+    """Return whether the device keeps the pictures; a run that goes on does as before.
+
+    Returns:
+        None if that has yet to be decided.
+    """
+    asked = choice.whether_on_device(config.data.on_device)
+    if asked is None and (Path(workdir) / CONFIG).exists():
+        # Before there was the choice, it did not.
+        asked = read_config(workdir).data.get("on_device", False)
+    if asked is not None:
+        _decide(config, asked)
+    return asked
+
+
+def _decide(config: Config, on_device: bool) -> None:
+    """Put what is decided in the place of what was asked for."""
+    with config.ignore_type():
+        config.data.on_device = on_device
+
+
 def _check_same_run(workdir: str, config: Config) -> None:
     """See that the run in `workdir`, if any, was started with the same settings."""
     if not (Path(workdir) / CONFIG).exists():
@@ -308,6 +366,7 @@ def _check_same_run(workdir: str, config: Config) -> None:
     # A run from before there was evaluation has no distances that others could differ
     # from, if they were measured with another count.
     there.setdefault("evaluate.count", config.evaluate.count)
+    there.setdefault("data.on_device", False)
     differing = [
         key
         for key in sorted(there.keys() | here.keys())
