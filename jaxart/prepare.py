@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from jaxart import command, images
-from jaxart.paintings import dataset
+from jaxart.paintings import dataset, vocabulary
 from jaxart.paintings.sources import inputs
 
 
@@ -51,7 +51,12 @@ def main(
     for collection in union.collections:
         if out.resolve().is_relative_to(collection.root.resolve()):
             raise ValueError(f"data_dir must lie outside of input; got {out}")
-    paintings = list(union)
+    names = vocabulary.of(painting.labels for painting in union)
+    for line in vocabulary.summary(names):
+        print(line)
+    paintings = [
+        painting._replace(labels=names.folded(painting.labels)) for painting in union
+    ]
     processes = processes or os.cpu_count() or 1
     done = dataset.prepare(paintings, out, size=size, processes=processes)
     print(_closing_line(done))

@@ -19,7 +19,7 @@ Deviation: mirrored, turned and cropped copies count as pictures of their own.
 
 import numpy as np
 from imagehash import phash
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, UInt8, UInt64
 from PIL import Image
 
 
@@ -30,7 +30,7 @@ BANDS = 16
 FINGERPRINT = SIDE * SIDE // 8 + 3  # bytes
 
 # Pictures that are compared one by one before they are sorted into the bands.
-RECENT = 4096
+RECENT = 1024
 
 HASH = SIDE * SIDE // 8
 VALUES = 2**16  # of a band
@@ -56,7 +56,8 @@ class Gallery:
     def __init__(self):
         self._count = 0
         self._sorted = 0  # how many are in the bands
-        self._prints = np.empty((RECENT, FINGERPRINT), np.uint8)
+        self._hashes = np.empty((RECENT, HASH // 8), np.uint64)
+        self._colours = np.empty((RECENT, 3), np.int16)
         self._order = np.empty((BANDS, 0), np.int32)
         self._starts = np.zeros((BANDS, VALUES + 1), np.int32)
 
@@ -69,18 +70,19 @@ class Gallery:
         Args:
             fingerprint: of the picture.
         """
-        wanted = np.frombuffer(fingerprint, np.uint8)
-        candidates = self._candidates(wanted[:HASH])
-        prints = self._prints[candidates]
-        bits = np.bitwise_count(prints[:, :HASH] ^ wanted[:HASH]).sum(1)
-        colour = np.abs(prints[:, HASH:].astype(int) - wanted[HASH:]).max(1)
-        same = candidates[(bits <= NEAR) & (colour <= COLOURS)]
+        hashed = np.frombuffer(fingerprint[:HASH], np.uint64)
+        colour = np.frombuffer(fingerprint[HASH:], np.uint8)
+        among = self._candidates(hashed)
+        bits = np.bitwise_count(self._hashes[among] ^ hashed).sum(1)
+        among = among[bits <= NEAR]
+        away = np.abs(self._colours[among] - colour).max(1)
+        same = among[away <= COLOURS]
         if len(same):
             return int(same.min()), True
-        self._hang(wanted)
+        self._hang(hashed, colour)
         return self._count - 1, False
 
-    def _candidates(self, hashed: UInt8[np.ndarray, " bytes"]) -> Int[np.ndarray, " n"]:
+    def _candidates(self, hashed: UInt64[np.ndarray, "4"]) -> Int[np.ndarray, " n"]:
         """Return the numbers of all that may be near, and of others."""
         rows = np.arange(BANDS)[:, None]
         values = hashed.view(np.uint16)[:, None] ^ PROBES
@@ -93,19 +95,21 @@ class Gallery:
         recent = np.arange(self._sorted, self._count)
         return np.concatenate([self._order[bands, places], recent])
 
-    def _hang(self, fingerprint: UInt8[np.ndarray, " bytes"]) -> None:
-        if self._count == len(self._prints):
-            room = np.empty_like(self._prints)
-            self._prints = np.concatenate([self._prints, room])
-        self._prints[self._count] = fingerprint
+    def _hang(
+        self, hashed: UInt64[np.ndarray, "4"], colour: UInt8[np.ndarray, "3"]
+    ) -> None:
+        if self._count == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, self._hashes])
+            self._colours = np.concatenate([self._colours, self._colours])
+        self._hashes[self._count] = hashed
+        self._colours[self._count] = colour
         self._count += 1
         if self._count - self._sorted == RECENT:
             self._sort()
 
     def _sort(self) -> None:
         """Sort all pictures by each of the bands."""
-        hashes = np.ascontiguousarray(self._prints[: self._count, :HASH])
-        bands = hashes.view(np.uint16).T
+        bands = self._hashes[: self._count].view(np.uint16).T
         self._order = np.stack([band.argsort(kind="stable") for band in bands])
         self._order = self._order.astype(np.int32)
         for band, starts in zip(bands, self._starts, strict=True):

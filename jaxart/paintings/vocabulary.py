@@ -221,11 +221,11 @@ def _merit(spelling: str, count: int) -> tuple[bool, bool, int, int, str]:
 
 def _shown(kind: str, spelling: str) -> str:
     text = unicodedata.normalize("NFC", spelling)
-    if kind == "artist":
-        text = _forename_first(text)
+    text = _forename_first(text) if kind == "artist" else text
+    text = text.lower() if kind == "genre" else text
     if "_" in text or (text.islower() and " " not in text):
         text = text.replace("_", " ").replace("-", " ")
     text = " ".join(text.split())
-    if kind == "genre":
-        return text.lower()
-    return text.title() if text.islower() or text.isupper() else text
+    if kind == "genre" or not (text.islower() or text.isupper()):
+        return text
+    return text.title()

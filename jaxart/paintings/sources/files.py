@@ -44,6 +44,10 @@ class File(Protocol):
         """
         ...
 
+    def stamp(self) -> list[int]:
+        """Return numbers that change with the file on disk; none if there is none."""
+        ...
+
 
 class OnDisk(NamedTuple):
     """A file of the file system."""
@@ -54,6 +58,10 @@ class OnDisk(NamedTuple):
         """Open it; see `File`."""
         with _refusing():
             return open(self.path, "rb")
+
+    def stamp(self) -> list[int]:
+        """Return its size and time of change; see `File`."""
+        return stamp(self.path)
 
 
 class InZip(NamedTuple):
@@ -80,6 +88,10 @@ class InZip(NamedTuple):
             # `zipfile` stops at the size that was promised, whatever comes.
             return io.BytesIO(archive.read(info))
 
+    def stamp(self) -> list[int]:
+        """Return the zip's size and time of change; see `File`."""
+        return stamp(self.archive)
+
 
 class Unusable(NamedTuple):
     """What is known, before it is opened, to hold no picture.
@@ -94,8 +106,21 @@ class Unusable(NamedTuple):
         """Refuse; see `File`."""
         raise PictureError(self.reason)
 
+    def stamp(self) -> list[int]:
+        """Return nothing; see `File`."""
+        return []
+
 
 MISSING = Unusable("missing")
+
+
+def stamp(path: str) -> list[int]:
+    """Return a file's size and time of change, or nothing where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def tree(root: Path) -> dict[str, File]:

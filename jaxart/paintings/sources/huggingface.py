@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxart.images import PictureError
-from jaxart.paintings.sources.files import File, OnDisk, Unusable
+from jaxart.paintings.sources.files import File, OnDisk, Unusable, stamp
 from jaxart.paintings.sources.painting import LABELS, Painting, labelled
 
 
@@ -55,6 +55,10 @@ class InParquet(NamedTuple):
         if not isinstance(content, bytes):
             raise PictureError("missing")  # the row may name a file elsewhere
         return io.BytesIO(content)
+
+    def stamp(self) -> list[int]:
+        """Return the file's size and time of change; see `File`."""
+        return stamp(self.path)
 
 
 def is_one(tree: dict[str, File]) -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxart.paintings.sources import (
     best_artworks,
@@ -108,6 +109,25 @@ def open_inputs(inputs: Sequence[str | os.PathLike[str]], layout: str = "") -> U
         prefix = f"{name}/" if len(roots) > 1 else ""
         collections.append(Collection(root, found, name, prefix))
     return Union(tuple(collections))
+
+
+# Where a picture can lie, by the name that stands for it in JSON.
+PLACES = {
+    place.__name__: place
+    for place in (files.OnDisk, files.InZip, files.Unusable, huggingface.InParquet)
+}
+
+
+def to_json(painting: Painting) -> list[Any]:
+    """Return a painting as what JSON knows; `from_json` takes it back."""
+    place: Any = painting.file  # one of `PLACES`: a tuple
+    return [painting.filename, [type(place).__name__, *place], *painting[2:]]
+
+
+def from_json(described: list[Any]) -> Painting:
+    """Return the painting that `to_json` described."""
+    filename, (place, *fields), labels, source = described
+    return Painting(filename, PLACES[place](*fields), labels, source)
 
 
 def recognised(tree: dict[str, files.File]) -> str:

@@ -1,5 +1,6 @@
 """Which layout an input has, and several of them as one."""
 
+import json
 import pickle
 import sys
 from types import SimpleNamespace
@@ -52,6 +53,25 @@ def test_a_union_travels_and_is_always_the_same(write):
     once = list(union)
     assert list(union) == once
     assert list(pickle.loads(pickle.dumps(union))) == once
+
+
+def test_paintings_go_through_json_whatever_they_are(write, write_zip, write_parquet):
+    write_zip({"in.jpg": "x", "../out.jpg": "x"}, "collection/pack.zip")
+    root = write({"a.jpg": "x", "labels.csv": "filename,title\na.jpg,é\ngone.jpg,\n"})
+    rows = write_parquet({"image": [b"x"]}, {})
+    paintings = list(inputs.open_inputs([root, rows]))
+    texts = [json.dumps(inputs.to_json(painting)) for painting in paintings]
+    assert [inputs.from_json(json.loads(text)) for text in texts] == paintings
+    assert {type(painting.file).__name__ for painting in paintings} == {*inputs.PLACES}
+
+
+def test_a_stamp_tells_that_a_file_was_changed(write):
+    root = write({"a.jpg": "x"})
+    [painting] = inputs.open_inputs([root])
+    before = painting.file.stamp()
+    assert before == painting.file.stamp()
+    (root / "a.jpg").write_text("longer")
+    assert painting.file.stamp() != before
 
 
 def test_an_input_inside_of_another_is_refused(write):

@@ -1,0 +1,132 @@
+"""Copies of pictures are found, other pictures are not, and all of it in time."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from jaxart import images
+from jaxart.paintings import duplicates, invented
+from jaxart.paintings.duplicates import HASH, NEAR, Gallery
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [np.asarray(picture.pixels) for picture in invented.pictures(64)]
+
+
+def apart(first, second):
+    """Count the bits in which two fingerprints differ."""
+    one, two = (int.from_bytes(print_[:HASH]) for print_ in (first, second))
+    return (one ^ two).bit_count()
+
+
+def jpeg(picture):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=40)
+    return Image.open(file).convert("RGB")
+
+
+COPIES = {
+    "the same": lambda picture: picture,
+    "poor JPEG": jpeg,
+    "larger": lambda picture: picture.resize((300, 300)),
+    "smaller": lambda picture: picture.resize((100, 100)),
+    "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.1),
+    "duller": lambda picture: ImageEnhance.Color(picture).enhance(0.7),
+}
+
+
+@pytest.mark.parametrize("change", COPIES.values(), ids=COPIES)
+def test_copies_of_a_picture_are_near(pictures, change):
+    for pixels in pictures[:16]:
+        copy = np.asarray(change(Image.fromarray(pixels)))
+        gallery = Gallery()
+        assert gallery.place(duplicates.fingerprint(pixels)) == (0, False)
+        assert gallery.place(duplicates.fingerprint(copy)) == (0, True)
+
+
+def test_different_pictures_are_not_near(pictures):
+    prints = [duplicates.fingerprint(pixels) for pixels in pictures]
+    gallery = Gallery()
+    assert [gallery.place(print_) for print_ in prints] == [
+        (number, False) for number in range(len(prints))
+    ]
+    closest = min(apart(a, b) for n, a in enumerate(prints) for b in prints[:n])
+    assert closest > NEAR
+
+
+def test_plain_pictures_of_different_colours_are_not_the_same():
+    gallery = Gallery()
+    colours = [(0, 0, 0), (255, 255, 255), (250, 250, 250), (0, 30, 150)]
+    plain = [np.full((64, 64, 3), colour, np.uint8) for colour in colours]
+    placed = [gallery.place(duplicates.fingerprint(pixels)) for pixels in plain]
+    assert placed == [(0, False), (1, False), (1, True), (2, False)]
+
+
+def brute_force(prints):
+    """Place fingerprints by comparing each with every one that was kept."""
+    kept, placed = [], []
+    for print_ in prints:
+        near = (n for n, other in enumerate(kept) if apart(print_, other) <= NEAR)
+        first = next(near, None)
+        placed.append((len(kept), False) if first is None else (first, True))
+        if first is None:
+            kept.append(print_)
+    return placed
+
+
+def flipped(print_, bits):
+    value = int.from_bytes(print_[:HASH])
+    for bit in bits:
+        value ^= 1 << int(bit)
+    return value.to_bytes(HASH) + print_[HASH:]
+
+
+def scattered(count, seed):
+    """Make fingerprints of which half are others with up to 40 bits flipped."""
+    rng = np.random.default_rng(seed)
+    prints = [rng.bytes(HASH) + bytes(3) for _ in range(count)]
+    for number in range(1, count, 2):
+        bits = rng.permutation(8 * HASH)[: rng.integers(20, 41)]
+        prints[number] = flipped(prints[rng.integers(number)], bits)
+    return prints
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_near_is_missed_and_nothing_else_is_found(monkeypatch, seed):
+    # Most of them in the bands, the rest one by one.
+    monkeypatch.setattr(duplicates, "RECENT", 50)
+    prints = scattered(480, seed)
+    gallery = Gallery()
+    placed = [gallery.place(print_) for print_ in prints]
+    assert placed == brute_force(prints)
+    assert 80 < sum(known for _, known in placed) < 240
+
+
+def test_what_only_resembles_a_copy_stays():
+    first = bytes(HASH + 3)
+    copy, beyond = flipped(first, range(31)), flipped(first, range(40))
+    gallery = Gallery()
+    placed = [gallery.place(print_) for print_ in (first, copy, beyond, copy)]
+    assert placed == [(0, False), (0, True), (1, False), (0, True)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 255), max_size=NEAR, unique=True))
+def test_the_bands_find_whatever_is_near(bits):
+    gallery, first = Gallery(), bytes(range(HASH)) + bytes(3)
+    gallery.place(first)
+    gallery._sort()
+    assert gallery.place(flipped(first, bits)) == (0, True)
+
+
+def test_a_fingerprint_is_small_and_always_the_same(pictures):
+    prints = {duplicates.fingerprint(pictures[0]) for _ in range(3)}
+    assert {len(print_) for print_ in prints} == {duplicates.FINGERPRINT}
+    # At another size of crops it is nearly the same.
+    small = images.resize_for_crops(pictures[0], 32)
+    assert apart(prints.pop(), duplicates.fingerprint(small)) <= NEAR
