@@ -458,7 +458,7 @@ def test_a_setting_that_cannot_be_is_refused(
 
 def test_a_config_from_before_evaluation_is_refused(config: Any, tmp_path: Path):
     del config.evaluate.count
-    complaint = "config must have evaluate.every_steps and evaluate.count"
+    complaint = "config must have evaluate.count"
     with pytest.raises(ValueError, match=complaint):
         train.main(config, str(tmp_path / "run"))
     del config.evaluate

@@ -78,6 +78,10 @@ class Compiled(NamedTuple):
     gather: Callable[[PyTree], PyTree]
 
 
+def _nothing(*_: Any, **__: Any) -> Array:
+    raise AssertionError("a dataset is kept, and nothing draws from it")
+
+
 def compiled(
     generator: Generator,
     discriminator: Discriminator,
@@ -86,7 +90,7 @@ def compiled(
     loss: str,
     parallel: str,
     batch_size: int,
-    draw: Draw | None = None,
+    draw: Draw = _nothing,
 ) -> Compiled:
     """Return the updates of both players on all devices.
 
@@ -119,14 +123,13 @@ def compiled(
 
 
 def _in_turn(
-    update: Update, draw: Draw | None, axis: str | None = None
+    update: Update, draw: Draw, axis: str | None = None
 ) -> Callable[[State, Fed], tuple[State, Metrics]]:
     """Return a call that does one update after the other, as many as are fed."""
 
     def updates(state: State, fed: Fed) -> tuple[State, Metrics]:
         if not isinstance(fed, Kept):
             return jax.lax.scan(update, state, fed)
-        assert draw is not None
 
         def drawn(state: State, _: Array) -> tuple[State, Any]:
             key = jax.random.wrap_key_data(state.key)
@@ -137,22 +140,21 @@ def _in_turn(
     return updates
 
 
-def _on_mesh(update: Update, draw: Draw | None) -> Compiled:
+def _on_mesh(update: Update, draw: Draw) -> Compiled:
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
     whole = NamedSharding(mesh, PartitionSpec())
     part = NamedSharding(mesh, PartitionSpec(AXIS))
     parts = NamedSharding(mesh, PartitionSpec(None, AXIS))
 
-    def draw_parts(*dataset: Any, axis: None) -> Array:
-        assert draw is not None
-        return jax.lax.with_sharding_constraint(draw(*dataset, axis=axis), part)
+    def draw_parts(*of: Any, axis: str | None) -> Array:
+        return jax.lax.with_sharding_constraint(draw(*of, axis=axis), part)
 
     def everywhere(array: np.ndarray) -> Array:
         return jax.make_array_from_callback(array.shape, whole, lambda at: array[at])
 
     return Compiled(
         steps=jax.jit(
-            _in_turn(update, draw and draw_parts),
+            _in_turn(update, draw_parts),
             in_shardings=(whole, None),  # as it was fed
             out_shardings=(whole, whole),
             donate_argnums=0,
@@ -165,7 +167,7 @@ def _on_mesh(update: Update, draw: Draw | None) -> Compiled:
     )
 
 
-def _with_pmap(update: Update, draw: Draw | None) -> Compiled:
+def _with_pmap(update: Update, draw: Draw) -> Compiled:
     devices = jax.local_devices()
     updates = jax.pmap(_in_turn(update, draw, AXIS), axis_name=AXIS, donate_argnums=0)
     one_each = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
