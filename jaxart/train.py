@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -24,7 +25,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int, PyTree
 
-from jaxart import command, processes
+from jaxart import command, machine, processes
 from jaxart.checkpoints import (
     CONFIG,
     UNFINISHED,
@@ -37,7 +38,7 @@ from jaxart.gan import devices, latents, quality
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Player, State, start
 from jaxart.metrics import Estimate, frechet_distance
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import choice, pipeline, resident
 from jaxart.records import Records, pictures_file
 
 
@@ -53,7 +54,13 @@ MAY_CHANGE = (
     "steps",  # and steps_per_call
 )
 # What the first configs did not have.
-NEWER = {"evaluate.count", "evaluate.every_steps", "seeds", "steps_per_call"}
+NEWER = {
+    "data.on_device",
+    "evaluate.count",
+    "evaluate.every_steps",
+    "seeds",
+    "steps_per_call",
+}
 
 
 class Run(NamedTuple):
@@ -62,7 +69,6 @@ class Run(NamedTuple):
     Args:
         config: its settings; `seeds` is 1.
         workdir: its folder.
-        batches: its iterator.
         records: what a person sees of it.
         checkpoints: None in all processes but the first.
         measure: finds its Fréchet distance, if it is asked for, in the first process.
@@ -71,7 +77,6 @@ class Run(NamedTuple):
 
     config: Config
     workdir: str
-    batches: Any
     records: Records
     checkpoints: Checkpoints | None
     measure: Callable[[Player], Estimate] | None
@@ -108,20 +113,32 @@ def _train(config: Config, workdir: str) -> None:
             loss=config.loss,
             parallel=config.parallel,
             batch_size=config.batch_size,
+            draw=partial(
+                resident.batch, size=config.size, batch_size=config.batch_size
+            ),
             seeds=config.seeds,
         )
         if writes:
             _claim(workdir)
         config.data.name = choice.resolve(config.data.name, config.data.data_dir)
+        asked = None
         if writes:
+            asked = _whether_on_device(workdir, config)
             _check_same_run(workdir, config)
     pictures = _pictures(config)
     _check_same_in_all(config, pictures)
+    with processes.failing_together():
+        if writes and asked is not False:
+            needed, room = resident.size(pictures), machine.memory()
+            _decide(config, choice.on_device(needed, room, asked=bool(asked)))
+    _decide(config, bool(processes.of_the_first(config.data.on_device is True)))
+    keep = compiled.keep(resident.load(pictures)) if config.data.on_device else None
     folders = _folders(config, workdir)
     first = jax.jit(lambda seed: start(*_networks(config, seed), optimizer, seed))
     sampler = latents.sampler(generator)
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
-        ready = beside.submit(compiled.ahead, *_first_shapes(config, first))
+        expected = keep(updates_of_next_call(0, config)) if keep else _batches(config)
+        ready = beside.submit(compiled.ahead, _states(config, first), expected)
         states, done = [first(own.seed) for own in folders.values()], 0
         saved: Sequence[Checkpoints | None] = [None] * len(folders)
         measures: list[Any] = [None] * len(folders)
@@ -144,7 +161,6 @@ def _train(config: Config, workdir: str) -> None:
             Run(
                 own,
                 folder,
-                stack.enter_context(closing(_batches(own, pictures, done))),
                 stack.enter_context(
                     closing(_records(own, checkpoints and folder, done, number))
                 ),
@@ -157,6 +173,7 @@ def _train(config: Config, workdir: str) -> None:
             )
         ]
         state = compiled.spread(devices.together(states))
+        take = keep or _take(config, pictures, done, compiled, stack)
         ready.result()
         _go_on(
             config,
@@ -164,6 +181,7 @@ def _train(config: Config, workdir: str) -> None:
             runs,
             state=state,
             done=done,
+            take=take,
             compiled=compiled,
             sampler=sampler,
         )
@@ -179,6 +197,7 @@ def _go_on(
     *,
     state: State,
     done: int,
+    take: Callable[[int], devices.Fed],
     compiled: devices.Compiled,
     sampler: latents.Sampler,
 ) -> None:
@@ -196,12 +215,7 @@ def _go_on(
         step = done
         while step < config.steps:
             count = updates_of_next_call(step, config)
-            pixels = [
-                np.stack([next(run.batches) for _ in range(count)]) for run in runs
-            ]
-            state, metrics = compiled.steps(
-                state, compiled.feed(devices.together(pixels))
-            )
+            state, metrics = compiled.steps(state, take(count))
             step += count
             stop = stop_signal()  # once: a signal may come at any moment
             save = stop is not None or due(step, config.checkpoints.every_steps)
@@ -314,15 +328,53 @@ def _folders(config: Config, workdir: str) -> dict[str, Config]:
     return folders
 
 
-def _first_shapes(config: Config, first: Any) -> tuple[State, jax.ShapeDtypeStruct]:
-    """Return what the first call of a new run is given."""
-    count = updates_of_next_call(0, config)
-    batches = (count, config.batch_size, config.size, config.size, 3)
+def _states(config: Config, first: Any) -> State:
+    """Return the shapes of all seeds' states."""
     seeds = () if config.seeds == 1 else (config.seeds,)
-    state = jax.tree.map(
+    return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(seeds + x.shape, x.dtype), first.eval_shape(0)
     )
-    return state, jax.ShapeDtypeStruct(seeds + batches, np.uint8)
+
+
+def _batches(config: Config) -> jax.ShapeDtypeStruct:
+    """Return the shape of the batches of a new run's first call."""
+    seeds = () if config.seeds == 1 else (config.seeds,)
+    pixels = config.batch_size, config.size, config.size, 3
+    shape = (*seeds, updates_of_next_call(0, config), *pixels)
+    return jax.ShapeDtypeStruct(shape, np.uint8)
+
+
+def _take(
+    config: Config,
+    pictures: Sequence[dict[str, Any]],
+    done: int,
+    compiled: devices.Compiled,
+    stack: contextlib.ExitStack,
+) -> Callable[[int], devices.Fed]:
+    """Return what takes batches from the pipelines of all seeds, from `done` on."""
+    iterators: list[Any] = [
+        pipeline.batches(
+            pictures,
+            size=config.size,
+            batch_size=config.batch_size,
+            seed=seed,
+            workers=config.data.workers,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+            first=done,
+        )
+        for seed in range(config.seed, config.seed + config.seeds)
+    ]
+    for batches in iterators:
+        stack.enter_context(closing(batches))
+
+    def take(count: int) -> devices.Fed:
+        pixels = [
+            np.stack([next(batches) for _ in range(count)]) for batches in iterators
+        ]
+        return compiled.feed(devices.together(pixels))
+
+    return take
 
 
 def _records(config: Config, workdir: str | None, done: int, number: int) -> Records:
@@ -351,7 +403,7 @@ def _check_same_in_all(config: Config, pictures: Sequence[dict[str, Any]]) -> No
     settings = {
         key: value
         for key, value in _flat(config).items()
-        if key not in ("data.data_dir", "data.source", "data.workers")
+        if key not in ("data.data_dir", "data.on_device", "data.source", "data.workers")
     }
     processes.check_same({**settings, "pictures": len(pictures)})
 
@@ -389,19 +441,6 @@ def _networks(
     return (
         Generator(**config.generator, **shape),
         Discriminator(**config.discriminator, **shape),
-    )
-
-
-def _batches(config: Config, pictures: Sequence[dict[str, Any]], done: int) -> Any:
-    return pipeline.batches(
-        pictures,
-        size=config.size,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        workers=config.data.workers,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        first=done,
     )
 
 
@@ -494,6 +533,27 @@ def _claim(workdir: str) -> None:
         raise ValueError(f"workdir must be empty or hold a run; {workdir} does neither")
 
 
+def _whether_on_device(workdir: str, config: Config) -> bool | None:
+    """Return whether the device keeps the pictures; a run that goes on does as before.
+
+    Returns:
+        None if that has yet to be decided.
+    """
+    asked = choice.whether_on_device(config.data.on_device)
+    if asked is None and (Path(workdir) / CONFIG).exists():
+        # Before there was the choice, it did not.
+        asked = read_config(workdir).data.get("on_device", False)
+    if asked is not None:
+        _decide(config, asked)
+    return asked
+
+
+def _decide(config: Config, on_device: bool) -> None:
+    """Put what is decided in the place of what was asked for."""
+    with config.ignore_type():
+        config.data.on_device = on_device
+
+
 def _check_same_run(workdir: str, config: Config) -> None:
     """See that the run in `workdir`, if any, was started with the same settings."""
     if not (Path(workdir) / CONFIG).exists():
@@ -503,6 +563,7 @@ def _check_same_run(workdir: str, config: Config) -> None:
     # from, if they were measured with another count.
     there.setdefault("evaluate.count", config.evaluate.count)
     there.setdefault("seeds", 1)
+    there.setdefault("data.on_device", False)
     differing = [
         key
         for key in sorted(there.keys() | here.keys())

@@ -407,6 +407,67 @@ def test_several_seeds_go_on_from_the_last_step_that_all_have(
         train.main(config, str(tmp_path / "killed"))
 
 
+def test_a_run_whose_pictures_the_device_keeps_goes_on_as_if_never_stopped(
+    config: Any, tmp_path: Path
+):
+    config.data.on_device = "true"
+    train.main(config, str(tmp_path / "more"))
+    config.steps = 20
+    train.main(config, str(tmp_path / "more"))
+    config.steps_per_call = 4
+    train.main(config, str(tmp_path / "once"))
+    more, once = (arrays(config, tmp_path / name) for name in ("more", "once"))
+    for one, other in zip(more, once, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_keeps_its_pictures_where_it_began_to(
+    config: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def kept(workdir: Path) -> bool:
+        return json.loads((workdir / "config.json").read_text())["data"]["on_device"]
+
+    config.steps = 2
+    for room, on_device in ((10**9, True), (10**3, False), (None, False)):
+        again, workdir = copy.deepcopy(config), tmp_path / str(room)
+        again.data.on_device = "auto"
+        monkeypatch.setattr(train.machine, "memory", lambda room=room: room)
+        train.main(again, str(workdir))
+        assert kept(workdir) is on_device
+        where = "on the device" if on_device else "on the host"
+        assert f"kept {where}" in capsys.readouterr().err
+
+    monkeypatch.setattr(train.machine, "memory", lambda: 10**6)
+    config.steps = 3
+    for setting, workdir, complaint in (
+        ("auto", tmp_path / "1000000000", r"at least the 0.00 GB of .*; it has 0.00"),
+        ("true", tmp_path / "1000", r"on_device \(False there, True here\)"),
+        ("false", tmp_path / "1000000000", r"on_device \(True there, False here\)"),
+    ):
+        config.data.on_device = setting
+        with pytest.raises(ValueError, match=complaint):
+            train.main(copy.deepcopy(config), str(workdir))
+
+
+def test_a_run_from_before_the_device_could_keep_pictures_goes_on(
+    config: Any, tmp_path: Path
+):
+    train.main(config, str(tmp_path))
+    path = tmp_path / "config.json"
+    there = json.loads(path.read_text())
+    del there["data"]["on_device"]
+    path.write_text(json.dumps(there))
+    sample.main(str(tmp_path), str(tmp_path / "out.png"), count=2)
+    config.steps = 13
+    with config.ignore_type():
+        config.data.on_device = "auto"
+    train.main(config, str(tmp_path))
+    assert json.loads(path.read_text())["data"]["on_device"] is False
+
+
 def set_to(key: str, value: object) -> Callable[[Any], None]:
     return lambda config: config.update_from_flattened_dict({key: value})
 
@@ -441,6 +502,7 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("data.name", "photos", "data.name must be one of"),
         ("data.data_dir", "/nowhere", "data_dir must hold a dataset"),
         ("data.workers", -1, "workers must not be negative"),
+        ("data.on_device", "yes", "data.on_device must be auto, true or false"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(
@@ -454,7 +516,7 @@ def test_a_setting_that_cannot_be_is_refused(
 
 def test_a_config_from_before_evaluation_is_refused(config: Any, tmp_path: Path):
     del config.evaluate.count
-    complaint = "config must have evaluate.every_steps and evaluate.count"
+    complaint = "config must have evaluate.count"
     with pytest.raises(ValueError, match=complaint):
         train.main(config, str(tmp_path / "run"))
     del config.evaluate
