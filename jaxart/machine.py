@@ -22,7 +22,7 @@ import psutil
 
 SIDE = 1024  # of the matrices whose products are timed
 PRODUCTS = 4  # of one timing, each of 2·SIDE³ operations
-TIMINGS = 9
+TIMINGS = 5
 
 # The beginning of a device's kind -> operations a second, by the type of the products.
 # XLA takes float32 products in TF32 on these GPUs, and in bfloat16 on TPUs.

@@ -34,12 +34,13 @@ from jaxart.checkpoints import (
     write_config,
 )
 from jaxart.command import Config
+from jaxart.gan import cost as costs
 from jaxart.gan import devices, latents, quality
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Player, State, start
 from jaxart.metrics import Estimate, frechet_distance
 from jaxart.paintings import choice, pipeline, resident
-from jaxart.records import Records, pictures_file
+from jaxart.records import Pace, Records, pictures_file
 
 
 # What may change when a run goes on; any other change would make it another run.
@@ -144,10 +145,8 @@ def _train(config: Config, workdir: str) -> None:
         measures: list[Any] = [None] * len(folders)
         with processes.failing_together():
             if writes:
-                write_config(workdir, config)
                 opened = []
                 for folder, own in folders.items():
-                    write_config(folder, own)
                     checkpoints = _checkpoints(folder, own, len(folders))
                     opened.append(stack.enter_context(closing(checkpoints)))
                 states, done = _restored(opened, states)
@@ -157,6 +156,19 @@ def _train(config: Config, workdir: str) -> None:
                 ]
         states, done = processes.of_the_first((states, done))
         done = int(done)
+        take = keep or _take(config, pictures, done, compiled, stack)
+        with processes.failing_together():
+            cost = costs.cost(
+                generator,
+                discriminator,
+                ready.result(),
+                images=config.seeds * config.batch_size // jax.device_count(),
+            )
+            cost.check_room(config.batch_size)
+            if writes:
+                for folder, own in {workdir: config, **folders}.items():
+                    write_config(folder, own)
+                print(cost)
         runs = [
             Run(
                 own,
@@ -172,19 +184,18 @@ def _train(config: Config, workdir: str) -> None:
                 zip(folders.items(), saved, measures, strict=True)
             )
         ]
-        state = compiled.spread(devices.together(states))
-        take = keep or _take(config, pictures, done, compiled, stack)
-        ready.result()
-        _go_on(
+        pace = _go_on(
             config,
             workdir,
             runs,
-            state=state,
+            state=compiled.spread(devices.together(states)),
             done=done,
             take=take,
             compiled=compiled,
             sampler=sampler,
         )
+    if writes and pace.images_per_second:
+        print(costs.speed(cost, pace, config.dtype))
     if writes:
         for folder in folders:
             print(f"done: look at {pictures_file(folder, config.steps)}")
@@ -200,7 +211,7 @@ def _go_on(
     take: Callable[[int], devices.Fed],
     compiled: devices.Compiled,
     sampler: latents.Sampler,
-) -> None:
+) -> Pace:
     """Do the updates from `done` to the last, and record them."""
 
     def due(step: int, every_steps: int) -> bool:
@@ -215,7 +226,9 @@ def _go_on(
         step = done
         while step < config.steps:
             count = updates_of_next_call(step, config)
-            state, metrics = compiled.steps(state, take(count))
+            with runs[0].records.feeding():
+                fed = take(count)
+            state, metrics = compiled.steps(state, fed)
             step += count
             stop = stop_signal()  # once: a signal may come at any moment
             save = stop is not None or due(step, config.checkpoints.every_steps)
@@ -252,6 +265,8 @@ def _go_on(
                     stop,
                     f"saved step {step} in {workdir}; the same command goes on there",
                 )
+        pace = runs[0].records.pace(config.steps)
+        return pace._replace(images_per_second=len(runs) * pace.images_per_second)
 
 
 def _save(
@@ -528,7 +543,12 @@ def _claim(workdir: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise ValueError(f"workdir must be writable; {workdir} is not")
-    others = {path.name for path in folder.iterdir()} - {UNFINISHED}
+    # An empty folder is nobody's: a run that was refused leaves one for checkpoints.
+    others = {
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() or any(inner.is_file() for inner in path.rglob("*"))
+    } - {UNFINISHED}
     if others and CONFIG not in others:
         raise ValueError(f"workdir must be empty or hold a run; {workdir} does neither")
 

@@ -22,7 +22,7 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jaxart import sample, train, vgg
+from jaxart import machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
 from jaxart.gan import devices, latents, quality
 from jaxart.gan.update import player, start
@@ -58,6 +58,42 @@ def test_a_run_leaves_what_the_contract_says(config: Any, tmp_path: Path):
     assert list(run.glob("events.out.tfevents.*"))
     with Image.open(run / "samples" / "000012.png") as grid:
         assert grid.size == (32 + 2 + 32, 32 + 2 + 32)
+
+
+def test_a_run_says_what_it_costs_and_how_fast_it_went(
+    config: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    train.main(config, str(tmp_path))
+    said = capsys.readouterr().out.splitlines()
+    names = [line.split(":")[0] for line in said]
+    assert names == ["parameters", "arithmetic", "memory", "speed", "done"]
+    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
+    counts = [
+        sum(leaf.size for leaf in jax.tree.leaves(one.parameters))
+        for one in (state.generator, state.discriminator)
+    ]
+    assert said[0] == f"parameters: {counts[0]:,} of G, {counts[1]:,} of D"
+    # Twelve updates of eight images, some time before and after them.
+    last = lines(tmp_path)[-1]["images_per_second"]
+    found = float(said[3].split()[1].replace(",", ""))
+    assert 0 < found < 100 * last
+    assert "own matrix products" in said[3]
+    train.main(config, str(tmp_path))  # nothing is left to do
+    assert "speed" not in capsys.readouterr().out
+
+
+def test_a_batch_that_cannot_fit_is_refused_and_leaves_the_folder_free(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "memory", lambda: 1_000_000)
+        message = r"batch_size must fit into memory: 8 needs [\d.]+ GB, and 0.001 GB"
+        with pytest.raises(ValueError, match=message):
+            train.main(config, str(tmp_path))
+    assert not (tmp_path / "config.json").exists()
+    config.batch_size = 4
+    train.main(config, str(tmp_path))
+    assert len(lines(tmp_path)) == 6
 
 
 LAYERS = ("relu1_2",)  # of VGG16, the cheapest ones
@@ -430,6 +466,8 @@ def test_a_run_keeps_its_pictures_where_it_began_to(
     def kept(workdir: Path) -> bool:
         return json.loads((workdir / "config.json").read_text())["data"]["on_device"]
 
+    # Rooms are those for pictures alone.
+    monkeypatch.setattr(train.costs.Cost, "check_room", lambda *_: None)
     config.steps = 2
     for room, on_device in ((10**9, True), (10**3, False), (None, False)):
         again, workdir = copy.deepcopy(config), tmp_path / str(room)
