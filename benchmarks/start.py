@@ -51,7 +51,8 @@ def main(_: list[str]) -> None:
         times: dict[str, list[list[float]]] = {}
         for name, start in commands.items():
             times[name] = []
-            for _ in range(_REPEATS.value):
+            for turn in range(_REPEATS.value):
+                del turn
                 cache = folder / "compiled"
                 shutil.rmtree(cache, ignore_errors=True)
                 pair = [start(folder, pictures, cache) for _ in range(2)]

@@ -51,6 +51,7 @@ class Records:
         steps: updates of the whole run.
         batch_size: pictures of an update.
         every_steps: how often metrics are written, in updates.
+        bar: whether there is a progress bar.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Records:
         steps: int,
         batch_size: int,
         every_steps: int,
+        bar: bool = True,
     ):
         self._writes = workdir is not None
         self._folder = Path(workdir or "")
@@ -75,7 +77,7 @@ class Records:
             initial=step,
             unit="step",
             dynamic_ncols=True,
-            disable=not self._writes,
+            disable=not (self._writes and bar),
         )
         self._waiting: deque[tuple[int, Metrics]] = deque()
         self._figures: dict[int, dict[str, float]] = {}

@@ -77,7 +77,7 @@ def lines(workdir: Path) -> list[dict]:
 
 def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
     """Return every array of the last checkpoint."""
-    state = start(*train._networks(config), optax.adam(1e-4), config.seed)
+    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
         parts = checkpoints.restore(config.steps, train._parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]

@@ -43,8 +43,9 @@ from jaxart.paintings.sources.painting import Painting
 # and that the last ones to finish do not keep the others waiting.
 PICTURES = 128
 
-# One record a chunk, to be read in any order. As TFDS writes them.
-OPTIONS = "group_size:1"
+# One record a chunk, to be read in any order. Compression, which TFDS leaves on, would
+# save 7 % of a record of plain pixels, and take three times as long to read as a copy.
+OPTIONS = "group_size:1,uncompressed"
 
 Row = dict[str, Any]
 
