@@ -112,8 +112,8 @@ def speed(cost: Cost, pace: Pace, dtype: str) -> str:
         )
     devices = "" if jax.device_count() == 1 else " on each device"
     return (
-        f"speed: {pace.images_per_second:,.0f} images/s, {giga(rate)} GFLOP/s{devices}"
-        f": {share}; {pace.waiting:.1%} of the time waiting for data"
+        f"speed: {_digits(pace.images_per_second)} images/s, {giga(rate)} GFLOP/s"
+        f"{devices}: {share}; {pace.waiting:.1%} of the time waiting for data"
     )
 
 
@@ -164,9 +164,11 @@ def giga(count: int | float | None) -> str:
     >>> giga(8_982_000_000), giga(43_500_000), giga(36e12), giga(None)
     ('8.98', '0.0435', '36,000', 'unknown')
     """
-    if count is None:
-        return "unknown"
-    return f"{count / 1e9:,.0f}" if count >= 1e12 else f"{count / 1e9:.3g}"
+    return "unknown" if count is None else _digits(count / 1e9)
+
+
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1_000 else f"{number:.3g}"
 
 
 def _products(stages: Iterable[Any]) -> list[int]:
