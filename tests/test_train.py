@@ -24,7 +24,7 @@ from PIL import Image
 
 from jaxart import machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import devices, latents, quality
+from jaxart.gan import devices, latents, loop, quality, runs
 from jaxart.gan.update import player, start
 from jaxart.paintings import dataset, pipeline
 
@@ -41,7 +41,7 @@ def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
     """Return every array of the last checkpoint."""
     state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
-        parts = checkpoints.restore(config.steps, train._parts(state))
+        parts = checkpoints.restore(config.steps, loop.parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
 
 
@@ -144,7 +144,7 @@ def test_a_call_ends_where_the_loop_has_something_to_do(
     config.steps_per_call = steps_per_call
     found, step = [], 0
     while step < config.steps:
-        found.append(train.updates_of_next_call(step, config))
+        found.append(loop.updates_of_next_call(step, config))
         step += found[-1]
     assert found == calls
 
@@ -270,7 +270,7 @@ class Started:
 
     def __init__(self, config: Any, workdir: Path):
         settings = [
-            f"--config.{key}={value}" for key, value in train._flat(config).items()
+            f"--config.{key}={value}" for key, value in runs.flat(config).items()
         ]
         self.workdir = workdir
         self.process = subprocess.Popen(

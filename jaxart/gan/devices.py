@@ -38,7 +38,7 @@ from jaxart.gan.update import State, Update, updater
 KINDS = ("jit", "pmap")
 AXIS = "devices"
 
-Metrics = dict[str, Float[Array, " n"]]  # of one update after another
+Metrics = dict[str, Float[Array, "*seeds n"]]  # of one update after another
 
 
 # Returns the batch of a dataset, a key and the number of a step; with `axis`, one
