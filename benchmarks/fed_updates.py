@@ -2,10 +2,10 @@
 
     python benchmarks/fed_updates.py [--width=16] [--data_dir=DIR]
 
-The pictures of `--data_dir`, else invented ones, feed the compiled update of the paper's
-networks in three ways: one batch that is on the device already (nothing is fed), the
-pipeline, and the whole dataset on the device. The three take turns; a turn is
-`--updates` updates with one wait at the end, all in calls of one update.
+The pictures of `--data_dir`, else invented ones, feed the compiled update of the
+paper's networks in three ways: one batch that is on the device already (nothing is
+fed), the pipeline, and the whole dataset on the device. The three take turns; a turn is
+`--updates` updates with one wait at the end, in calls of one update.
 
 Prints a table and, last, one JSON object on a line; `ratio` is the seconds of an update
 on the device divided by those of one that the pipeline feeds.
@@ -36,7 +36,7 @@ from jaxart.paintings import choice, pipeline, resident
 
 
 _WIDTH = flags.DEFINE_integer("width", 16, "width of both networks", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "images of a batch", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "of a batch", lower_bound=1)
 _UPDATES = flags.DEFINE_integer("updates", 10, "updates of a turn", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 5, "turns of each way", lower_bound=1)
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "prepared paintings")
