@@ -78,11 +78,11 @@ def prepare(
         data_dir: receives the folder `paintings` and the file `skipped.csv`.
         size: side of the crops that every picture must have room for, in pixels.
         processes: worker processes that decode pictures.
-        beam_options: of Apache Beam, which then decodes instead; see `beam.each`.
+        beam_options: of Apache Beam, which then does the work; see `beam.parsed`.
 
     Raises:
         ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
-            else's `skipped.csv` already; nothing is changed then.
+            else's `skipped.csv` already, or as `beam.parsed`; nothing is changed then.
         ChildProcessError: a worker process was killed; the next run takes up the work.
     """
     skipped_csv = Path(data_dir, "skipped.csv")
@@ -92,7 +92,7 @@ def prepare(
     unfinished = folder.parent / "unfinished"
     each: Each = partial(workers.each, processes=processes)
     if beam_options:
-        each = partial(beam.each, options=beam_options)
+        each = partial(beam.each, options=beam.parsed(beam_options))
     with dataset.locked(folder.parent):
         if folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
