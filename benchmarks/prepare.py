@@ -152,7 +152,8 @@ def ours(paintings: Sequence[Painting], folder: Path) -> None:
         shards.decode(number, folder=folder)
     out = folder / "out"
     out.mkdir()
-    files = shards.files(folder, plan.shards, preparation.FILE)
+    copies = shards.copies(folder, plan.shards)
+    files = shards.files(folder, plan.shards, preparation.FILE, copies)
     counts = {split: len(some) for split, some in files.items()}
     for selection in itertools.chain(*files.values()):
         shards.write(selection, folder=folder, out=out, counts=counts)
