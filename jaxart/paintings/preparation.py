@@ -147,9 +147,10 @@ def _plan(
             "interrupted: %d of its shards are made anew",
             plan.changed,
         )
-    described, description = unfinished / "metadata.json", json.dumps(metadata)
-    same = described.exists() and described.read_text("utf-8") == description
-    if plan.changed or not same:
+    # Not by `changed`: a run may have been killed between the plan and this.
+    described = unfinished / "made_of.json"
+    description = json.dumps([plan.digest, metadata])
+    if not described.exists() or described.read_text("utf-8") != description:
         for stale in ("files", "complete"):
             shutil.rmtree(unfinished / stale, ignore_errors=True)
         described.write_text(description, "utf-8")

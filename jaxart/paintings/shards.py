@@ -66,11 +66,13 @@ class Plan(NamedTuple):
         shards: how many shards they make.
         changed: shards of an earlier run of which the pictures or settings are not the
             same any more.
+        digest: of all inputs.
     """
 
     pictures: int
     shards: int
     changed: int
+    digest: str
 
 
 class Selection(NamedTuple):
@@ -106,6 +108,7 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
         leftover.unlink()  # of a worker that was killed
     rest = iter(paintings)
     number = pictures = changed = 0
+    digest = hashlib.sha256()
     while lines := [_line(painting) for painting in itertools.islice(rest, PICTURES)]:
         content = "\n".join([header, *lines]).encode()
         path = _path(folder, number, "inputs")
@@ -115,12 +118,13 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
             _write(path, content)
             changed += 1
         earlier.discard(path.stem)
+        digest.update(content)
         pictures += len(lines)
         number += 1
     for stem in earlier:  # of a collection that was larger
         for path in folder.glob(f"{stem}.*"):
             path.unlink()
-    return Plan(pictures, number, changed + len(earlier))
+    return Plan(pictures, number, changed + len(earlier), digest.hexdigest())
 
 
 def decode(number: int, *, folder: Path) -> int:

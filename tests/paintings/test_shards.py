@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 def test_a_row_tells_what_became_of_each_picture(paintings, folder):
     plan = shards.plan(iter(paintings), folder, size=64)
-    assert plan == (4, 1, 0)
+    assert plan[:3] == (4, 1, 0)
     assert shards.decode(0, folder=folder) == 4
     rows = shards.rows(folder, 0)
     assert [row["filename"] for row in rows] == [p.filename for p in paintings]
@@ -52,7 +52,7 @@ def test_a_row_tells_what_became_of_each_picture(paintings, folder):
 
 def test_the_collection_is_divided_in_its_order(paintings, folder, monkeypatch):
     monkeypatch.setattr(shards, "PICTURES", 2)
-    assert shards.plan(paintings[:3], folder, size=64) == (3, 2, 0)
+    assert shards.plan(paintings[:3], folder, size=64)[:3] == (3, 2, 0)
     assert [shards.decode(number, folder=folder) for number in (1, 0)] == [1, 2]
     names = [row["filename"] for n in (0, 1) for row in shards.rows(folder, n)]
     assert names == ["0.jpg", "1.jpg", "2.jpg"]
