@@ -20,7 +20,7 @@ import optax
 from flax import nnx
 from jaxtyping import PyTree
 
-from jaxart import command
+from jaxart import command, memory
 from jaxart.checkpoints import (
     CONFIG,
     UNFINISHED,
@@ -329,4 +329,5 @@ def _flat(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    memory.keep_freed()
     command.run(main)
