@@ -51,12 +51,12 @@ h1 { font: 2.2rem/1.2 Georgia, "Times New Roman", serif; margin: 0 0 .25rem; }
 h2 { font: 1.4rem/1.3 Georgia, "Times New Roman", serif; margin: 3rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { margin: .25rem 0; } .soft { color: var(--soft); }
-.columns { display: grid; gap: 0 3rem;
+.columns { display: grid; gap: 0 3rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .75rem 0 .35rem; }
 th { font-weight: 400; text-align: left; padding: .1rem .75rem .1rem 0;
-  max-width: 13rem; overflow-wrap: anywhere; }
+  width: 45%; overflow-wrap: anywhere; }
 td { padding: .1rem 0; } td.count { text-align: right; width: 5rem; }
 td.bar { width: 40%; padding-left: .75rem; }
 td.bar div { height: .7rem; min-width: 1px; background: var(--bar); }
