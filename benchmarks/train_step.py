@@ -10,9 +10,9 @@ The loop is `jaxart.train.main` itself in a temporary folder, and a turn takes t
 `2·updates + 1` updates further. What counts is its own log line of the second half: the
 first half gets it going, and behind the last update lie the samples and the checkpoint.
 
-Beside them, in the same rounds, the machine multiplies two matrices, so that the rate of
-an update can be told as a share of the machine's. Freed memory is kept, for all of
-them, as `jaxart.train` does it.
+Beside them, in the same rounds, the machine multiplies two matrices, so that an update
+can be told as a share of the machine's rate. Freed memory is kept, for all of them, as
+`jaxart.train` does it.
 
 Prints a table and, last, one JSON object on a line.
 """
