@@ -4,9 +4,12 @@ A checkpoint holds named parts, so that drawing samples reads the generator alon
 Orbax writes into a temporary folder and renames it when all of it is there: a
 checkpoint that can be seen is whole. Writing happens behind the training loop's back.
 
-Parts are trees of arrays, read as tensors and never unpickled, and the state of the
-data iterator, which is JSON. A checkpoint that was evaluated also holds its distance
-from the dataset, so that the best one is known, and kept, by looking at the folder.
+Parts are trees of arrays, read as tensors and never unpickled. Where the training
+data stood needs no part: a batch is known by its number. A checkpoint that was
+evaluated also holds its distance from the dataset, so that the best one is known, and
+kept, by looking at the folder.
+
+Of several processes that train together, the first alone writes and reads.
 """
 
 import contextlib
@@ -18,9 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
-from grain.checkpoint import CheckpointRestore, CheckpointSave
 from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
@@ -30,7 +32,6 @@ from jaxart.command import Config
 CONFIG = "config.json"
 UNFINISHED = "config.unfinished"  # what a run killed while writing it leaves
 FOLDER = "checkpoints"
-ITERATOR = "data"  # the part that holds the data iterator's state
 DISTANCE = "distance"  # of a checkpoint's samples from the dataset, among its metrics
 BEST = "best"  # what a person calls the checkpoint with the smallest
 
@@ -76,16 +77,32 @@ class Checkpoints:
             preservation_policy=KEPT.AnyPreservationPolicy(policies),
             best_fn=_distance,
             best_mode="min",
-            create=keep is not None,
+            create=False,
             cleanup_tmp_directories=keep is not None,
             read_only=keep is None,
+            # Where several processes train together, the others do not come here.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}
+            ),
         )
+        if keep is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
         with _readable(self.folder):
             self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def latest(self) -> int | None:
         """Return the step of the latest checkpoint, or None if there is none."""
         return self._manager.latest_step()
+
+    def steps(self) -> set[int]:
+        """Return the steps of all checkpoints."""
+        return set(self._manager.all_steps())
+
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints after a step: the run will come by there again."""
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
 
     def best(self) -> Best | None:
         """Return the checkpoint with the smallest distance, or None if none has one.
@@ -132,7 +149,6 @@ class Checkpoints:
         self,
         step: int,
         parts: dict[str, PyTree],
-        iterator: Any,
         distance: float | None = None,
     ) -> None:
         """Start to write a checkpoint; it is safe to go on at once.
@@ -140,15 +156,13 @@ class Checkpoints:
         Args:
             step: updates done.
             parts: trees of arrays by name.
-            iterator: the data iterator, as Grain makes it.
             distance: of samples from the dataset, if it was measured.
         """
         # Copies: the next update uses up these buffers while they are being written.
-        parts = jax.tree.map(jnp.copy, parts)
+        parts = jax.tree.map(np.array, parts)
         saves: dict[str, Any] = {
             name: ocp.args.StandardSave(part) for name, part in parts.items()
         }
-        saves[ITERATOR] = CheckpointSave(iterator)
         self._manager.save(
             step,
             args=ocp.args.Composite(**saves),
@@ -156,15 +170,12 @@ class Checkpoints:
             force=True,
         )
 
-    def restore(
-        self, step: int, parts: dict[str, PyTree], iterator: Any = None
-    ) -> dict[str, PyTree]:
+    def restore(self, step: int, parts: dict[str, PyTree]) -> dict[str, PyTree]:
         """Return the named parts of a checkpoint.
 
         Args:
             step: which checkpoint.
             parts: trees with the shapes and types to expect, by name.
-            iterator: the data iterator; set to where it was, if given.
 
         Raises:
             ValueError: there is no such checkpoint, or it is damaged, or not one of
@@ -180,15 +191,19 @@ class Checkpoints:
             name: ocp.args.StandardRestore(jax.eval_shape(lambda x: x, part))
             for name, part in parts.items()
         }
-        if iterator is not None:
-            restores[ITERATOR] = CheckpointRestore(iterator)
         with _readable(self.folder / str(step)):
             restored = self._manager.restore(step, args=ocp.args.Composite(**restores))
+            for name, part in parts.items():
+                jax.tree.map(_check_same_shape, part, restored[name])
         return {name: restored[name] for name in parts}
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Wait until everything is written."""
         self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait until everything is written, and for nothing more."""
+        self.wait()
         self._manager.close()
 
 
@@ -201,6 +216,13 @@ def _readable(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
+
+
+def _check_same_shape(expected: Any, found: Any) -> None:
+    if expected.shape != found.shape:
+        raise ValueError(
+            f"an array is {expected.shape} in the networks, {found.shape} in there"
+        )
 
 
 def _distance(metrics: dict[str, float]) -> float:

@@ -6,6 +6,11 @@ Its positional-only parameters are its arguments, the words that stand without `
 a command is tested, and called from Python, as the function it is. Several functions
 can share a module: the first word of the command line then names one. This is the only
 file that knows flags.
+
+What a command compiles is kept in the user's cache folder, so that the next start finds
+it there.
+
+Source: XDG Base Directory Specification, for the cache folder.
 """
 
 import contextlib
@@ -15,8 +20,10 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -28,6 +35,7 @@ from typing import (
     get_type_hints,
 )
 
+import jax
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
@@ -37,6 +45,14 @@ from ml_collections import config_flags
 Config = Any
 
 BAD_INPUT = 2  # exit code of a command that was asked for the impossible
+
+# From how long a compilation on its result is worth a file.
+WORTH_KEEPING_SECONDS = 0.1
+
+CACHE_HELP = (
+    "Compiled programs are kept in ~/.cache/jaxart; JAX_COMPILATION_CACHE_DIR=FOLDER\n"
+    "keeps them elsewhere, JAX_ENABLE_COMPILATION_CACHE=false not at all.\n"
+)
 
 _DEFINERS = {
     str: flags.DEFINE_string,
@@ -68,6 +84,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     traceback.
     """
     _quiet()
+    _keep_compiled()
     names = _define_flags(command)
     arguments, configs = _arguments(command), _default_configs(command)
     _explain(arguments)
@@ -77,7 +94,7 @@ def run(command: Callable[..., None]) -> NoReturn:
         try:
             command(*argv[1:], **given)
         except (ValueError, OSError) as error:
-            _fail(error)
+            fail(error)
         except Stopped as stopped:
             print(f"stopped: {stopped}", file=sys.stderr, flush=True)
             sys.exit(stopped.exit_code)
@@ -87,6 +104,27 @@ def run(command: Callable[..., None]) -> NoReturn:
 
     app.run(main, flags_parser=functools.partial(_parse, arguments, configs))
     sys.exit(0)
+
+
+def fail(error: Exception, leave: Callable[[int], Any] = sys.exit) -> NoReturn:
+    """Print an error as one line, and leave with exit code 2.
+
+    Args:
+        error: what its user can mend.
+        leave: ends the process with an exit code.
+    """
+    print(f"error: {line(error)}", file=sys.stderr, flush=True)
+    leave(BAD_INPUT)
+    raise AssertionError("left, and still here")
+
+
+def line(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else text
 
 
 def run_one_of(*commands: Callable[..., None]) -> NoReturn:
@@ -211,14 +249,13 @@ def _choice(named: dict[str, Callable[..., None]]) -> Callable[..., None]:
 
 def _explain(arguments: list[_Argument]) -> None:
     """Have `--help` show the arguments: it begins with the started module's text."""
-    if not arguments:
-        return
     started = sys.modules["__main__"]
-    words = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
-    texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
-    started.__doc__ = (
-        f"{started.__doc__ or ''}\narguments: {words} [--flag=VALUE ...]\n\n{texts}"
-    )
+    text = f"{started.__doc__ or ''}\n{CACHE_HELP}"
+    if arguments:
+        words = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
+        texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
+        text += f"\narguments: {words} [--flag=VALUE ...]\n\n{texts}"
+    started.__doc__ = text
 
 
 def _without_none(kind: Any) -> type:
@@ -258,10 +295,10 @@ def _parse(
         # The text comes as the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
         text = text.replace('"', "").replace("'", "")
-        _fail(ValueError(f"unknown setting: {text}"))
+        fail(ValueError(f"unknown setting: {text}"))
     # ml_collections passes on whatever the config's own code raises.
     except Exception as error:
-        _fail(error)
+        fail(error)
     return rest
 
 
@@ -276,17 +313,36 @@ def _check(arguments: list[_Argument], words: list[str]) -> None:
             raise ValueError(f"argument must be {argument.name}; got {word!r}")
 
 
-def _fail(error: Exception) -> NoReturn:
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    print(f"error: {lines[-1] if lines else text}", file=sys.stderr, flush=True)
-    sys.exit(BAD_INPUT)
-
-
 def _quiet() -> None:
     """Leave the terminal to the command: libraries speak from warnings upwards."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger().setLevel(logging.WARNING)
+
+
+def _keep_compiled() -> None:
+    """Have JAX keep what it compiles. What the environment says comes first."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", _cache_folder())
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update(
+            "jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS
+        )
+    # From a full disk, or what a process killed while writing has left there. Then it
+    # is compiled as if nothing had been kept: no matter for who runs the command.
+    warnings.filterwarnings(
+        "ignore", "Error (reading|writing) persistent compilation cache"
+    )
+
+
+def _cache_folder() -> str | None:
+    """Return this user's folder for what is compiled; None if there can be none."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        cache = given if given.is_absolute() else Path.home() / ".cache"
+        folder = cache / "jaxart" / "compiled"
+        # Nobody else's: programs in there are run.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return str(folder) if os.access(folder, os.W_OK) else None

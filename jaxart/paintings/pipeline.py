@@ -1,8 +1,9 @@
 """Training batches: shuffle, crop, batch, shard; the only file that knows Grain.
 
 A batch is a pure function of its number: the order of the pictures comes from the seed
-and the epoch, and each crop from a generator of its record and epoch. So the iterator's
-state is small, and a run that resumes sees the very crops it would have seen.
+and the epoch, and each crop from a generator of its record and epoch. So a run that
+resumes names its next batch and sees the very crops it would have seen, and processes
+that share a batch, however many, cut the very crops that one would have cut.
 
 Pixels travel as bytes; they become numbers on the device, which is four times less to
 copy. A crop is a view of its picture until it is copied to its place in the batch.
@@ -59,6 +60,7 @@ def batches(
     workers: int = 0,
     process: int = 0,
     processes: int = 1,
+    first: int = 0,
 ) -> grain.DatasetIterator:
     """Return an endless iterator of batches, `UInt8[np.ndarray, "b h w 3"]`.
 
@@ -72,30 +74,30 @@ def batches(
         workers: processes that read ahead; with 0, threads of this one do.
         process: number of this process among those that share the batch.
         processes: how many these are.
+        first: number of the batch to begin with.
 
     Raises:
         ValueError: the processes cannot share the batch equally, or there is no
-            picture for some of them.
+            picture.
     """
     if batch_size % processes:
         raise ValueError(
             f"batch_size must be a multiple of the {processes} processes; "
             f"got {batch_size}"
         )
-    if len(source) < processes:
-        raise ValueError(
-            f"there must be a picture for each of the {processes} processes; "
-            f"got {len(source)}"
-        )
+    if not len(source):
+        raise ValueError("there must be a picture; got none")
     if workers < 0:
         raise ValueError(f"workers must not be negative; got {workers}")
     dataset = (
         grain.MapDataset.range(len(source))
         .seed(seed)
-        .shuffle()[process::processes]
+        .shuffle()[:]  # Grain's seed of the crops counts what comes before them
         .repeat(None, reseed_each_epoch=True)
         .random_map(RandomCrop(source, size))
-        .batch(batch_size // processes, drop_remainder=True, batch_fn=_stacked)
+        .batch(batch_size // processes, drop_remainder=True, batch_fn=_stacked)[
+            first * processes + process :: processes
+        ]
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
     if workers:
@@ -138,8 +140,8 @@ def _stacked(
 ) -> UInt8[np.ndarray, "b h w 3"]:
     """Return crops as one array; Grain's own way takes four times as long."""
     stacked = np.empty((len(crops), *crops[0].shape), np.uint8)
-    for place, crop in zip(stacked, crops, strict=True):
-        place[:] = crop
+    for number, crop in enumerate(crops):
+        stacked[number] = crop
     return stacked
 
 

@@ -1,5 +1,4 @@
 import itertools
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, cast
 
@@ -83,29 +82,22 @@ def test_the_bytes_are_those_of_grains_plainest_pipeline():
     np.testing.assert_array_equal(taken(12), [plain[number] for number in range(12)])
 
 
-def test_processes_share_the_pictures_without_overlap():
-    shares = [
-        which(taken(5, batch_size=8, process=process, processes=2))
-        for process in (0, 1)
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_cut_together_what_one_would_have_cut(processes: int):
+    parts = [
+        taken(12, batch_size=8, process=process, processes=processes)
+        for process in range(processes)
     ]
-    for share in shares:
-        assert len(set(share[:10])) == 10
-    assert set(shares[0][:10]).isdisjoint(shares[1][:10])
+    whole = [np.concatenate(shares) for shares in zip(*parts, strict=True)]
+    np.testing.assert_array_equal(whole, taken(12, batch_size=8))
 
 
-def test_a_restored_iterator_goes_on_in_mid_epoch():
-    def run(batches: Iterator[np.ndarray], count: int) -> list[np.ndarray]:
-        return list(itertools.islice(batches, count))
-
-    def start():
-        return pipeline.batches(pictures(20), size=32, batch_size=3, seed=0)
-
-    with closing(start()) as first, closing(start()) as second:
-        run(first, 8)
-        state = first.get_state()
-        expected = run(first, 9)
-        second.set_state(state)
-        np.testing.assert_array_equal(run(second, 9), expected)
+@pytest.mark.parametrize("settings", [{}, {"process": 1, "processes": 2}])
+def test_batches_begin_where_asked_to(settings: dict[str, int]):
+    settings = {"batch_size": 6, **settings}
+    np.testing.assert_array_equal(
+        taken(9, first=8, **settings), taken(17, **settings)[8:]
+    )
 
 
 def test_a_worker_process_yields_the_same_batches():
@@ -124,7 +116,7 @@ def test_crops_are_the_first_ones_of_the_batches():
     ("settings", "complaint"),
     [
         ({"batch_size": 5, "processes": 2}, "batch_size must be a multiple"),
-        ({"of": 0}, "there must be a picture"),
+        ({"of": 0}, "there must be a picture; got none"),
         ({"workers": -1}, "workers must not be negative"),
     ],
 )
