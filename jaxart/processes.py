@@ -29,7 +29,11 @@ from jaxart import command
 
 
 FOUND = "auto"  # what a user says who lets the cluster's environment tell
-START_SECONDS = 300  # until then all processes must have been started
+PATIENCE_SECONDS = 300  # to be started, and to be heard of again when silent
+PATIENCE = {
+    "initialization_timeout": PATIENCE_SECONDS,
+    "heartbeat_timeout_seconds": PATIENCE_SECONDS,
+}
 PAUSE_SECONDS = 0.2  # between two tries to reach the first process
 # What the backends' errors say if a process does not answer any more.
 LOST = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED")
@@ -182,7 +186,7 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
 def _join(distributed: str) -> None:
     if distributed == FOUND:
         try:
-            jax.distributed.initialize(initialization_timeout=START_SECONDS)
+            jax.distributed.initialize(**PATIENCE)
         except ValueError as error:
             raise ValueError(
                 f"distributed={FOUND} needs a cluster that JAX knows (Slurm, Open MPI, "
@@ -199,7 +203,7 @@ def _join(distributed: str) -> None:
             processes,
             index,
             cluster_detection_method="deactivate",
-            initialization_timeout=START_SECONDS,
+            **PATIENCE,
         )
     except jax.errors.JaxRuntimeError as error:
         raise ValueError(f"distributed={distributed}: {error}") from error
@@ -230,7 +234,7 @@ def _read(distributed: str) -> tuple[str, int, int]:
 def _wait_for(address: str) -> None:
     """Wait until the first process listens: JAX would end this one with a stack."""
     host, _, port = address.rpartition(":")
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         left = max(end - time.monotonic(), PAUSE_SECONDS)
         try:
