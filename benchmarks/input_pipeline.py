@@ -19,6 +19,7 @@ JPEG files.
 """
 
 import contextlib
+import csv
 import importlib.util
 import io
 import json
@@ -39,9 +40,12 @@ from absl import app, flags, logging
 from PIL import Image
 
 from jaxart import images
-from jaxart.paintings import dataset, pipeline, resident, sources
+from jaxart.paintings import dataset, pipeline, preparation, resident
 from jaxart.paintings.choice import REMEMBERED
 from jaxart.paintings.reading import pixel_records
+from jaxart.paintings.sources import inputs
+from jaxart.paintings.sources.files import OnDisk
+from jaxart.paintings.sources.painting import Painting
 
 
 _INPUT = flags.DEFINE_string("input", "", "folder of pictures; default: made-up ones")
@@ -102,14 +106,17 @@ def write_pictures(folder: Path) -> list[Path]:
     return paths
 
 
-def prepare(
-    paintings: Sequence[sources.Painting], folder: str
-) -> tuple[Source, list[Path]]:
+def prepare(paintings: Sequence[Painting], folder: str) -> tuple[Source, list[Path]]:
     """Return the records that `prepare` makes of some pictures, and their files."""
     with contextlib.redirect_stderr(io.StringIO()):
-        done = dataset.prepare(paintings, folder, processes=os.cpu_count() or 1)
-    skipped = {name for name, _ in done.skipped}
-    used = [p.path for p in paintings if p.path and p.filename not in skipped]
+        done = preparation.prepare(paintings, folder, processes=os.cpu_count() or 1)
+    with done.skipped_csv.open(newline="") as lines:
+        skipped = {row["filename"] for row in csv.DictReader(lines)}
+    used = [
+        Path(painting.file.path)
+        for painting in paintings
+        if isinstance(painting.file, OnDisk) and painting.filename not in skipped
+    ]
     return pixel_records(dataset.open_source(folder, "paintings")), used
 
 
@@ -268,7 +275,7 @@ def main(_: list[str]) -> None:
         if not _INPUT.value:
             pictures.mkdir()
             write_pictures(pictures)
-        paintings = list(sources.folder(pictures))[: _PICTURES.value]
+        paintings = list(inputs.open_inputs([pictures]))[: _PICTURES.value]
         records, files = prepare(paintings, folder)
         contenders = ours(records)
         if _PEER.value == "torch" and importlib.util.find_spec("torch"):

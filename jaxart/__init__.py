@@ -27,7 +27,11 @@ Rooms, each importing only from those below it::
             huggingface.py   parquet files, here or on the hub
         vocabulary.py  one spelling for each style, genre and artist; years out of dates
         duplicates.py  pictures that are the same to the eye
-        dataset.py     the TFDS builder: resize, reject, write ArrayRecord
+        preparation.py a collection -> the dataset, resumed where it stopped
+        shards.py      what is decoded in one go: inputs, records, what became of them
+        workers.py     one function for many arguments, on all cores
+        beam.py        the same on a cluster; the only file that knows Apache Beam
+        dataset.py     the TFDS builder: what a record is, write and read ArrayRecord
         digits.py      the TFDS builder for MNIST's idx files
         invented.py    paintings made up with our own brush
         scenes.py      what is seen on them, before a stroke is laid

@@ -23,7 +23,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
@@ -59,6 +59,18 @@ TURNS = {
 
 # Where a picture's bytes are: at a path, or in an open file.
 Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
+
+
+# Those of them that swap width and height.
+SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
+
+
+class WithSides(NamedTuple):
+    """A picture made smaller, upright, and the sides that it had, in pixels."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    width: int
+    height: int
 
 
 class PictureError(ValueError):
@@ -97,13 +109,29 @@ def read_for_crops(path: Location, size: int = CROP) -> UInt8[np.ndarray, "h w 3
     Raises:
         PictureError: as in `read_pixels`, or the picture is too small.
     """
+    return read_with_sides(path, size).pixels
+
+
+def read_with_sides(path: Location, size: int = CROP) -> WithSides:
+    """Read a picture as `read_for_crops` does, and say how large it is itself.
+
+    Args:
+        path: as in `read_pixels`.
+        size: side of the crops, in pixels.
+
+    Raises:
+        PictureError: as in `read_for_crops`.
+    """
     with _opened(path) as image:
-        width, height = smallest_sides(image.width, image.height, size)
+        sides = image.width, image.height
+        width, height = smallest_sides(*sides, size)
         # Does nothing to formats other than JPEG.
         image.draft(image.mode, (MARGIN * width, MARGIN * height))
         image.load()
-        small = _shrunk(_rgb(image), (width, height))
-        return np.asarray(_upright(small, _turn(image)))
+        small, turn = _shrunk(_rgb(image), (width, height)), _turn(image)
+        if turn in SIDEWAYS:
+            sides = sides[::-1]
+        return WithSides(np.asarray(_upright(small, turn)), *sides)
 
 
 def resize_for_crops(

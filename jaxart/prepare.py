@@ -13,7 +13,8 @@ shows in what lies in it:
 
 Every file of the collection ends either in the dataset or, with the reason, in
 `DIR/skipped.csv`. One in fifty is held out from training, to evaluate with. Nothing
-that exists is overwritten.
+that exists is overwritten. A run that was interrupted goes on where it stopped when the
+same command is given again.
 """
 
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from jaxart import command, images
-from jaxart.paintings import dataset, vocabulary
+from jaxart.paintings import dataset, preparation, vocabulary
 from jaxart.paintings.sources import inputs
 
 
@@ -40,6 +41,9 @@ def main(
     ] = "auto",
     processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
+    beam_options: Annotated[
+        str, 'work on a cluster, by Apache Beam: its options, as "--runner=..."'
+    ] = "",
 ) -> None:
     """Make a dataset of a collection of paintings."""
     if processes < 0:
@@ -54,21 +58,26 @@ def main(
     names = vocabulary.of(painting.labels for painting in union)
     for line in vocabulary.summary(names):
         print(line)
-    paintings = [
+    paintings = (
         painting._replace(labels=names.folded(painting.labels)) for painting in union
-    ]
-    processes = processes or os.cpu_count() or 1
-    done = dataset.prepare(paintings, out, size=size, processes=processes)
+    )
+    done = preparation.prepare(
+        paintings,
+        out,
+        size=size,
+        processes=processes or os.cpu_count() or 1,
+        beam_options=beam_options,
+    )
     print(_closing_line(done))
 
 
-def _closing_line(done: dataset.Prepared) -> str:
+def _closing_line(done: preparation.Prepared) -> str:
     line = f"{done.kept} paintings kept"
     if done.held_out:
         line += f" ({done.held_out} of them held out)"
-    line += f", {len(done.skipped)} skipped"
+    line += f", {sum(done.skipped.values())} skipped"
     if done.skipped:
-        line += f" ({dataset.tally(done.skipped)}): see {done.skipped_csv}"
+        line += f" ({preparation.in_words(done.skipped)}): see {done.skipped_csv}"
     return f"{line}; dataset in {done.folder} ({done.bytes / 1e6:.1f} MB)"
 
 

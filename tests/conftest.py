@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from jaxart.paintings import dataset
+from jaxart.paintings import preparation
 from jaxart.paintings.sources import inputs
 
 
@@ -44,7 +44,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
         pixels = (colour + noise).astype(np.uint8)
         Image.fromarray(pixels).save(pictures / f"{number:02d}.png")
     folder = tmp_path_factory.mktemp("data")
-    dataset.prepare(list(inputs.open_inputs([pictures])), folder)
+    preparation.prepare(inputs.open_inputs([pictures]), folder)
     return str(folder)
 
 

@@ -46,7 +46,8 @@ def test_the_map_names_every_room():
 
 
 @pytest.mark.parametrize(
-    ("library", "room"), [("orbax", "checkpoints.py"), ("absl", "command.py")]
+    ("library", "room"),
+    [("orbax", "checkpoints.py"), ("absl", "command.py"), ("apache_beam", "beam.py")],
 )
 def test_one_room_knows_a_library(library: str, room: str):
     for path in PACKAGE.rglob("*.py"):

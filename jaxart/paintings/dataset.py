@@ -1,13 +1,12 @@
-"""The TFDS dataset of paintings: resize, refuse, write ArrayRecord, read back.
+"""The TFDS datasets of pictures: what a record is; writing ArrayRecord, reading back.
 
 Pictures are stored at the smallest size that training crops can be taken from, as plain
 uint8: a record of about 50 kB that costs a copy to read, where a JPEG must be decoded
 for every crop (`benchmarks/record_formats.py` measures both).
 
-Pictures are decoded by worker processes and written in the order of the collection, so
-the same collection gives the same records whatever their number. TFDS writes into a
-folder of another name and renames it last: a run that is killed leaves no dataset, and
-the next run removes what it left.
+TFDS writes into a folder of another name and renames it last: a run that is killed
+leaves no dataset, and the next run removes what it left. A collection of pictures on
+disk, which may be too large for that, is written by `preparation` and described here.
 
 One picture in fifty is held out: training never sees it, so that it can tell what was
 learned from what was learned by heart. Which ones, the hash of each file's bytes
@@ -21,39 +20,28 @@ gigabyte; the paper's collection has ten. Training shuffles anew in each epoch a
 The paper holds nothing out.
 """
 
-import collections
 import contextlib
-import csv
 import fcntl
-import hashlib
+import functools
 import io
 import itertools
 import logging
-import multiprocessing
 import os
 import re
 import shutil
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from multiprocessing.connection import wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-import tqdm
 from array_record.python.array_record_module import ArrayRecordReader
-from jaxtyping import UInt8
-from tensorflow_datasets.core import constants
+from tensorflow_datasets.core import constants, example_serializer
+from tensorflow_datasets.core.splits import SplitDict
 
 from jaxart import images
-from jaxart.paintings.sources.files import File
-from jaxart.paintings.sources.painting import TEXTS, Painting
+from jaxart.paintings.sources.painting import TEXTS
 
 
 DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder at home
@@ -61,18 +49,12 @@ DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder 
 # Records of one file at most. TFDS keeps them in memory until the file is written.
 SHARD = 1024
 
-# Pictures under way per worker process, so that none waits for work.
-AHEAD = 4
-
 VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a dataset, as its folder is named
-
-SKIPPED_HEADER = ("filename", "reason")
 
 TRAIN, HELD_OUT = "train", "held_out"  # the splits
 HELD_OUT_SHARE = 0.02  # of all pictures, on average
 
 Record = dict[str, Any]
-Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 class Sorted(NamedTuple):
@@ -80,33 +62,6 @@ class Sorted(NamedTuple):
 
     record: Record
     held_out: bool
-
-
-class Readable(NamedTuple):
-    """What a worker makes of a file that can be used: a picture, and its SHA-256."""
-
-    pixels: Pixels
-    digest: bytes
-
-
-class Prepared(NamedTuple):
-    """What became of a collection.
-
-    Args:
-        folder: where the dataset lies.
-        kept: number of pictures in it.
-        held_out: how many of these are held out.
-        bytes: size of the folder.
-        skipped: filename and reason of what is not in it.
-        skipped_csv: where the same is written.
-    """
-
-    folder: Path
-    kept: int
-    held_out: int
-    bytes: int
-    skipped: list[tuple[str, str]]
-    skipped_csv: Path
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -117,6 +72,26 @@ def features() -> tfds.features.FeaturesDict:
     )
     texts = {name: tfds.features.Text() for name in TEXTS}
     return tfds.features.FeaturesDict({"pixels": pixels, **texts})
+
+
+def serialized(record: Record) -> bytes:
+    """Return a record as `features` describes it, in the bytes that TFDS reads.
+
+    The same record gives the same bytes. TFDS's own writer leaves the order of the
+    fields to a hash table, which has another one in each process.
+    """
+    described, serializer = _serializer()
+    example = serializer.get_tf_example(described.encode_example(record))
+    return example.SerializeToString(deterministic=True)
+
+
+@functools.cache
+def _serializer() -> tuple[
+    tfds.features.FeaturesDict, example_serializer.ExampleSerializer
+]:
+    described = features()
+    info: Any = described.get_serialized_info()
+    return described, example_serializer.ExampleSerializer(info)
 
 
 class Paintings(tfds.core.ShardBasedBuilder):
@@ -182,7 +157,9 @@ def shards(
                 yield number, record
 
     stream = training()
-    full = [partial(itertools.islice, stream, SHARD)] * ((at_most - 1) // SHARD)
+    full = [functools.partial(itertools.islice, stream, SHARD)] * (
+        (at_most - 1) // SHARD
+    )
     # The last one drains the records, for what they do at their end. TFDS goes by the
     # order of the splits: by then all that is held out is known.
     return {TRAIN: [*full, lambda: stream], HELD_OUT: [lambda: iter(aside)]}
@@ -200,52 +177,6 @@ def is_held_out(digest: bytes) -> bool:
     return int.from_bytes(digest[:8]) < HELD_OUT_SHARE * 2**64
 
 
-def prepare(
-    paintings: Sequence[Painting],
-    data_dir: str | os.PathLike[str],
-    *,
-    size: int = images.CROP,
-    processes: int = 1,
-) -> Prepared:
-    """Write the dataset `paintings`, and `skipped.csv` for what is not in it.
-
-    Args:
-        paintings: what may become a record, in the order of the records.
-        data_dir: receives the folder `paintings` and the file `skipped.csv`.
-        size: side of the crops that every picture must have room for, in pixels.
-        processes: worker processes that decode pictures.
-
-    Raises:
-        ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
-            else's `skipped.csv` already; nothing is changed then.
-        ChildProcessError: a worker process was killed.
-    """
-    skipped_csv = Path(data_dir, "skipped.csv")
-    _check_replaceable(skipped_csv)
-    skipped: list[tuple[str, str]] = []
-    outcomes = _outcomes(paintings, size, processes)
-    records = _records(paintings, outcomes, skipped, skipped_csv)
-    builder = Paintings(records, len(paintings), size, data_dir=data_dir)
-    folder = Path(builder.data_dir)
-    with contextlib.closing(outcomes), contextlib.closing(records):
-        if not write(builder):
-            raise ValueError(f"{folder} exists: remove it or choose another data_dir")
-    size_on_disk = sum(path.stat().st_size for path in folder.iterdir())
-    kept = len(paintings) - len(skipped)
-    held_out = builder.info.splits[HELD_OUT].num_examples
-    return Prepared(folder, kept, held_out, size_on_disk, skipped, skipped_csv)
-
-
-def tally(skipped: Iterable[tuple[str, str]]) -> str:
-    """Count reasons by what stands before their colon, the most frequent first.
-
-    >>> tally([("a", "too small: 9 x 9"), ("b", "missing"), ("c", "too small: 1 x 1")])
-    '2 too small, 1 missing'
-    """
-    counts = collections.Counter(reason.split(":")[0] for _, reason in skipped)
-    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-
-
 def write(builder: tfds.core.DatasetBuilder) -> bool:
     """Let a builder write its dataset, all of it or nothing, unless it is there.
 
@@ -258,7 +189,7 @@ def write(builder: tfds.core.DatasetBuilder) -> bool:
         Whether it was written.
     """
     folder = Path(builder.data_dir)
-    with _locked(folder.parent):
+    with locked(folder.parent):
         if folder.exists():
             return False
         for unfinished in folder.parent.glob(f"{constants.INCOMPLETE_PREFIX}*"):
@@ -270,6 +201,39 @@ def write(builder: tfds.core.DatasetBuilder) -> bool:
         ):
             builder.download_and_prepare(download_dir=downloads)
     return True
+
+
+def filename(name: str, split: str, number: int, count: int) -> str:
+    """Return what TFDS calls one of the files of a split.
+
+    >>> filename("paintings", "train", 3, 12)
+    'paintings-train.array_record-00003-of-00012'
+    """
+    return f"{name}-{split}.array_record-{number:05d}-of-{count:05d}"
+
+
+def describe(
+    builder: tfds.core.DatasetBuilder,
+    folder: Path,
+    lengths: Mapping[str, Sequence[int]],
+) -> None:
+    """Write the files by which TFDS knows a dataset whose records are written already.
+
+    Args:
+        builder: of the dataset.
+        folder: holds the files of records, with names as `filename` gives them.
+        lengths: how many records each file of each split has.
+    """
+    splits = []
+    for split, counts in lengths.items():
+        names = [
+            filename(builder.name, split, number, len(counts))
+            for number in range(len(counts))
+        ]
+        size = sum((folder / name).stat().st_size for name in names)
+        splits.append(tfds.core.SplitInfo(split, [*counts], size))
+    builder.info.set_splits(SplitDict(splits))
+    builder.info.write_to_directory(folder)
 
 
 def exists(data_dir: str | os.PathLike[str], name: str) -> bool:
@@ -340,91 +304,8 @@ def _version(folder: Path) -> list[int]:
     return [int(number) for number in folder.name.split(".")]
 
 
-def _records(
-    paintings: Sequence[Painting],
-    outcomes: Iterable[Readable | str],
-    skipped: list[tuple[str, str]],
-    skipped_csv: Path,
-) -> Generator[Sorted, None, None]:
-    """Yield the records; collect what is skipped, and write it when all are through."""
-    pairs = zip(paintings, outcomes, strict=True)
-    with tqdm.tqdm(pairs, total=len(paintings), unit="painting") as bar:
-        for painting, outcome in bar:
-            if isinstance(outcome, str):
-                skipped.append((painting.filename, outcome))
-            else:
-                record = {"pixels": outcome.pixels, **painting.texts()}
-                yield Sorted(record, is_held_out(outcome.digest))
-    if len(skipped) == len(paintings):
-        raise ValueError(f"no picture can be used: {tally(skipped) or 'there is none'}")
-    # Before TFDS renames its folder: no dataset without a word on what it lacks.
-    unfinished = skipped_csv.with_name(f".{skipped_csv.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as lines:
-        csv.writer(lines).writerows([SKIPPED_HEADER, *skipped])
-    unfinished.replace(skipped_csv)
-
-
-def _check_replaceable(skipped_csv: Path) -> None:
-    if skipped_csv.exists():
-        with skipped_csv.open(encoding="utf-8", errors="replace") as lines:
-            if lines.readline().strip() != ",".join(SKIPPED_HEADER):
-                raise ValueError(f"{skipped_csv} was not written by jaxart: move it")
-
-
-def _outcomes(
-    paintings: Iterable[Painting], size: int, processes: int
-) -> Generator[Readable | str, None, None]:
-    """Yield what can be read of each painting, or the reason why nothing can."""
-    context = multiprocessing.get_context("spawn")
-    waiting: collections.deque[tuple[str, Future[Readable | str]]] = collections.deque()
-    with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
-        try:
-            for painting in paintings:
-                outcome = pool.submit(_outcome, painting.file, size)
-                waiting.append((painting.filename, outcome))
-                if len(waiting) >= AHEAD * processes:
-                    yield waiting[0][1].result()
-                    waiting.popleft()
-            for _, outcome in waiting:
-                yield outcome.result()
-        except BrokenProcessPool:
-            suspects = ", ".join(
-                name for name, _ in itertools.islice(waiting, 2 * processes)
-            )
-            raise ChildProcessError(
-                f"a worker process was killed while reading one of {suspects}: "
-                f"is there memory for {processes} processes?"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _outcome(file: File, size: int) -> Readable | str:
-    try:
-        with file.open() as content:
-            pixels = images.read_for_crops(content, size)
-            content.seek(0)
-            # The file, not the pixels: these depend on the size and on who decodes.
-            return Readable(pixels, hashlib.file_digest(content, "sha256").digest())
-    except images.PictureError as error:
-        return str(error)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Make a folder and be the only one to write in it; remove it if nothing comes."""
     made = [path for path in (folder, folder.parent) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,273 @@
+"""Shards of a collection: a fixed few pictures each, decoded in one go.
+
+A shard is the unit of work, of resuming, and of what is sent to another machine. It is
+three files in one folder:
+
+* `00007.inputs`: the settings, then a line of JSON for each picture: where it lies, its
+  labels, its size and time of change;
+* `00007.records`: an ArrayRecord of the pictures that can be used;
+* `00007.json`: hashes of the other two, and a row for each picture: that it was kept,
+  with its SHA-256 and sides, or why it was not.
+
+The first is written by `plan`, the others by `decode`, which does nothing where they
+are there and right. Which picture is in which shard depends on the collection's order
+alone. So the same files come out whatever number of processes or machines decodes them,
+however often they were killed, and what has changed since shows as other inputs.
+
+Only `decode` sees a picture. All that comes later, the choice of what is kept and the
+writing of the dataset's files, reads rows and copies records.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL
+from array_record.python.array_record_module import (
+    ArrayRecordReader,
+    ArrayRecordWriter,
+)
+
+from jaxart import images
+from jaxart.paintings import dataset
+from jaxart.paintings.sources import inputs
+from jaxart.paintings.sources.painting import Painting
+
+
+# Pictures of a shard: some seconds of decoding, so that little is lost with a worker,
+# and that the last ones to finish do not keep the others waiting.
+PICTURES = 128
+
+# One record a chunk, to be read in any order. As TFDS writes them.
+OPTIONS = "group_size:1"
+
+Row = dict[str, Any]
+
+
+class Plan(NamedTuple):
+    """What is to be done.
+
+    Args:
+        pictures: how many may become records.
+        shards: how many shards they make.
+        changed: shards of an earlier run of which the pictures or settings are not the
+            same any more.
+    """
+
+    pictures: int
+    shards: int
+    changed: int
+
+
+class Selection(NamedTuple):
+    """What a file of the dataset is made of: records of shards, in their order.
+
+    Args:
+        split: whose file it is.
+        number: which one of the split's.
+        parts: a shard, and the numbers of its records, by turns.
+    """
+
+    split: str
+    number: int
+    parts: list[tuple[int, list[int]]]
+
+    def __len__(self) -> int:
+        return sum(len(records) for _, records in self.parts)
+
+
+def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
+    """Write the inputs of all shards, and tell what is other than it was.
+
+    Args:
+        paintings: what may become a record, in the order of the records; consumed once,
+            and not kept.
+        folder: receives the shards; what an earlier run left there is used again.
+        size: side of the crops that every picture must have room for, in pixels.
+    """
+    settings = {"size": size, "pillow": PIL.__version__, "numpy": np.__version__}
+    header = json.dumps(settings)
+    earlier = {path.stem for path in folder.glob("*.inputs")}
+    for leftover in [*folder.glob(".*"), *folder.glob("*.reading")]:
+        leftover.unlink()  # of a worker that was killed
+    rest = iter(paintings)
+    number = pictures = changed = 0
+    while lines := [_line(painting) for painting in itertools.islice(rest, PICTURES)]:
+        content = "\n".join([header, *lines]).encode()
+        path = _path(folder, number, "inputs")
+        if path.stem not in earlier:
+            _write(path, content)
+        elif path.read_bytes() != content:
+            _write(path, content)
+            changed += 1
+        earlier.discard(path.stem)
+        pictures += len(lines)
+        number += 1
+    for stem in earlier:  # of a collection that was larger
+        for path in folder.glob(f"{stem}.*"):
+            path.unlink()
+    return Plan(pictures, number, changed + len(earlier))
+
+
+def decode(number: int, *, folder: Path) -> int:
+    """Decode the pictures of a shard, unless that is done.
+
+    Returns:
+        How many pictures the shard has, of use or not.
+    """
+    content = _path(folder, number, "inputs").read_bytes()
+    if (done := _finished(folder, number, content)) is not None:
+        return done
+    header, *lines = content.decode().split("\n")
+    size = json.loads(header)["size"]
+    rows = []
+    reading = _path(folder, number, "reading")
+    with images.replacing(_path(folder, number, "records"), _any) as unfinished:
+        writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
+        for line in lines:
+            painting = _painting(line)
+            reading.write_text(painting.filename, encoding="utf-8")
+            row, record = _decoded(painting, size)
+            rows.append(row)
+            if record is not None:
+                writer.write(record)
+        writer.close()
+    manifest = {
+        "inputs": _digest(content),
+        "records": _digest(_path(folder, number, "records").read_bytes()),
+        "rows": rows,
+    }
+    _write(_path(folder, number, "json"), json.dumps(manifest).encode())
+    reading.unlink(missing_ok=True)
+    return len(rows)
+
+
+def rows(folder: Path, number: int) -> list[Row]:
+    """Return what became of each picture of a shard that is decoded.
+
+    Every row has the texts of `painting.TEXTS`. One with a `reason` has no record; the
+    records are those of the other rows, in their order, which have `sha256` (of the
+    file) and `width` and `height` (of the picture in it, upright, in pixels).
+    """
+    return json.loads(_path(folder, number, "json").read_bytes())["rows"]
+
+
+def under_way(folder: Path) -> list[str]:
+    """Return the filenames of the pictures that workers were at when they ended."""
+    found = sorted(folder.glob("*.reading"))
+    return [path.read_text(encoding="utf-8") for path in found]
+
+
+def files(folder: Path, count: int, longest: int) -> dict[str, list[Selection]]:
+    """Return which files the dataset has: at least one for each of its splits.
+
+    Args:
+        folder: holds the shards, decoded.
+        count: how many shards there are.
+        longest: records of one file at most.
+    """
+    found = {
+        split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
+    }
+    for number in range(count):
+        records = (row for row in rows(folder, number) if "reason" not in row)
+        for record, row in enumerate(records):
+            held_out = dataset.is_held_out(bytes.fromhex(row["sha256"]))
+            split = found[dataset.HELD_OUT if held_out else dataset.TRAIN]
+            if len(split[-1]) == longest:
+                split.append(Selection(split[-1].split, len(split), []))
+            parts = split[-1].parts
+            if not parts or parts[-1][0] != number:
+                parts.append((number, []))
+            parts[-1][1].append(record)
+    return found
+
+
+def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
+    """Write one of the dataset's files, unless it is there.
+
+    Args:
+        file: what it is made of.
+        folder: holds the shards, decoded.
+        out: receives the file.
+        counts: how many files each split has.
+
+    Returns:
+        How many records it has.
+    """
+    name = dataset.filename("paintings", file.split, file.number, counts[file.split])
+    if (out / name).exists():
+        return len(file)
+    with images.replacing(out / name, _any) as unfinished:
+        writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
+        for number, records in file.parts:
+            reader = ArrayRecordReader(os.fspath(_path(folder, number, "records")))
+            for record in reader.read(records):
+                writer.write(record)
+            reader.close()
+        writer.close()
+    return len(file)
+
+
+def _decoded(painting: Painting, size: int) -> tuple[Row, bytes | None]:
+    """Return the row of a picture, and its record if it can be used."""
+    row: Row = painting.texts()
+    try:
+        with painting.file.open() as file:
+            pixels, width, height = images.read_with_sides(file, size)
+            # Of the file, not of the pixels: these depend on who decodes them.
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except images.PictureError as error:
+        return {**row, "reason": str(error)}, None
+    record = dataset.serialized({"pixels": pixels, **painting.texts()})
+    found = {"sha256": digest, "width": width, "height": height}
+    return {**row, **found}, record
+
+
+def _finished(folder: Path, number: int, content: bytes) -> int | None:
+    """Return the pictures of a shard whose files are whole and made of these inputs."""
+    try:
+        manifest = json.loads(_path(folder, number, "json").read_bytes())
+        records = _path(folder, number, "records").read_bytes()
+    except (OSError, ValueError):
+        return None
+    if [manifest["inputs"], manifest["records"]] != [
+        _digest(content),
+        _digest(records),
+    ]:
+        return None
+    return len(manifest["rows"])
+
+
+def _line(painting: Painting) -> str:
+    """Return a painting as JSON, with what tells that its file was changed."""
+    return json.dumps([painting.file.stamp(), inputs.to_json(painting)])
+
+
+def _painting(line: str) -> Painting:
+    _, described = json.loads(line)
+    return inputs.from_json(described)
+
+
+def _path(folder: Path, number: int, kind: str) -> Path:
+    return folder / f"{number:05d}.{kind}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with images.replacing(path, _any) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def _any(_: Path) -> bool:
+    """Say of any file of a folder that is all our own that it may be replaced."""
+    return True

@@ -1,0 +1,285 @@
+"""From a collection to the dataset: whole or not at all, and the same every time."""
+
+import csv
+import hashlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxart.paintings import dataset, preparation, shards
+from jaxart.paintings.sources.files import MISSING, OnDisk
+from jaxart.paintings.sources.painting import Painting, labelled
+
+
+ROOT = Path(dataset.__file__).parents[2]
+
+
+def painting(path):
+    return Painting(path.name, OnDisk(str(path)), labelled())
+
+
+def kept(data_dir, split="train"):
+    source = dataset.open_source(data_dir, "paintings", split)
+    return [record["filename"].decode() for record in source]
+
+
+def content(data_dir):
+    """Return the bytes of all files of a folder of datasets."""
+    files = (path for path in data_dir.rglob("*") if path.is_file())
+    return {str(path.relative_to(data_dir)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def paintings(tmp_path_factory):
+    """Ten pictures of 128 x 128 and more, and three files that are of no use."""
+    folder = tmp_path_factory.mktemp("collection")
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        pixels = rng.integers(0, 256, (128, 128 + 8 * number, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    Image.new("RGB", (20, 20)).save(folder / "a_small.png")
+    (folder / "b_page.jpg").write_text("<html>404</html>")
+    found = [painting(path) for path in sorted(folder.iterdir())]
+    return [*found, Painting("c_gone.jpg", MISSING, labelled(title="Gone"))]
+
+
+@pytest.fixture(scope="module")
+def prepared(paintings, tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("data")
+    return preparation.prepare(iter(paintings), data_dir, processes=2)
+
+
+def test_every_painting_is_kept_or_skipped_with_a_reason(prepared, paintings):
+    with prepared.skipped_csv.open() as lines:
+        header, *skipped = list(csv.reader(lines))
+    assert header == ["filename", "reason"]
+    reasons = {name: reason.split(":")[0] for name, reason in skipped}
+    assert reasons == {
+        "a_small.png": "too small",
+        "b_page.jpg": "not a picture",
+        "c_gone.jpg": "missing",
+    }
+    assert prepared.skipped == dict.fromkeys(reasons.values(), 1)
+    assert prepared.kept == 10
+    assert prepared.bytes == sum(f.stat().st_size for f in prepared.folder.iterdir())
+    names = {*kept(prepared.skipped_csv.parent), *reasons}
+    assert names == {painting.filename for painting in paintings}
+    assert [f.name for f in prepared.folder.parent.iterdir()] == ["1.0.0"]
+
+
+def test_records_hold_the_pictures_in_the_order_of_the_collection(prepared, paintings):
+    source = dataset.open_source(prepared.skipped_csv.parent, "paintings")
+    for record, painting in zip(source, paintings[:10], strict=True):
+        assert record["filename"].decode() == painting.filename
+        original = np.asarray(Image.open(painting.file.open()))
+        if original.shape == (128, 128, 3):
+            np.testing.assert_array_equal(record["pixels"], original)
+        assert record["pixels"].shape[0] * record["pixels"].shape[1] >= 16_384
+
+
+def test_the_number_of_processes_changes_not_a_byte(prepared, paintings, tmp_path):
+    preparation.prepare(paintings, tmp_path, processes=1)
+    assert content(tmp_path) == content(prepared.skipped_csv.parent)
+
+
+def test_no_record_is_lost_between_shards_and_files(
+    paintings, prepared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "PICTURES", 3)
+    monkeypatch.setattr(preparation, "FILE", 4)
+    preparation.prepare(paintings, tmp_path)
+    for split in ("train", "held_out"):
+        assert kept(tmp_path, split) == kept(prepared.skipped_csv.parent, split)
+    lengths = [
+        s.shard_lengths
+        for s in dataset.open_builder(tmp_path, "paintings").info.splits.values()
+    ]
+    assert sorted(lengths) == [[0], [4, 4, 2]]
+
+
+def test_a_pictures_side_depends_on_its_file_alone(paintings, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "HELD_OUT_SHARE", 0.5)
+
+    def sides(name, some, **settings):
+        done = preparation.prepare(some, tmp_path / name, **settings)
+        found = {}
+        for split in ("train", "held_out"):
+            found |= dict.fromkeys(kept(tmp_path / name, split), split)
+        assert done.held_out == list(found.values()).count("held_out")
+        return found
+
+    everything = sides("all", paintings)
+    for painting in paintings[:10]:
+        first = hashlib.sha256(painting.file.open().read()).digest()[0]
+        assert everything[painting.filename] == ("held_out" if first < 128 else "train")
+    assert sides("backwards", paintings[::-1]) == everything
+    few = sides("few", paintings[2:7], size=32)
+    assert few == {p.filename: everything[p.filename] for p in paintings[2:7]}
+
+
+def test_an_existing_dataset_is_left_alone(prepared, paintings):
+    data_dir = prepared.skipped_csv.parent
+    before = content(data_dir)
+    with pytest.raises(ValueError, match=r"1\.0\.0 exists: remove it or choose"):
+        preparation.prepare(paintings[:3], data_dir)
+    assert content(data_dir) == before
+
+
+def test_somebody_elses_skipped_csv_is_left_alone(tmp_path, paintings):
+    (tmp_path / "skipped.csv").write_text("lesson,why\n")
+    with pytest.raises(ValueError, match="was not written by jaxart"):
+        preparation.prepare(paintings, tmp_path)
+    assert (tmp_path / "skipped.csv").read_text() == "lesson,why\n"
+    assert not (tmp_path / "paintings").exists()
+
+
+def test_a_collection_without_a_picture_leaves_nothing_behind(tmp_path, paintings):
+    data_dir = tmp_path / "new"
+    with pytest.raises(ValueError, match=r"1 too small, 1 not a picture, 1 missing"):
+        preparation.prepare(paintings[10:], data_dir)
+    with pytest.raises(ValueError, match="there is none"):
+        preparation.prepare([], data_dir)
+    assert not data_dir.exists()
+
+
+def test_a_worker_that_is_killed_ends_the_run_which_can_be_taken_up(
+    tmp_path, paintings, prepared
+):
+    pipe = tmp_path / "0.png"
+    os.mkfifo(pipe)  # nobody writes to it: its reader waits for ever
+    data_dir = tmp_path / "new"
+
+    def kill_the_worker():
+        while not list(data_dir.rglob("*.reading")):
+            time.sleep(0.01)
+        [worker] = multiprocessing.active_children()
+        worker.kill()
+
+    threading.Thread(target=kill_the_worker).start()
+    with pytest.raises(ChildProcessError, match=r"while reading one of 0\.png: is "):
+        preparation.prepare([painting(pipe), *paintings[1:]], data_dir)
+    with pytest.raises(ValueError, match="must hold a dataset 'paintings'"):
+        dataset.open_source(data_dir, "paintings")
+    preparation.prepare(paintings, data_dir)
+    assert content(data_dir) == content(prepared.skipped_csv.parent)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from jaxart.paintings import preparation, shards
+from jaxart.paintings.sources import inputs
+
+if __name__ == "__main__":
+    shards.PICTURES, preparation.FILE = 2, 4
+    paintings = inputs.open_inputs([sys.argv[1]])
+    preparation.prepare(paintings, sys.argv[2], processes=2)
+"""
+
+
+def start(tmp_path, collection, data_dir):
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(collection), str(data_dir)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+def test_a_run_that_is_killed_leaves_no_process(tmp_path, paintings):
+    folder, data_dir = tmp_path / "pictures", tmp_path / "data"
+    folder.mkdir()
+    (folder / "1.png").symlink_to(paintings[1].file.path)
+    run = start(tmp_path, folder, data_dir)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    while not (workers := children.read_text().split()):
+        assert run.poll() is None, run.communicate()[1].decode()
+        time.sleep(0.01)
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 60
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid):
+    status = Path(f"/proc/{pid}/stat")
+    # A zombie has ended; it only waits for somebody to ask how.
+    return status.exists() and status.read_text().rsplit(") ")[-1][0] != "Z"
+
+
+def test_killed_five_times_at_random_and_started_again_it_gives_the_same_bytes(
+    tmp_path, paintings
+):
+    collection = tmp_path / "pictures"
+    collection.mkdir()
+    for copy in range(3):
+        for one in paintings[:12]:
+            (collection / f"{copy}_{one.filename}").write_bytes(one.file.open().read())
+    quiet, data_dir = tmp_path / "quiet", tmp_path / "killed"
+    begin = time.monotonic()
+    assert start(tmp_path, collection, quiet).communicate() is not None
+    seconds = time.monotonic() - begin
+    rng = np.random.default_rng()  # at other moments in each run of the tests
+    delays = rng.uniform(0, seconds, 5)
+    for delay in delays:
+        run = start(tmp_path, collection, data_dir)
+        time.sleep(delay)
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+    run = start(tmp_path, collection, data_dir)
+    error = run.communicate()[1].decode()
+    assert run.returncode == 0 or "exists: remove it" in error, (delays, error)
+    assert content(data_dir) == content(quiet), delays
+
+
+def test_what_was_finished_is_not_made_again_and_what_changed_is(
+    tmp_path, paintings, monkeypatch, caplog
+):
+    collection = tmp_path / "pictures"
+    collection.mkdir()
+    for one in paintings[:10]:
+        (collection / one.filename).write_bytes(one.file.open().read())
+    found = [painting(path) for path in sorted(collection.iterdir())]
+    monkeypatch.setattr(shards, "PICTURES", 3)
+    for data_dir in (tmp_path / "data", tmp_path / "other"):
+        with pytest.MonkeyPatch.context() as interrupted:
+            interrupted.setattr(shards, "files", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                preparation.prepare(found, data_dir)
+    made = sorted((tmp_path / "data").rglob("*.records"))
+    times = [path.stat().st_mtime_ns for path in made]
+    assert len(made) == 4
+
+    (collection / found[4].filename).write_bytes(paintings[0].file.open().read())
+    with pytest.MonkeyPatch.context() as interrupted:
+        interrupted.setattr(shards, "files", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            preparation.prepare(found, tmp_path / "data")
+    assert "changed since the run that was interrupted: 1 of its shards" in caplog.text
+    again = [path.stat().st_mtime_ns == t for path, t in zip(made, times, strict=True)]
+    assert again == [True, False, True, True]
+    made[2].write_bytes(made[2].read_bytes()[:-70_000] + bytes(70_000))  # a bad disk
+    preparation.prepare(found, tmp_path / "data")
+    preparation.prepare(found, tmp_path / "whole")
+    assert content(tmp_path / "data") == content(tmp_path / "whole")
+
+    preparation.prepare(found[:5], tmp_path / "other", size=32)
+    assert "4 of its shards are made anew" in caplog.text
+    assert kept(tmp_path / "other") == [one.filename for one in found[:5]]
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
