@@ -195,8 +195,9 @@ def print_table(summaries: dict[str, dict[str, float]]) -> None:
         print(f"{name:24}" + "".join(f"{cell:>12}" for cell in cells))
 
 
-def main(_: list[str]) -> None:
+def main(argv: list[str]) -> None:
     """Time all contenders and print what was found out."""
+    del argv
     if _CONTENDER.value:
         contend(_CONTENDER.value)
         return

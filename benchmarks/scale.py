@@ -22,6 +22,7 @@ NVIDIA, "DGX H100" data sheet (eight GPUs, a 400 Gb/s ConnectX-7 for each).
 
 import json
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,7 +159,9 @@ def print_counts(networks: dict[str, Network]) -> None:
     print()
 
 
-def rows(network: Network, dtype: str, batches: dict[int, int]) -> list[dict[str, Any]]:
+def rows(
+    network: Network, dtype: str, batches: Mapping[Any, int]
+) -> list[dict[str, Any]]:
     """Predict for numbers of GPUs.
 
     Args:

@@ -64,7 +64,7 @@ class Two:
         """Return the exit code of each, and the last line of its errors."""
         ended = []
         for process in self.processes:
-            _, errors = process.communicate(timeout=300)
+            _, errors = process.communicate(timeout=600)
             ended.append((process.returncode, (errors.splitlines() or [""])[-1]))
         return ended
 
@@ -184,6 +184,7 @@ def test_an_error_of_one_is_told_by_both(config: Any, tmp_path: Path):
         ("localhost,2,0", "distributed must be auto or"),
         ("localhost:80", "distributed must be auto or"),
         ("localhost:80,two,0", "distributed must be auto or"),
+        ("localhost:65536,2,0", "distributed must be auto or"),
         ("localhost:80,2,2", "INDEX below its 2 processes; got 2"),
         ("localhost:80,0,0", "INDEX below its 0 processes; got 0"),
         ("127.0.0.1:1,2,1", "nothing answers at 127.0.0.1:1"),
