@@ -205,9 +205,13 @@ def print_rows(title: str, found: list[dict[str, Any]]) -> None:
             f"| {row['memory_ms']:.2f} ms | {row['gradients_ms']:.2f} ms "
             f"| {row['statistics_ms']:.2f} ms | {row['update_ms']:.2f} ms "
             f"| {row['images_per_second']:,.0f} | {row['efficiency']:.0%} "
-            f"| {row['minutes']:,.1f} min | {row['most']} |"
+            f"| {_duration(row['minutes'])} | {row['most']} |"
         )
     print()
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:,.1f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
 
 
 def main(_: list[str]) -> None:
