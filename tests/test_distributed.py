@@ -68,6 +68,11 @@ class Two:
             ended.append((process.returncode, (errors.splitlines() or [""])[-1]))
         return ended
 
+    def finish(self) -> None:
+        """See that both end well."""
+        ended = self.end()
+        assert [code for code, _ in ended] == [0, 0], ended
+
 
 def lines(workdir: Path) -> list[dict]:
     path = workdir / "metrics.jsonl"
@@ -89,7 +94,7 @@ def early(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("early")
     config = copy.deepcopy(small_config)
     config.steps = 4
-    assert [code for code, _ in Two(workdir, config, config).end()] == [0, 0]
+    Two(workdir, config, config).finish()
     return workdir
 
 
@@ -113,7 +118,7 @@ def long_config(small_config: Any) -> Any:
 @pytest.fixture(scope="module")
 def whole(long_config: Any, early: Path) -> Path:
     """The same run, gone on with; nothing happened to it."""
-    assert [code for code, _ in Two(early, long_config, long_config).end()] == [0, 0]
+    Two(early, long_config, long_config).finish()
     return early
 
 
@@ -152,7 +157,7 @@ def test_killed_stopped_and_resumed_equals_never_stopped(
     assert code == 128 + signal.SIGTERM
     with closing(Checkpoints(str(tmp_path))) as checkpoints:
         assert f"stopped: saved step {checkpoints.latest()} in" in line
-    assert [code for code, _ in started().end()] == [0, 0]
+    started().finish()
     for one, other in zip(
         arrays(long_config, tmp_path), arrays(long_config, whole), strict=True
     ):
