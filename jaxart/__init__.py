@@ -27,6 +27,7 @@ Rooms, each importing only from those below it::
             huggingface.py   parquet files, here or on the hub
         vocabulary.py  one spelling for each style, genre and artist; years out of dates
         duplicates.py  pictures that are the same to the eye
+        report.py      a page about a collection
         preparation.py a collection -> the dataset, resumed where it stopped
         shards.py      what is decoded in one go: inputs, records, what became of them
         workers.py     one function for many arguments, on all cores

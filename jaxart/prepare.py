@@ -41,6 +41,12 @@ def main(
     ] = "auto",
     processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
+    keep_duplicates: Annotated[
+        bool, "keep pictures that look the same as an earlier one"
+    ] = False,
+    report: Annotated[
+        str, "HTML file that receives a page about the collection, such as report.html"
+    ] = "",
     beam_options: Annotated[
         str, 'work on a cluster, by Apache Beam: its options, as "--runner=..."'
     ] = "",
@@ -67,6 +73,9 @@ def main(
         size=size,
         processes=processes or os.cpu_count() or 1,
         beam_options=beam_options,
+        vocabulary=names.names(),
+        keep_duplicates=keep_duplicates,
+        report_to=Path(report).expanduser() if report else None,
     )
     print(_closing_line(done))
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jaxart import prepare
-from jaxart.paintings import dataset
+from jaxart.paintings import dataset, invented
 
 
 ROOT = Path(prepare.__file__).parents[1]
@@ -77,7 +77,9 @@ def nasty(tmp_path_factory):
 
 
 def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path):
-    done = run(f"--input={nasty}", f"--data_dir={tmp_path}", "--processes=2")
+    # Many of them show the same picture.
+    flags = ["--processes=2", "--keep_duplicates"]
+    done = run(f"--input={nasty}", f"--data_dir={tmp_path}", *flags)
     assert done.returncode == 0, done.stderr
     names = {str(path.relative_to(nasty)) for path in nasty.glob("*/*")}
     records = [
@@ -153,7 +155,8 @@ def test_bad_input_changes_nothing(tmp_path, monkeypatch, flags, reason):
 
 
 def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
-    prepare.main(input=[str(nasty)], data_dir=str(tmp_path), size=32)
+    settings = {"size": 32, "keep_duplicates": True}
+    prepare.main(input=[str(nasty)], data_dir=str(tmp_path), **settings)
     assert "16 paintings kept" not in capsys.readouterr().out  # the ribbon stays out
     source = dataset.open_source(tmp_path, "paintings")
     assert {min(record["pixels"].shape[:2]) for record in source} == {32, 56}
@@ -175,3 +178,101 @@ def test_real_paintings_are_kept_or_named(tmp_path, capsys):
     assert source[1]["title"] == b"The Starry Night"
     kept = f"{len(source) + len(held_out)} paintings kept"
     assert f"{kept} ({len(held_out)} of them held out)" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def two_collections(tmp_path_factory):
+    """A few invented paintings as WikiArt has them, and poorer copies elsewhere."""
+    root = tmp_path_factory.mktemp("two")
+    (root / "wikiart" / "Post_Impressionism").mkdir(parents=True)
+    (root / "mine").mkdir()
+    lines = ["filename,artist,style,genre,year"]
+    for number, picture in enumerate(invented.pictures(6)):
+        name = f"claude-monet_work-{number}-1889.png"
+        image = Image.fromarray(np.asarray(picture.pixels))
+        if number < 4:
+            image.save(root / "wikiart" / "Post_Impressionism" / name)
+        if number > 1:
+            image.resize((300, 300)).save(root / "mine" / f"{number}.jpg", quality=70)
+            lines.append(f"{number}.jpg,Claude Monet,post-impressionism,,c. 1890")
+    (root / "mine" / "labels.csv").write_text("\n".join(lines))
+    (root / "mine" / "broken.jpg").write_text("<script>alert(1)</script>")
+    return [str(root / "wikiart"), str(root / "mine")]
+
+
+def everything(data_dir):
+    """Return all records by filename."""
+    return {
+        record["filename"].decode(): {**record, "split": split}
+        for split in ("train", "held_out")
+        for record in dataset.open_source(data_dir, "paintings", split)
+    }
+
+
+def test_two_collections_become_one_without_copies(two_collections, tmp_path, capsys):
+    page = tmp_path / "pages" / "report.html"
+    prepare.main(two_collections, str(tmp_path / "data"), report=str(page))
+    records = everything(tmp_path / "data")
+    wikiart = [
+        f"wikiart/Post_Impressionism/claude-monet_work-{n}-1889.png" for n in range(4)
+    ]
+    assert set(records) == {*wikiart, "folder/4.jpg", "folder/5.jpg"}
+    for label, value in (
+        ("artist", b"Claude Monet"),
+        ("style", b"Post-Impressionism"),
+    ):
+        assert {record[label] for record in records.values()} == {value}
+    assert records["folder/4.jpg"]["source"] == b"folder"
+    assert records["folder/4.jpg"]["year"] == b"1890"
+    with (tmp_path / "data" / "skipped.csv").open() as lines:
+        skipped = dict(list(csv.reader(lines))[1:])
+    assert skipped == {
+        "folder/2.jpg": f"duplicate: of {wikiart[2]}",
+        "folder/3.jpg": f"duplicate: of {wikiart[3]}",
+        "folder/broken.jpg": "not a picture",
+    }
+    printed = capsys.readouterr().out
+    assert "style: 1 name in 2 spellings (Post Impressionism = post-imp" in printed
+    assert "3 skipped (2 duplicate, 1 not a picture)" in printed
+    metadata = dataset.open_builder(tmp_path / "data", "paintings").info.metadata
+    assert isinstance(metadata, dict)
+    assert metadata["vocabulary"]["artist"] == {
+        "Claude Monet": ["Claude Monet", "claude monet"]
+    }
+    text = page.read_text()
+    assert "<h1>6 paintings</h1>" in text
+    assert "<h3>duplicate: 2</h3>" in text
+    assert "&lt;script&gt;" not in text  # a broken file's content is nowhere
+
+
+def test_copies_are_kept_on_demand_and_processes_change_nothing(
+    two_collections, tmp_path
+):
+    for processes in (1, 3):
+        folder = tmp_path / str(processes)
+        prepare.main(
+            two_collections, str(folder), processes=processes, keep_duplicates=True
+        )
+        assert len(everything(folder)) == 8
+    files = [
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("1", "3")
+    ]
+    assert files[0] == files[1]
+
+
+def test_somebody_elses_report_stops_the_work_before_it_begins(
+    two_collections, tmp_path
+):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(FileExistsError, match="was not written by jaxart"):
+        prepare.main(
+            two_collections,
+            str(tmp_path / "data"),
+            report=str(tmp_path / "report.html"),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

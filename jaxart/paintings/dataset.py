@@ -30,6 +30,7 @@ import os
 import re
 import shutil
 import tempfile
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,6 +104,7 @@ class Paintings(tfds.core.ShardBasedBuilder):
         at_most: records that may come.
         size: side of the crops that every picture has room for, in pixels; kept in the
             dataset's metadata.
+        metadata: what else is kept there, as JSON knows it.
         **kwargs: as for every TFDS builder; `data_dir` above all.
     """
 
@@ -114,12 +116,14 @@ class Paintings(tfds.core.ShardBasedBuilder):
         records: Iterable[Sorted] = (),
         at_most: int = 0,
         size: int = images.CROP,
+        metadata: Mapping[str, Any] = types.MappingProxyType({}),
         **kwargs: Any,
     ):
         # First, because TFDS asks for `_info` while it is being initialised.
         self._records = iter(records)
         self._at_most = at_most
         self._size = size
+        self._metadata = metadata
         super().__init__(**{"file_format": "array_record", **kwargs})
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -127,7 +131,7 @@ class Paintings(tfds.core.ShardBasedBuilder):
             builder=self,
             description=f"Paintings with room for crops of {self._size} pixels.",
             features=features(),
-            metadata=tfds.core.MetadataDict(size=self._size),
+            metadata=tfds.core.MetadataDict(size=self._size, **self._metadata),
         )
 
     def _shard_iterators_per_split(

@@ -19,10 +19,12 @@ Source: the paper's section on its data.
 import collections
 import contextlib
 import csv
+import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Sequence
+import types
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -31,7 +33,7 @@ from typing import Any, NamedTuple
 import tqdm
 
 from jaxart import images
-from jaxart.paintings import beam, dataset, shards, workers
+from jaxart.paintings import beam, dataset, report, shards, workers
 from jaxart.paintings.sources.painting import Painting
 
 
@@ -70,6 +72,9 @@ def prepare(
     size: int = images.CROP,
     processes: int = 1,
     beam_options: str = "",
+    vocabulary: Mapping[str, Any] = types.MappingProxyType({}),
+    keep_duplicates: bool = False,
+    report_to: Path | None = None,
 ) -> Prepared:
     """Write the dataset `paintings`, and `skipped.csv` for what is not in it.
 
@@ -79,6 +84,9 @@ def prepare(
         size: side of the crops that every picture must have room for, in pixels.
         processes: worker processes that decode pictures.
         beam_options: of Apache Beam, which then decodes instead; see `beam.each`.
+        vocabulary: what the labels are names for; kept in the dataset's metadata.
+        keep_duplicates: keep pictures that look the same as an earlier one.
+        report_to: file that receives a page about the collection, if any.
 
     Raises:
         ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
@@ -87,7 +95,10 @@ def prepare(
     """
     skipped_csv = Path(data_dir, "skipped.csv")
     _check_replaceable(skipped_csv)
-    builder = dataset.Paintings(size=size, data_dir=data_dir)
+    if report_to:
+        images.check_replaceable(report_to, report.is_ours)
+    metadata = {"keep_duplicates": keep_duplicates, "vocabulary": dict(vocabulary)}
+    builder = dataset.Paintings(size=size, metadata=metadata, data_dir=data_dir)
     folder = Path(builder.data_dir)
     unfinished = folder.parent / "unfinished"
     each: Each = partial(workers.each, processes=processes)
@@ -99,13 +110,19 @@ def prepare(
             raise ValueError(f"{folder} exists: remove it or choose another data_dir")
         begun = unfinished.exists()
         try:
-            plan = _plan(paintings, unfinished, size)
+            plan = _plan(paintings, unfinished, size, metadata)
         except BaseException:
             if not begun:
                 shutil.rmtree(unfinished)
             raise
+        _decode(plan, unfinished / "shards", each)
+        copies = {}
+        if not keep_duplicates:
+            copies = shards.copies(unfinished / "shards", plan.shards)
         if not (unfinished / "complete").exists():
-            _make(plan, builder, unfinished, each)
+            _make(plan, copies, builder, unfinished, each)
+        if report_to:
+            report.write(report_to, _outcomes(unfinished / "shards", plan, copies))
         _publish(unfinished, skipped_csv, folder)
     splits = dataset.open_builder(data_dir, builder.name).info.splits
     counts = [splits[split].num_examples for split in (dataset.TRAIN, dataset.HELD_OUT)]
@@ -114,7 +131,12 @@ def prepare(
     return Prepared(folder, sum(counts), counts[1], size_on_disk, skipped, skipped_csv)
 
 
-def _plan(paintings: Iterable[Painting], unfinished: Path, size: int) -> shards.Plan:
+def _plan(
+    paintings: Iterable[Painting],
+    unfinished: Path,
+    size: int,
+    metadata: Mapping[str, Any],
+) -> shards.Plan:
     """Divide the collection, and give up what was made of another one."""
     folder = unfinished / "shards"
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,19 +147,26 @@ def _plan(paintings: Iterable[Painting], unfinished: Path, size: int) -> shards.
             "interrupted: %d of its shards are made anew",
             plan.changed,
         )
+    described, description = unfinished / "metadata.json", json.dumps(metadata)
+    same = described.exists() and described.read_text("utf-8") == description
+    if plan.changed or not same:
         for stale in ("files", "complete"):
             shutil.rmtree(unfinished / stale, ignore_errors=True)
+        described.write_text(description, "utf-8")
     return plan
 
 
 def _make(
-    plan: shards.Plan, builder: dataset.Paintings, unfinished: Path, each: Each
+    plan: shards.Plan,
+    copies: shards.Copies,
+    builder: dataset.Paintings,
+    unfinished: Path,
+    each: Each,
 ) -> None:
     """Leave the folder `complete` and `skipped.csv` among the unfinished work."""
     folder, out = unfinished / "shards", unfinished / "files"
-    _decode(plan, folder, each)
-    files = shards.files(folder, plan.shards, FILE)
-    _write_skipped(unfinished / "skipped.csv", folder, plan.shards)
+    files = shards.files(folder, plan.shards, FILE, copies)
+    _write_skipped(unfinished / "skipped.csv", _outcomes(folder, plan, copies))
     if not any(map(len, files[dataset.TRAIN] + files[dataset.HELD_OUT])):
         tally = in_words(_tally(unfinished / "skipped.csv"))
         shutil.rmtree(unfinished)
@@ -184,14 +213,32 @@ def _publish(unfinished: Path, skipped_csv: Path, folder: Path) -> None:
     shutil.rmtree(unfinished)
 
 
-def _write_skipped(path: Path, folder: Path, count: int) -> None:
+def _outcomes(
+    folder: Path, plan: shards.Plan, copies: shards.Copies
+) -> Iterator[report.Outcome]:
+    """Yield what became of each picture, in their order."""
+    for number in range(plan.shards):
+        record = 0
+        pairs = zip(
+            shards.paintings(folder, number), shards.rows(folder, number), strict=True
+        )
+        for painting, row in pairs:
+            if "reason" in row:
+                yield report.Outcome(painting, row["reason"])
+                continue
+            original = copies.get((number, record))
+            reason = f"duplicate: of {original}" if original is not None else ""
+            yield report.Outcome(painting, reason, row["width"], row["height"])
+            record += 1
+
+
+def _write_skipped(path: Path, outcomes: Iterable[report.Outcome]) -> None:
     with path.open("w", encoding="utf-8", newline="") as lines:
         table = csv.writer(lines)
         table.writerow(SKIPPED_HEADER)
-        for number in range(count):
-            for row in shards.rows(folder, number):
-                if "reason" in row:
-                    table.writerow((row["filename"], row["reason"]))
+        for outcome in outcomes:
+            if outcome.reason:
+                table.writerow((outcome.painting.filename, outcome.reason))
 
 
 def in_words(skipped: dict[str, int]) -> str:

@@ -34,7 +34,7 @@ from array_record.python.array_record_module import (
 )
 
 from jaxart import images
-from jaxart.paintings import dataset
+from jaxart.paintings import dataset, duplicates
 from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.painting import Painting
 
@@ -47,6 +47,9 @@ PICTURES = 128
 OPTIONS = "group_size:1"
 
 Row = dict[str, Any]
+
+# A shard and the number of one of its records; the name of the picture it looks like.
+Copies = dict[tuple[int, int], str]
 
 
 class Plan(NamedTuple):
@@ -152,9 +155,35 @@ def rows(folder: Path, number: int) -> list[Row]:
 
     Every row has the texts of `painting.TEXTS`. One with a `reason` has no record; the
     records are those of the other rows, in their order, which have `sha256` (of the
-    file) and `width` and `height` (of the picture in it, upright, in pixels).
+    file), `width` and `height` (of the picture in it, upright, in pixels), and
+    `fingerprint` (of the pixels).
     """
     return json.loads(_path(folder, number, "json").read_bytes())["rows"]
+
+
+def paintings(folder: Path, number: int) -> list[Painting]:
+    """Return the pictures of a shard as `plan` was given them."""
+    _, *lines = _path(folder, number, "inputs").read_text("utf-8").split("\n")
+    return [_painting(line) for line in lines]
+
+
+def copies(folder: Path, count: int) -> Copies:
+    """Return which records look like an earlier one, which is none of these.
+
+    Args:
+        folder: holds the shards, decoded.
+        count: how many shards there are.
+    """
+    gallery, names, found = duplicates.Gallery(), list[str](), Copies()
+    for number in range(count):
+        records = (row for row in rows(folder, number) if "reason" not in row)
+        for record, row in enumerate(records):
+            place, known = gallery.place(bytes.fromhex(row["fingerprint"]))
+            if known:
+                found[number, record] = names[place]
+            else:
+                names.append(row["filename"])
+    return found
 
 
 def under_way(folder: Path) -> list[str]:
@@ -163,13 +192,16 @@ def under_way(folder: Path) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in found]
 
 
-def files(folder: Path, count: int, longest: int) -> dict[str, list[Selection]]:
+def files(
+    folder: Path, count: int, longest: int, left_out: Copies
+) -> dict[str, list[Selection]]:
     """Return which files the dataset has: at least one for each of its splits.
 
     Args:
         folder: holds the shards, decoded.
         count: how many shards there are.
         longest: records of one file at most.
+        left_out: the records that go into none.
     """
     found = {
         split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
@@ -177,6 +209,8 @@ def files(folder: Path, count: int, longest: int) -> dict[str, list[Selection]]:
     for number in range(count):
         records = (row for row in rows(folder, number) if "reason" not in row)
         for record, row in enumerate(records):
+            if (number, record) in left_out:
+                continue
             held_out = dataset.is_held_out(bytes.fromhex(row["sha256"]))
             split = found[dataset.HELD_OUT if held_out else dataset.TRAIN]
             if len(split[-1]) == longest:
@@ -227,7 +261,8 @@ def _decoded(painting: Painting, size: int) -> tuple[Row, bytes | None]:
         return {**row, "reason": str(error)}, None
     record = dataset.serialized({"pixels": pixels, **painting.texts()})
     found = {"sha256": digest, "width": width, "height": height}
-    return {**row, **found}, record
+    fingerprint = duplicates.fingerprint(pixels).hex()
+    return {**row, **found, "fingerprint": fingerprint}, record
 
 
 def _finished(folder: Path, number: int, content: bytes) -> int | None:

@@ -181,7 +181,8 @@ def summary(vocabulary: Vocabulary, shown: int = 3) -> Iterator[str]:
                 if spellings != [name]
             ]
             examples = "; ".join(folded[:shown]) + ("; ..." if folded[shown:] else "")
-            text = f"{kind}: {len(names):,} names in {count:,} spellings"
+            noun = "name" if len(names) == 1 else "names"
+            text = f"{kind}: {len(names):,} {noun} in {count:,} spellings"
             yield f"{text} ({examples})" if folded else text
 
 
@@ -220,7 +221,7 @@ def _merit(spelling: str, count: int) -> tuple[bool, bool, int, int, str]:
 
 
 def _shown(kind: str, spelling: str) -> str:
-    text = unicodedata.normalize("NFC", spelling)
+    text = " ".join(unicodedata.normalize("NFC", spelling).split())
     text = _forename_first(text) if kind == "artist" else text
     text = text.lower() if kind == "genre" else text
     if "_" in text or (text.islower() and " " not in text):

@@ -276,7 +276,8 @@ def test_what_was_finished_is_not_made_again_and_what_changed_is(
     preparation.prepare(found, tmp_path / "whole")
     assert content(tmp_path / "data") == content(tmp_path / "whole")
 
-    preparation.prepare(found[:5], tmp_path / "other", size=32)
+    settings = {"size": 32, "keep_duplicates": True}
+    preparation.prepare(found[:5], tmp_path / "other", **settings)
     assert "4 of its shards are made anew" in caplog.text
     assert kept(tmp_path / "other") == [one.filename for one in found[:5]]
 

@@ -139,11 +139,13 @@ def tree(root: Path) -> dict[str, File]:
     if not root.exists():
         raise ValueError(f"input must be a folder or a zip; {root} does not exist")
     if root.is_dir():
-        return {
-            name: file
-            for path in _walk(root)
-            for name, file in _unfolded(path, _text(path.relative_to(root)))
-        }
+        found: dict[str, File] = {}
+        for path in _walk(root):
+            for name, file in _unfolded(path, _text(path.relative_to(root))):
+                while name in found:  # of two names that are stored as the same text
+                    name += "'"
+                found[name] = file
+        return found
     if not zipfile.is_zipfile(root):
         raise ValueError(f"input must be a folder or a zip; got {root}")
     return {name.removeprefix("/"): file for name, file in _unfolded(root, "")}
@@ -238,4 +240,4 @@ def _text(path: Path) -> str:
 
 
 def _storable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,163 @@
+"""Whatever a file holds, it is a picture or refused with a reason, and nothing else.
+
+500 mutated pictures are read each time, always the same ones;
+`JAXART_HOSTILE_PICTURES=10000` reads as many others.
+"""
+
+import io
+import os
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
+
+from jaxart import images
+
+
+COUNT = int(os.environ.get("JAXART_HOSTILE_PICTURES", "0"))
+SIZE = 8  # of the crops, so that small pictures will do
+
+OUTCOMES = {"kept", "unreadable", "not a picture", "too large", "too small"}
+REASON = re.compile(f"({'|'.join(OUTCOMES)})\\b.*")  # in one line
+
+# What breaks programs: ends of ranges, signs, sizes that do not fit.
+EDGES = [
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\xff\xd8",
+]
+
+
+def encoded(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def sound_pictures():
+    """Return files of every format and of many modes, 24 pixels wide."""
+    image = Image.effect_mandelbrot((24, 18), (-2, -1.5, 1, 1.5), 50).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds = [
+        ("JPEG", "RGB", {"exif": exif}),
+        ("JPEG", "CMYK", {}),
+        ("JPEG", "L", {"progressive": True}),
+        ("PNG", "RGB", {}),
+        ("PNG", "P", {}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "1", {}),
+        ("GIF", "P", {}),
+        ("BMP", "RGB", {}),
+        ("PPM", "RGB", {}),
+        ("TIFF", "RGB", {}),
+        ("TIFF", "LAB", {}),
+        ("TIFF", "F", {"compression": "tiff_lzw"}),
+        ("TIFF", "CMYK", {"compression": "tiff_adobe_deflate"}),
+    ]
+    for kind, mode, feature in (
+        ("WEBP", "RGBA", "webp"),
+        ("JPEG2000", "RGB", "jpg_2000"),
+        ("AVIF", "RGB", "avif"),
+    ):
+        if features.check(feature):
+            kinds.append((kind, mode, {}))
+    grey = image.convert("L")
+    found = [
+        encoded(
+            (grey if mode in ("F", "LAB") else image).convert(mode), kind, **options
+        )
+        for kind, mode, options in kinds
+        if mode != "LAB"
+    ]
+    deep = Image.fromarray(np.uint16(np.asarray(grey)) * 257)
+    lab = Image.frombytes("LAB", image.size, image.tobytes())
+    return [*found, encoded(deep, "PNG"), encoded(lab, "TIFF")]
+
+
+SOUND = sound_pictures()
+
+
+def damaged(content, rng):
+    """Return a file with a few places changed, cut out, doubled or cut off."""
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        # Headers are where most harm is done; signatures are soon tested enough.
+        first = rng.choice([0, 4, 4, 16])
+        last = max(first + 1, rng.choice([64, 300, len(content)]))
+        at, length = int(rng.integers(first, last)), int(rng.choice([1, 1, 2, 4, 40]))
+        match rng.choice(["change", "change", "edge", "cut", "copy", "grow", "end"]):
+            case "change":
+                content[at : at + length] = rng.bytes(length)
+            case "edge":
+                edge = EDGES[rng.integers(len(EDGES))]
+                content[at : at + len(edge)] = edge
+            case "cut":
+                del content[at : at + length]
+            case "copy":
+                content[at:at] = content[at : at + length]
+            case "grow":
+                content[at:at] = rng.bytes(length)
+            case "end":
+                del content[max(at, len(content) // 2) :]
+    return bytes(content)
+
+
+def outcome(content):
+    """Return "kept" or the kind of reason; anything else is an error or a "?"."""
+    try:
+        pixels = images.read_for_crops(io.BytesIO(content), SIZE)
+    except images.PictureError as error:
+        reason = str(error)
+        return reason.split(":")[0] if REASON.fullmatch(reason) else f"? {reason}"
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2] == 3
+    assert min(pixels.shape[:2]) >= SIZE
+    assert pixels.shape[0] * pixels.shape[1] >= (2 * SIZE) ** 2
+    return "kept"
+
+
+@pytest.fixture(autouse=True)
+def _little_memory(monkeypatch):
+    # A header that promises a gigabyte is read as far as one that promises a megabyte.
+    monkeypatch.setattr(images, "LARGEST", 300_000)
+
+
+@pytest.mark.parametrize("content", SOUND)
+def test_sound_pictures_are_kept(content):
+    assert outcome(content) == "kept"
+
+
+@settings(
+    max_examples=COUNT or 500,
+    derandomize=not COUNT,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(st.sampled_from(range(len(SOUND))), st.integers(0, 2**63))
+def test_a_mutated_picture_is_kept_or_refused_with_a_reason(number, seed):
+    rng = np.random.default_rng(seed)
+    assert outcome(damaged(SOUND[number], rng)) in OUTCOMES
+
+
+def test_the_damage_reaches_every_stage_of_reading():
+    rng = np.random.default_rng(0)
+    found = Counter(outcome(damaged(SOUND[n % len(SOUND)], rng)) for n in range(400))
+    assert min(found[kind] for kind in ("kept", "unreadable", "not a picture")) > 40
+    assert found["too large"] > 0
+
+
+@pytest.mark.parametrize("content", SOUND)
+def test_a_picture_cut_off_anywhere_is_kept_or_refused_with_a_reason(content):
+    found = {outcome(content[: len(content) * tenth // 10]) for tenth in range(10)}
+    assert "not a picture" in found
+    assert found <= OUTCOMES
