@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
+    config.seeds = 1  # GANs trained side by side, from `seed` upwards
     config.size = 64  # side of the pictures, in pixels
     config.batch_size = 128
     config.steps = 158_807  # 100 epochs of 203,274 paintings
@@ -26,6 +27,7 @@ def get_config() -> ConfigDict:
             "data_dir": "",  # where the dataset is; empty: TFDS's own folder
             "source": "",  # a folder with the files that a dataset is made from
             "workers": 0,  # processes that read ahead; 0: a thread
+            "on_device": "auto",  # all pictures in device memory; or True, False
         }
     )
     config.generator = ConfigDict({"width": 128, "latent": 100})

@@ -44,6 +44,8 @@ Rooms, each importing only from those below it::
                        the device
         networks.py    Generator, Discriminator
         update.py      the losses, and one update of both players
+        loop.py        the loop of a run: updates, records, checkpoints
+        runs.py        the settings of a run and its folder
         devices.py     that update on one device, on a mesh (jit), or with pmap
         latents.py     points of the generator's input space, and their pictures
         trained.py     networks as a run's checkpoint has them

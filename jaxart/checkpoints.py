@@ -94,6 +94,16 @@ class Checkpoints:
         """Return the step of the latest checkpoint, or None if there is none."""
         return self._manager.latest_step()
 
+    def steps(self) -> set[int]:
+        """Return the steps of all checkpoints."""
+        return set(self._manager.all_steps())
+
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints after a step: the run will come by there again."""
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
+
     def best(self) -> Best | None:
         """Return the checkpoint with the smallest distance, or None if none has one.
 
@@ -187,9 +197,13 @@ class Checkpoints:
                 jax.tree.map(_check_same_shape, part, restored[name])
         return {name: restored[name] for name in parts}
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Wait until everything is written."""
         self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait until everything is written, and for nothing more."""
+        self.wait()
         self._manager.close()
 
 

@@ -6,6 +6,11 @@ Its positional-only parameters are its arguments, the words that stand without `
 a command is tested, and called from Python, as the function it is. Several functions
 can share a module: the first word of the command line then names one. This is the only
 file that knows flags.
+
+What a command compiles is kept in the user's cache folder, so that the next start finds
+it there.
+
+Source: XDG Base Directory Specification, for the cache folder.
 """
 
 import contextlib
@@ -15,8 +20,10 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -28,6 +35,7 @@ from typing import (
     get_type_hints,
 )
 
+import jax
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
@@ -37,6 +45,14 @@ from ml_collections import config_flags
 Config = Any
 
 BAD_INPUT = 2  # exit code of a command that was asked for the impossible
+
+# From how long a compilation on its result is worth a file.
+WORTH_KEEPING_SECONDS = 0.1
+
+CACHE_HELP = (
+    "Compiled programs are kept in ~/.cache/jaxart; JAX_COMPILATION_CACHE_DIR=FOLDER\n"
+    "keeps them elsewhere, JAX_ENABLE_COMPILATION_CACHE=false not at all.\n"
+)
 
 _DEFINERS = {
     str: flags.DEFINE_string,
@@ -68,6 +84,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     traceback.
     """
     _quiet()
+    _keep_compiled()
     names = _define_flags(command)
     arguments, configs = _arguments(command), _default_configs(command)
     _explain(arguments)
@@ -232,14 +249,13 @@ def _choice(named: dict[str, Callable[..., None]]) -> Callable[..., None]:
 
 def _explain(arguments: list[_Argument]) -> None:
     """Have `--help` show the arguments: it begins with the started module's text."""
-    if not arguments:
-        return
     started = sys.modules["__main__"]
-    words = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
-    texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
-    started.__doc__ = (
-        f"{started.__doc__ or ''}\narguments: {words} [--flag=VALUE ...]\n\n{texts}"
-    )
+    text = f"{started.__doc__ or ''}\n{CACHE_HELP}"
+    if arguments:
+        words = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
+        texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
+        text += f"\narguments: {words} [--flag=VALUE ...]\n\n{texts}"
+    started.__doc__ = text
 
 
 def _without_none(kind: Any) -> type:
@@ -302,3 +318,31 @@ def _quiet() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger().setLevel(logging.WARNING)
+
+
+def _keep_compiled() -> None:
+    """Have JAX keep what it compiles. What the environment says comes first."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", _cache_folder())
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update(
+            "jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS
+        )
+    # From a full disk, or what a process killed while writing has left there. Then it
+    # is compiled as if nothing had been kept: no matter for who runs the command.
+    warnings.filterwarnings(
+        "ignore", "Error (reading|writing) persistent compilation cache"
+    )
+
+
+def _cache_folder() -> str | None:
+    """Return this user's folder for what is compiled; None if there can be none."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        cache = given if given.is_absolute() else Path.home() / ".cache"
+        folder = cache / "jaxart" / "compiled"
+        # Nobody else's: programs in there are run.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return str(folder) if os.access(folder, os.W_OK) else None

@@ -22,7 +22,7 @@ import psutil
 
 SIDE = 1024  # of the matrices whose products are timed
 PRODUCTS = 4  # of one timing, each of 2·SIDE³ operations
-TIMINGS = 9
+TIMINGS = 5
 
 # The beginning of a device's kind -> operations a second, by the type of the products.
 # XLA takes float32 products in TF32 on these GPUs, and in bfloat16 on TPUs.
@@ -62,12 +62,15 @@ def memory() -> int | None:
     """Return the bytes that a program's arrays may take on one of its devices.
 
     Devices of a CPU share its memory: what is free now, within the limits of the
-    process's control group. None where a device does not say.
+    process's control group, and what its arrays have taken already. None where a device
+    does not say.
     """
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         rooms = [psutil.virtual_memory().available, *_rooms_of_groups()]
-        return min(rooms) // jax.local_device_count()
+        parts = [part for one in jax.live_arrays() for part in one.addressable_shards]
+        taken = sum(part.data.nbytes for part in parts)
+        return (min(rooms) + taken) // jax.local_device_count()
     return (device.memory_stats() or {}).get("bytes_limit")
 
 

@@ -5,24 +5,39 @@ metrics and pictures are handed over as promises (JAX arrays still being compute
 are looked at one update later.
 """
 
+import contextlib
+import functools
 import json
 import math
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jaxart import images
 
 
 Metrics = dict[str, Float[Array, " n"]]  # of one update after another
+
+
+class Pace(NamedTuple):
+    """How fast a run went.
+
+    Args:
+        images_per_second: over all of it, evaluation aside.
+        waiting: share of the time in which no update was under way for want of data,
+            from 0 to 1.
+    """
+
+    images_per_second: float
+    waiting: float
 
 
 class Records:
@@ -36,6 +51,7 @@ class Records:
         steps: updates of the whole run.
         batch_size: pictures of an update.
         every_steps: how often metrics are written, in updates.
+        bar: whether there is a progress bar.
     """
 
     def __init__(
@@ -46,6 +62,7 @@ class Records:
         steps: int,
         batch_size: int,
         every_steps: int,
+        bar: bool = True,
     ):
         self._writes = workdir is not None
         self._folder = Path(workdir or "")
@@ -54,20 +71,47 @@ class Records:
         self._lines = self._folder / "metrics.jsonl"
         if self._writes:
             _take_back(self._lines, step)
-        self._board = SummaryWriter(
-            str(self._folder), purge_step=step + 1, write_to_disk=self._writes
-        )
+        self._first = step + 1
         self._bar = tqdm(
             total=steps,
             initial=step,
             unit="step",
             dynamic_ncols=True,
-            disable=not self._writes,
+            disable=not (self._writes and bar),
         )
         self._waiting: deque[tuple[int, Metrics]] = deque()
         self._figures: dict[int, dict[str, float]] = {}
         self._pictures: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
-        self._since = (step, time.perf_counter())
+        self._since = self._begin = (step, time.perf_counter())
+        self._waited = 0.0
+
+    @functools.cached_property
+    def _board(self) -> Any:
+        # Where PyTorch is installed this imports it, which takes seconds: not while
+        # the first update waits.
+        import tensorboardX
+
+        return tensorboardX.SummaryWriter(str(self._folder), purge_step=self._first)
+
+    @contextlib.contextmanager
+    def feeding(self) -> Iterator[None]:
+        """Time how long the next batches take to come.
+
+        That counts as waiting only if all updates were done by the time they came: the
+        device is not made to wait in order to be measured, and what is counted is
+        rather too much than too little.
+        """
+        begin = time.perf_counter()
+        yield
+        if all(_ready(metrics) for _, metrics in self._waiting):
+            self._waited += time.perf_counter() - begin
+
+    def pace(self, step: int) -> Pace:
+        """Return how fast the run went up to `step`, the last update waited for."""
+        before, then = self._begin
+        seconds = time.perf_counter() - then
+        images_done = (step - before) * self._batch_size
+        return Pace(images_done / seconds, self._waited / seconds)
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Take the metrics of updates that are under way in one call.
@@ -93,8 +137,8 @@ class Records:
             seconds: that this took, while no update was under way.
         """
         self._figures[step] = figures
-        before, then = self._since
-        self._since = (before, then + seconds)
+        self._since = (self._since[0], self._since[1] + seconds)
+        self._begin = (self._begin[0], self._begin[1] + seconds)
 
     def add_pictures(self, step: int, pictures: UInt8[Array, "n h w 3"]) -> None:
         """Take samples that are under way; they become `samples/STEP.png`."""
@@ -111,7 +155,8 @@ class Records:
 
     def close(self) -> None:
         """Put the files and the bar to rest."""
-        self._board.close()
+        if "_board" in vars(self):
+            self._board.close()
         self._bar.close()
 
     def _write_what_is_due(self, step: int) -> None:

@@ -58,6 +58,7 @@ def small_config(data_dir: str) -> Any:
     config.generator.width = 4
     config.discriminator.width = 4
     config.data.data_dir = data_dir
+    config.data.on_device = "false"
     config.samples.count = 4
     config.samples.every_steps = 6
     config.checkpoints.every_steps = 4

@@ -245,3 +245,60 @@ def test_a_stop_signal_is_handed_over_and_its_exit_code_is_the_shells(tmp_path: 
     done = run(tmp_path, body, "--name=A")
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr == "stopped: all is saved\n"
+
+
+COMPILING = """
+import jax, jax.numpy as jnp
+
+hits = []
+jax.monitoring.register_event_listener(lambda event, **_: hits.append(event))
+jax.jit(lambda x: jnp.sin(x) + 1)(jnp.arange(4.0)).block_until_ready()
+print(sum("cache_hits" in event for event in hits) > 0)
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where commands keep all that they compile."""
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "jaxart" / "compiled"
+
+
+def test_what_was_compiled_is_found_by_the_next_start(tmp_path: Path, cache: Path):
+    for found in ("False\n", "True\n"):
+        done = run(tmp_path, COMPILING, "--name=Ada")
+        assert (done.stdout, done.stderr) == (found, "")
+    assert cache.stat().st_mode & 0o777 == 0o700
+    for entry in cache.glob("*-cache"):
+        entry.write_bytes(entry.read_bytes()[:50])
+    done = run(tmp_path, COMPILING, "--name=Ada")
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_what_the_environment_says_of_compiled_programs_comes_first(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "elsewhere"))
+    run(tmp_path, COMPILING, "--name=Ada")
+    assert not cache.exists()
+    assert any((tmp_path / "elsewhere").iterdir())
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    run(tmp_path, COMPILING, "--name=Ada")
+    assert not any(cache.iterdir())
+
+
+def test_a_home_without_room_for_compiled_programs_breaks_nothing(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute, so of no account")
+    monkeypatch.setenv("HOME", "/dev/null")
+    done = run(tmp_path, COMPILING, "--name=Ada")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+    assert not cache.exists()
+
+
+def test_help_says_where_compiled_programs_are_kept(tmp_path: Path):
+    assert "~/.cache/jaxart" in run(tmp_path, "pass", "--help").stdout

@@ -19,6 +19,7 @@ import pytest
 
 from jaxart import processes, sample, train
 from jaxart.checkpoints import Checkpoints
+from jaxart.gan import loop, runs
 from jaxart.gan.update import start
 
 
@@ -41,7 +42,7 @@ class Two:
                     f"--config={ROOT / 'configs/art.py'}",
                     f"--workdir={workdir}",
                     f"--distributed={address},2,{index}",
-                    *(f"--config.{k}={v}" for k, v in train._flat(config).items()),
+                    *(f"--config.{k}={v}" for k, v in runs.flat(config).items()),
                 ],
                 env=ONE_DEVICE,
                 stdout=subprocess.PIPE,
@@ -82,9 +83,9 @@ def lines(workdir: Path) -> list[dict]:
 
 def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
     """Return every array of the last checkpoint."""
-    state = start(*train._networks(config), optax.adam(1e-4), config.seed)
+    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
-        parts = checkpoints.restore(config.steps, train._parts(state))
+        parts = checkpoints.restore(config.steps, loop.parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
 
 

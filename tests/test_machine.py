@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import psutil
 import pytest
 
@@ -54,9 +55,18 @@ def test_memory_is_what_is_free_on_the_machine(monkeypatch: pytest.MonkeyPatch):
     found = machine.memory()
     assert found is not None
     assert abs(found - free) < 0.2 * free
+
+
+def test_what_arrays_have_taken_already_is_not_lost_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setattr(machine, "_rooms_of_groups", lambda: [4096, 8192])
     monkeypatch.setattr(jax, "local_device_count", lambda: 8)
-    assert machine.memory() == 512
+    monkeypatch.setattr(jax, "live_arrays", list)
+    assert machine.memory() == 4096 // 8
+    arrays = [jnp.zeros((10, 20)), jnp.zeros(8, jnp.int8)]
+    monkeypatch.setattr(jax, "live_arrays", lambda: arrays)
+    assert machine.memory() == (4096 + 800 + 8) // 8
 
 
 def group(folder: Path, limit: str, version: int) -> Path:

@@ -131,3 +131,24 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path: Path):
     record(tmp_path, 1, 3)
     (events,) = tmp_path.glob("events.out.tfevents.*")
     assert b"discriminator_loss" in events.read_bytes()
+
+
+def test_waiting_for_data_counts_only_where_no_update_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    with closing(
+        Records(str(tmp_path), step=100, steps=110, batch_size=8, every_steps=50)
+    ) as records:
+        with records.feeding():
+            now[0] += 1  # nothing was under way yet
+        monkeypatch.setattr("jaxart.records._ready", lambda metrics: False)
+        records.add(101, metrics(1))
+        with records.feeding():
+            now[0] += 3
+        records.add_figures(101, {}, seconds=6.0)
+        now[0] += 6 + 4
+        images_per_second, waiting = records.pace(104)
+    assert images_per_second == 4 * 8 / (1 + 3 + 4)
+    assert waiting == 1 / (1 + 3 + 4)

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,9 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jaxart import sample, train, vgg
+from jaxart import machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import devices, latents, quality
+from jaxart.gan import devices, latents, loop, quality, runs
 from jaxart.gan.update import player, start
 from jaxart.paintings import dataset, pipeline
 
@@ -38,9 +39,9 @@ def lines(workdir: Path) -> list[dict]:
 
 def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
     """Return every array of the last checkpoint."""
-    state = start(*train._networks(config), optax.adam(1e-4), config.seed)
+    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
-        parts = checkpoints.restore(config.steps, train._parts(state))
+        parts = checkpoints.restore(config.steps, loop.parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
 
 
@@ -57,6 +58,42 @@ def test_a_run_leaves_what_the_contract_says(config: Any, tmp_path: Path):
     assert list(run.glob("events.out.tfevents.*"))
     with Image.open(run / "samples" / "000012.png") as grid:
         assert grid.size == (32 + 2 + 32, 32 + 2 + 32)
+
+
+def test_a_run_says_what_it_costs_and_how_fast_it_went(
+    config: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    train.main(config, str(tmp_path))
+    said = capsys.readouterr().out.splitlines()
+    names = [line.split(":")[0] for line in said]
+    assert names == ["parameters", "arithmetic", "memory", "speed", "done"]
+    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
+    counts = [
+        sum(leaf.size for leaf in jax.tree.leaves(one.parameters))
+        for one in (state.generator, state.discriminator)
+    ]
+    assert said[0] == f"parameters: {counts[0]:,} of G, {counts[1]:,} of D"
+    # Twelve updates of eight images, some time before and after them.
+    last = lines(tmp_path)[-1]["images_per_second"]
+    found = float(said[3].split()[1].replace(",", ""))
+    assert 0 < found < 100 * last
+    assert "own matrix products" in said[3]
+    train.main(config, str(tmp_path))  # nothing is left to do
+    assert "speed" not in capsys.readouterr().out
+
+
+def test_a_batch_that_cannot_fit_is_refused_and_leaves_the_folder_free(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "memory", lambda: 1_000_000)
+        message = r"batch_size must fit into memory: 8 needs [\d.]+ GB, and 0.001 GB"
+        with pytest.raises(ValueError, match=message):
+            train.main(config, str(tmp_path))
+    assert not (tmp_path / "config.json").exists()
+    config.batch_size = 4
+    train.main(config, str(tmp_path))
+    assert len(lines(tmp_path)) == 6
 
 
 LAYERS = ("relu1_2",)  # of VGG16, the cheapest ones
@@ -107,7 +144,7 @@ def test_a_call_ends_where_the_loop_has_something_to_do(
     config.steps_per_call = steps_per_call
     found, step = [], 0
     while step < config.steps:
-        found.append(train.updates_of_next_call(step, config))
+        found.append(loop.updates_of_next_call(step, config))
         step += found[-1]
     assert found == calls
 
@@ -185,7 +222,7 @@ def test_the_best_checkpoint_is_kept_and_can_be_sampled(
 
 def test_a_recorded_distance_is_that_of_the_samples(judged_config: Any, tmp_path: Path):
     train.main(judged_config, str(tmp_path))
-    generator, _ = train._networks(judged_config)
+    generator, _ = train._networks(judged_config, 0)
     with closing(Checkpoints(str(tmp_path))) as checkpoints:
         expected = {"generator": player(generator)}
         restored = checkpoints.restore(12, expected)["generator"]
@@ -233,7 +270,7 @@ class Started:
 
     def __init__(self, config: Any, workdir: Path):
         settings = [
-            f"--config.{key}={value}" for key, value in train._flat(config).items()
+            f"--config.{key}={value}" for key, value in runs.flat(config).items()
         ]
         self.workdir = workdir
         self.process = subprocess.Popen(
@@ -349,6 +386,126 @@ def test_a_run_goes_on_with_more_steps(config: Any, tmp_path: Path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.fixture(scope="module")
+def two_seeds(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the seeds 5 and 6."""
+    config = copy.deepcopy(small_config)
+    config.seed, config.seeds = 5, 2
+    workdir = tmp_path_factory.mktemp("seeds")
+    train.main(config, str(workdir))
+    return workdir
+
+
+def test_each_of_several_seeds_has_the_run_that_it_would_have_alone(
+    config: Any, two_seeds: Path, tmp_path: Path
+):
+    config.seed = 6
+    train.main(config, str(tmp_path / "alone"))
+    own = two_seeds / "seed_6"
+    assert json.loads((own / "config.json").read_text()) == json.loads(
+        (tmp_path / "alone" / "config.json").read_text()
+    )
+    for one, other in zip(
+        arrays(config, own), arrays(config, tmp_path / "alone"), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=5e-5)
+    losses, alone = (
+        [(line["step"], line["generator_loss"]) for line in lines(run)]
+        for run in (own, tmp_path / "alone")
+    )
+    np.testing.assert_allclose(losses, alone, rtol=1e-3)
+    assert {path.name for path in (own / "samples").iterdir()} == {
+        "000006.png",
+        "000012.png",
+    }
+    sample.main(str(own), str(tmp_path / "drawn.png"), count=4)
+    other = arrays(config, two_seeds / "seed_5")
+    assert any(
+        not np.allclose(a, b) for a, b in zip(other, arrays(config, own), strict=True)
+    )
+
+
+def test_several_seeds_go_on_from_the_last_step_that_all_have(
+    config: Any, two_seeds: Path, tmp_path: Path
+):
+    shutil.copytree(two_seeds, tmp_path / "killed")
+    own = [tmp_path / "killed" / f"seed_{seed}" for seed in (5, 6)]
+    before = [arrays(config, run) for run in own]
+    shutil.rmtree(own[1] / "checkpoints" / "12")
+    config.seed, config.seeds = 5, 2
+    train.main(config, str(tmp_path / "killed"))
+    for run, expected in zip(own, before, strict=True):
+        for one, other in zip(arrays(config, run), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert [line["step"] for line in lines(run)] == [2, 4, 6, 8, 10, 12]
+    config.seeds = 3
+    with pytest.raises(ValueError, match=r"seeds \(2 there, 3 here\)"):
+        train.main(config, str(tmp_path / "killed"))
+
+
+def test_a_run_whose_pictures_the_device_keeps_goes_on_as_if_never_stopped(
+    config: Any, tmp_path: Path
+):
+    config.data.on_device = "true"
+    train.main(config, str(tmp_path / "more"))
+    config.steps = 20
+    train.main(config, str(tmp_path / "more"))
+    config.steps_per_call = 4
+    train.main(config, str(tmp_path / "once"))
+    more, once = (arrays(config, tmp_path / name) for name in ("more", "once"))
+    for one, other in zip(more, once, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_keeps_its_pictures_where_it_began_to(
+    config: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def kept(workdir: Path) -> bool:
+        return json.loads((workdir / "config.json").read_text())["data"]["on_device"]
+
+    # Rooms are those for pictures alone.
+    monkeypatch.setattr(train.costs.Cost, "check_room", lambda *_: None)
+    config.steps = 2
+    for room, on_device in ((10**9, True), (10**3, False), (None, False)):
+        again, workdir = copy.deepcopy(config), tmp_path / str(room)
+        again.data.on_device = "auto"
+        monkeypatch.setattr(train.machine, "memory", lambda room=room: room)
+        train.main(again, str(workdir))
+        assert kept(workdir) is on_device
+        where = "on the device" if on_device else "on the host"
+        assert f"kept {where}" in capsys.readouterr().err
+
+    monkeypatch.setattr(train.machine, "memory", lambda: 10**6)
+    config.steps = 3
+    for setting, workdir, complaint in (
+        ("auto", tmp_path / "1000000000", r"at least the 0.00 GB of .*; it has 0.00"),
+        ("true", tmp_path / "1000", r"on_device \(False there, True here\)"),
+        ("false", tmp_path / "1000000000", r"on_device \(True there, False here\)"),
+    ):
+        config.data.on_device = setting
+        with pytest.raises(ValueError, match=complaint):
+            train.main(copy.deepcopy(config), str(workdir))
+
+
+def test_a_run_from_before_the_device_could_keep_pictures_goes_on(
+    config: Any, tmp_path: Path
+):
+    train.main(config, str(tmp_path))
+    path = tmp_path / "config.json"
+    there = json.loads(path.read_text())
+    del there["data"]["on_device"]
+    path.write_text(json.dumps(there))
+    sample.main(str(tmp_path), str(tmp_path / "out.png"), count=2)
+    config.steps = 13
+    with config.ignore_type():
+        config.data.on_device = "auto"
+    train.main(config, str(tmp_path))
+    assert json.loads(path.read_text())["data"]["on_device"] is False
+
+
 def set_to(key: str, value: object) -> Callable[[Any], None]:
     return lambda config: config.update_from_flattened_dict({key: value})
 
@@ -373,6 +530,7 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("batch_size", 0, "batch_size must be at least 1"),
         ("steps", 0, "steps must be at least 1"),
         ("steps_per_call", 0, "steps_per_call must be at least 1"),
+        ("seeds", 0, "seeds must be at least 1"),
         ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
         ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
         ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),
@@ -382,6 +540,7 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("data.name", "photos", "data.name must be one of"),
         ("data.data_dir", "/nowhere", "data_dir must hold a dataset"),
         ("data.workers", -1, "workers must not be negative"),
+        ("data.on_device", "yes", "data.on_device must be auto, true or false"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(
@@ -395,7 +554,7 @@ def test_a_setting_that_cannot_be_is_refused(
 
 def test_a_config_from_before_evaluation_is_refused(config: Any, tmp_path: Path):
     del config.evaluate.count
-    complaint = "config must have evaluate.every_steps and evaluate.count"
+    complaint = "config must have evaluate.count"
     with pytest.raises(ValueError, match=complaint):
         train.main(config, str(tmp_path / "run"))
     del config.evaluate

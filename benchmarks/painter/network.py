@@ -1,11 +1,17 @@
 """VGG16 as the painter asks it, against PyTorch's on the same windows.
 
-Three questions, those of `configs/paint.py`'s rounds and refinement: nine losses of a
+The questions are those of `configs/paint.py`'s rounds and refinement: nine losses of a
 stroke (finite differences), the slopes of as many windows as a round works on at once
-(autodiff), and the slope of a whole canvas. Rates count convolutions as the plain
-algorithm needs them, two operations a product, backwards as many again. The machine's
-own rate is that of large matrix products in the same turns: what saves products may
-exceed it.
+(autodiff), and a whole canvas seen at half its size. Each is asked several times about
+different parts of the picture, in one call of ours, because a stage or a descent is one
+call, and one after another of PyTorch; seconds are of one.
+
+Rates count convolutions as the plain algorithm needs them, two operations a product,
+backwards as many again. The machine's own rate is that of large matrix products in the
+same turns: what saves products may exceed it.
+
+"off by" is how far the two answers differ at most, in shares of the largest. Slopes
+differ where two places tie for a maximum: PyTorch gives it to the first, ours to both.
 """
 
 import importlib.util
@@ -38,6 +44,7 @@ NETWORK = (
 )
 FLOP_PER_PIXEL = {"relu1_2": 77_184, "relu5_3": 611_712}  # see `vgg.py`
 WINDOW = 32  # side of what VGG16 sees of a round's window, in pixels
+TIMES = 4  # that a question is asked
 
 
 class Question(NamedTuple):
@@ -99,14 +106,14 @@ def answered(
     ways = {"ours": ours(weights, images, question)}
     if with_peer:
         ways["torch"] = theirs(weights, images, question)
-    found = {name: np.asarray(way()) for name, way in ways.items()}
+    found = {name: np.asarray(way()[0]) for name, way in ways.items()}
     products = machine.product_timer("float32")
     turns: dict[str, list[float]] = {name: [] for name in ways}
     rates = []  # of the machine
     for _ in range(repeats):
         rates.append(products())
         for name, way in ways.items():
-            turns[name].append(seconds_of(way))
+            turns[name].append(seconds_of(way) / TIMES)
     row = {
         "what": "network",
         "question": question.name,
@@ -126,18 +133,21 @@ def answered(
     return row
 
 
-def windows(picture: Pixels, question: Question) -> Float[np.ndarray, "b side side 3"]:
+def windows(
+    picture: Pixels, question: Question
+) -> Float[np.ndarray, "t b side side 3"]:
     """Return parts of a picture as the question wants them, sRGB in [0, 1]."""
-    across = math.ceil(math.sqrt(question.images))
+    across = math.ceil(math.sqrt(TIMES * question.images))
     whole = square(picture, across * question.side)
     parts = whole.reshape(across, question.side, across, question.side, 3)
     parts = parts.swapaxes(1, 2).reshape(-1, question.side, question.side, 3)
-    return parts[: question.images] / np.float32(255)
+    parts = parts[: TIMES * question.images] / np.float32(255)
+    return parts.reshape(TIMES, question.images, *parts.shape[1:])
 
 
 def ours(
     weights: vgg.Weights,
-    images: Float[np.ndarray, "b side side 3"],
+    images: Float[np.ndarray, "t b side side 3"],
     question: Question,
 ) -> Callable[[], Array]:
     """Return what asks our network, compiled."""
@@ -147,9 +157,8 @@ def ours(
         def features(images: Array) -> Array:
             return vgg.features(weights, images, [question.layer])[0]
 
-        if not question.slope:
-            return features(images)
-        return jax.grad(lambda images: (features(images) ** 2).sum())(images)
+        slope = jax.grad(lambda images: (features(images) ** 2).sum())
+        return jax.lax.map(slope if question.slope else features, images)
 
     there = jnp.asarray(images)
     return lambda: answer(weights, there)
@@ -157,14 +166,13 @@ def ours(
 
 def theirs(
     weights: vgg.Weights,
-    images: Float[np.ndarray, "b side side 3"],
+    images: Float[np.ndarray, "t b side side 3"],
     question: Question,
 ) -> Callable[[], Any]:
     """Return what asks PyTorch's network; its answer lies as ours does."""
     from peers import torch_vgg
 
     twin = torch_vgg.Twin(weights, question.layer)
-    there = torch_vgg.to_images(images)
-    if not question.slope:
-        return lambda: twin.features(there).permute(0, 2, 3, 1)
-    return lambda: twin.slope(there).permute(0, 2, 3, 1)
+    there = [torch_vgg.to_images(part) for part in images]
+    ask = twin.slope if question.slope else twin.features
+    return lambda: [ask(part).permute(0, 2, 3, 1) for part in there]

@@ -88,13 +88,8 @@ def nine_losses(picture: Pixels, settings: Settings, options: Options) -> list[R
     some = min(count, options.some)
     alone = [only(task, number) for number in range(some)]
 
-    def one_after_another(task: Task) -> Float[Array, "k 8"]:
-        nudged = [task.points, *(task.points + one for one in jnp.diag(task.nudges))]
-        first, *others = [losses(task, points, tools=tools) for points in nudged]
-        return (jnp.stack(others, axis=1) - first[:, None]) / task.nudges
-
     def stroke_by_stroke() -> Float[Array, "k 8"]:
-        return jnp.concatenate([one_after_another(one) for one in alone])
+        return jnp.concatenate([one_after_another(one, tools=tools) for one in alone])
 
     def on_full_canvas() -> Float[Array, "k 8"]:
         found = [full_canvas(task, k, tools=tools, area=area) for k in range(some)]
@@ -102,7 +97,7 @@ def nine_losses(picture: Pixels, settings: Settings, options: Options) -> list[R
 
     ways = {
         "one call": (lambda: at_once(task, tools=tools), 1.0),
-        "nine calls": (lambda: one_after_another(task), 1.0),
+        "nine calls": (lambda: one_after_another(task, tools=tools), 1.0),
         f"nine calls a stroke (from {some})": (stroke_by_stroke, count / some),
         f"full canvas (from {some} strokes)": (on_full_canvas, count / some),
     }
@@ -193,6 +188,13 @@ def at_once(task: Task, *, tools: Tools) -> Float[Array, "k 8"]:
         return slopes.finite_differences(judged, point, task.nudges)[1]
 
     return _mapped(slope, task, task.points, tools)
+
+
+def one_after_another(task: Task, *, tools: Tools) -> Float[Array, "k 8"]:
+    """Return the slopes of all strokes, from nine calls with one loss of each."""
+    nudged = [task.points, *(task.points + one for one in jnp.diag(task.nudges))]
+    first, *others = [losses(task, points, tools=tools) for points in nudged]
+    return (jnp.stack(others, axis=1) - first[:, None]) / task.nudges
 
 
 @functools.partial(jax.jit, static_argnames="tools")

@@ -14,6 +14,7 @@ from flax import nnx
 
 from jaxart import machine
 from jaxart.gan.networks import SMALLEST, Discriminator, Generator
+from jaxart.records import Pace
 
 
 class Cost(NamedTuple):
@@ -93,6 +94,29 @@ def cost(
     )
 
 
+def speed(cost: Cost, pace: Pace, dtype: str) -> str:
+    """Say in a line how fast a run went, and how fast the machine could be.
+
+    Args:
+        cost: of the run.
+        pace: of the run.
+        dtype: of its products.
+    """
+    rate = pace.images_per_second * cost.flop_per_image / jax.device_count()
+    peak = machine.peak(dtype)
+    share = "an unknown share of what the device can do"
+    if peak is not None:
+        share = (
+            f"{rate / peak.flop_per_second:.0%} of the "
+            f"{giga(peak.flop_per_second)} {peak.source}"
+        )
+    devices = "" if jax.device_count() == 1 else " on each device"
+    return (
+        f"speed: {_digits(pace.images_per_second)} images/s, {giga(rate)} GFLOP/s"
+        f"{devices}: {share}; {pace.waiting:.1%} of the time waiting for data"
+    )
+
+
 def parameters(network: nnx.Module) -> int:
     """Return how many numbers a network learns."""
     leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
@@ -135,12 +159,16 @@ def bytes_needed(compiled: jax.stages.Compiled) -> int | None:
 
 
 def giga(count: int | float | None) -> str:
-    """Return a count in thousands of millions, in three digits.
+    """Return a count in thousands of millions, in three digits or more.
 
-    >>> giga(8_982_000_000), giga(43_500_000), giga(None)
-    ('8.98', '0.0435', 'unknown')
+    >>> giga(8_982_000_000), giga(43_500_000), giga(36e12), giga(None)
+    ('8.98', '0.0435', '36,000', 'unknown')
     """
-    return "unknown" if count is None else f"{count / 1e9:.3g}"
+    return "unknown" if count is None else _digits(count / 1e9)
+
+
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1_000 else f"{number:.3g}"
 
 
 def _products(stages: Iterable[Any]) -> list[int]:

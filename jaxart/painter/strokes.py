@@ -173,13 +173,15 @@ def _drawing(brush: Brush) -> Callable[..., Groups]:
         corners: Int[Array, "m t 2"],
         pixels: ScalarLike,
     ) -> Groups:
-        def some(given: tuple[Tiles, Corners]) -> Tiles:
-            tiles, corners = given
-            return _lay(brush, numbers, seeds, corners, pixels, tiles)
+        def some(given: tuple[Tiles, Corners, Int[Array, " t"]]) -> Tiles:
+            tiles, corners, counts = given
+            lay = partial(_lay, brush, numbers, seeds, corners, pixels)
+            # Not even lists are made where nothing lies, as around a picture.
+            return lax.cond(counts.max() > 0, lay, lambda tiles: tiles, tiles)
 
-        order = _order(numbers, corners, pixels)
-        tiles = lax.map(some, (_sorted(tiles, order), _sorted(corners, order)))
-        return _sorted(tiles, jnp.argsort(order))
+        order, counts = _order(numbers, corners, pixels)
+        groups = (_sorted(tiles, order), _sorted(corners, order), counts)
+        return _sorted(lax.map(some, groups), jnp.argsort(order))
 
     def forwards(*given: Any) -> tuple[Groups, tuple[Any, ...]]:
         return drawing(*given), given
@@ -194,7 +196,7 @@ def _drawing(brush: Brush) -> Callable[..., Groups]:
         ) -> tuple[Numbers, Tiles]:
             return _slopes(brush, numbers, seeds, pixels, gathered, given)
 
-        order = _order(numbers, corners, pixels)
+        order, _ = _order(numbers, corners, pixels)
         groups = (
             _sorted(tiles, order),
             _sorted(corners, order),
@@ -353,13 +355,15 @@ def _lists(
 
 def _order(
     numbers: Numbers, corners: Int[Array, "m t 2"], pixels: ScalarLike
-) -> Int[Array, " mt"]:
+) -> tuple[Int[Array, " mt"], Int[Array, "m t"]]:
     """Return the order of the tiles in which those that most strokes reach come first.
 
-    A group of tiles takes as long as the one with the most strokes.
+    A group of tiles takes as long as the one with the most strokes. Also returned is
+    how many reach each tile, in that order.
     """
     counts = lax.map(lambda some: _hits(numbers, some, pixels).sum(1), corners)
-    return jnp.argsort(-counts.ravel())
+    order = jnp.argsort(-counts.ravel())
+    return order, _sorted(counts, order)
 
 
 def _sorted(

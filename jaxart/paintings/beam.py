@@ -13,8 +13,34 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 
+def parsed(options: str) -> Any:
+    """Return Beam's `PipelineOptions`.
+
+    Args:
+        options: as on Beam's command line, such as "--runner=FlinkRunner
+            --flink_master=HOST:8081 --environment_type=LOOPBACK".
+
+    Raises:
+        ValueError: they cannot be understood, or Apache Beam is not installed.
+    """
+    try:
+        from apache_beam.options import (  # pyright: ignore[reportMissingImports]
+            pipeline_options,
+        )
+    except ImportError:
+        raise ValueError(
+            "beam_options need Apache Beam: pip install 'jaxart[beam]'"
+        ) from None
+    try:
+        return pipeline_options.PipelineOptions(shlex.split(options))
+    except ValueError as error:
+        raise ValueError(
+            f"beam_options must be those of Apache Beam; got {options!r}: {error}"
+        ) from None
+
+
 def each(
-    function: Callable[[Any], int], arguments: Sequence[Any], options: str
+    function: Callable[[Any], int], arguments: Sequence[Any], options: Any
 ) -> Generator[int]:
     """Call a function with each argument, and end when all calls are done.
 
@@ -23,22 +49,11 @@ def each(
     Args:
         function: picklable, as are its arguments.
         arguments: for one call each.
-        options: Beam's own, as on its command line, such as "--runner=FlinkRunner
-            --flink_master=HOST:8081 --environment_type=LOOPBACK".
-
-    Raises:
-        ValueError: Apache Beam is not installed.
+        options: as `parsed` returns them; they name the runner.
     """
-    try:
-        import apache_beam as beam  # pyright: ignore[reportMissingImports]
-        from apache_beam.options.pipeline_options import (  # pyright: ignore[reportMissingImports]
-            PipelineOptions,
-        )
-    except ImportError:
-        raise ValueError(
-            "beam_options need Apache Beam: pip install 'jaxart[beam]'"
-        ) from None
-    with beam.Pipeline(options=PipelineOptions(shlex.split(options))) as pipeline:
+    import apache_beam as beam  # pyright: ignore[reportMissingImports]
+
+    with beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
             | beam.Create(list(arguments))

@@ -1,4 +1,4 @@
-"""Which pictures a run learns from: by name, and what is done where there are none."""
+"""Which pictures a run learns from, by name, and whether the device keeps them."""
 
 import sys
 from collections.abc import Sequence
@@ -19,6 +19,9 @@ HELD_OUT = {
     "invented": dataset.HELD_OUT,
 }
 NAMES = tuple(HELD_OUT)
+
+# Of a device's memory what a dataset may take: the training needs the rest.
+SHARE = 0.5
 
 GREY = ("mnist",)  # all three channels are the same
 
@@ -50,6 +53,45 @@ def resolve(name: str, data_dir: str) -> str:
         file=sys.stderr,
     )
     return "invented"
+
+
+def whether_on_device(setting: bool | str) -> bool | None:
+    """Return what `data.on_device` asks for; None where it leaves the choice to us.
+
+    >>> whether_on_device("auto"), whether_on_device("true"), whether_on_device(False)
+    (None, True, False)
+
+    Raises:
+        ValueError: it is neither "auto" nor true nor false.
+    """
+    known = {"auto": None, "true": True, "false": False}
+    if str(setting).lower() not in known:
+        raise ValueError(f"data.on_device must be auto, true or false; got {setting!r}")
+    return known[str(setting).lower()]
+
+
+def on_device(needed: int, room: int | None, *, asked: bool) -> bool:
+    """Return whether a dataset will be kept in device memory; a line says so.
+
+    Args:
+        needed: bytes of the dataset.
+        room: bytes of memory of a device; None if that is not known.
+        asked: whether a person wants it; else it is done where there is room.
+
+    Raises:
+        ValueError: it was asked for, and there is no room.
+    """
+    takes = f"{needed / 1e9:.2f} GB"
+    has = "an unknown number of" if room is None else f"{room / 1e9:.2f}"
+    fits = room is not None and needed <= SHARE * room
+    if asked and not fits and room is not None:
+        raise ValueError(
+            f"data.on_device needs {SHARE:.0%} of a device's memory to be at least the "
+            f"{takes} of the pictures; it has {has} GB"
+        )
+    where = "on the device" if asked or fits else "on the host"
+    print(f"pictures: {takes}, kept {where}; a device has {has} GB", file=sys.stderr)
+    return asked or fits
 
 
 def folder(data_dir: str) -> str:

@@ -140,8 +140,8 @@ def _stacked(
 ) -> UInt8[np.ndarray, "b h w 3"]:
     """Return crops as one array; Grain's own way takes four times as long."""
     stacked = np.empty((len(crops), *crops[0].shape), np.uint8)
-    for place, crop in zip(stacked, crops, strict=True):
-        place[:] = crop
+    for number, crop in enumerate(crops):
+        stacked[number] = crop
     return stacked
 
 

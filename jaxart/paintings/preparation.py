@@ -83,14 +83,14 @@ def prepare(
         data_dir: receives the folder `paintings` and the file `skipped.csv`.
         size: side of the crops that every picture must have room for, in pixels.
         processes: worker processes that decode pictures.
-        beam_options: of Apache Beam, which then decodes instead; see `beam.each`.
+        beam_options: of Apache Beam, which then does the work; see `beam.parsed`.
         vocabulary: what the labels are names for; kept in the dataset's metadata.
         keep_duplicates: keep pictures that look the same as an earlier one.
         report_to: file that receives a page about the collection, if any.
 
     Raises:
         ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
-            else's `skipped.csv` already; nothing is changed then.
+            else's `skipped.csv` already, or as `beam.parsed`; nothing is changed then.
         ChildProcessError: a worker process was killed; the next run takes up the work.
     """
     skipped_csv = Path(data_dir, "skipped.csv")
@@ -103,7 +103,7 @@ def prepare(
     unfinished = folder.parent / "unfinished"
     each: Each = partial(workers.each, processes=processes)
     if beam_options:
-        each = partial(beam.each, options=beam_options)
+        each = partial(beam.each, options=beam.parsed(beam_options))
     with dataset.locked(folder.parent):
         if folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -147,9 +147,10 @@ def _plan(
             "interrupted: %d of its shards are made anew",
             plan.changed,
         )
-    described, description = unfinished / "metadata.json", json.dumps(metadata)
-    same = described.exists() and described.read_text("utf-8") == description
-    if plan.changed or not same:
+    # Not by `changed`: a run may have been killed between the plan and this.
+    described = unfinished / "made_of.json"
+    description = json.dumps([plan.digest, metadata])
+    if not described.exists() or described.read_text("utf-8") != description:
         for stale in ("files", "complete"):
             shutil.rmtree(unfinished / stale, ignore_errors=True)
         described.write_text(description, "utf-8")

@@ -17,6 +17,8 @@ from jaxtyping import UInt8
 from tensorflow_datasets.proto import tf_example_pb2
 
 
+EXAMPLE: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+
 Record = dict[str, UInt8[np.ndarray, "h w 3"]]
 
 
@@ -38,7 +40,7 @@ class PixelRecords(Sequence[Record]):
     ) -> Record:
         # What is out of range is an IndexError, by which loops know the end.
         message = self._messages[range(len(self))[index]]
-        features = tf_example_pb2.Example.FromString(message).features.feature
+        features = EXAMPLE.FromString(message).features.feature
         (values,) = features["pixels/value"].bytes_list.value
         shape = features["pixels/shape"].int64_list.value
         return {"pixels": np.frombuffer(values, np.uint8).reshape(shape)}

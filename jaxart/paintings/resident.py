@@ -117,13 +117,15 @@ def batch(
     """Return the crops of a step.
 
     Args:
-        data: the dataset, both sides of its pictures at least `size`; pictures times
-            `batch_size` must be below 2³².
+        data: the dataset, both sides of its pictures at least `size`.
         key: of the run.
         step: number of the step, from 0.
         size: side of the crops, in pixels.
         batch_size: pictures of a step, over all devices.
         axis: name of the mapped axis over devices, if each is to cut its part only.
+
+    Raises:
+        ValueError: as in `visited`.
     """
     order, corners = jax.random.split(jax.random.fold_in(key, DRAWS))
     numbers = visited(order, step, batch_size, len(data.places))
@@ -157,8 +159,16 @@ def visited(
         key: of the orders.
         step: number of the step, from 0.
         count: pictures of a step.
-        pictures: how many there are; times `count` below 2³².
+        pictures: how many there are.
+
+    Raises:
+        ValueError: `pictures` times `count` is 2³² or more.
     """
+    if pictures * count >= 2**32:
+        raise ValueError(
+            f"pictures times batch_size must be below 2**32 with data.on_device; got "
+            f"{pictures} times {count}"
+        )
     # Whole epochs first, so that nothing overflows.
     rounds, rest = jnp.divmod(step.astype(jnp.uint32), jnp.uint32(pictures))
     turns = rest * count + jnp.arange(count, dtype=jnp.uint32)

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxart import machine
 from jaxart.gan import cost
 from jaxart.gan.networks import Discriminator, Generator
+from jaxart.records import Pace
 
 
 def networks(size: int, width: int, latent: int) -> tuple[Generator, Discriminator]:
@@ -106,3 +107,18 @@ def test_what_neither_compiler_nor_device_says_is_unknown(found: cost.Cost):
     _, arithmetic, memory = str(silent).splitlines()
     assert arithmetic.endswith("unknown as compiled")
     assert memory == "memory: unknown GB needed, unknown GB there"
+
+
+def test_the_speed_is_a_share_of_the_peak(
+    found: cost.Cost, monkeypatch: pytest.MonkeyPatch
+):
+    pace = Pace(images_per_second=2_000.0, waiting=0.0123)
+    fast = found._replace(flop_per_image=9_000_000_000)
+    peak = machine.Peak(36e12, "that it could do")
+    monkeypatch.setattr(machine, "peak", lambda dtype: peak)
+    assert cost.speed(fast, pace, "float32") == (
+        "speed: 2,000 images/s, 18,000 GFLOP/s: 50% of the 36,000 that it could do; "
+        "1.2% of the time waiting for data"
+    )
+    monkeypatch.setattr(machine, "peak", lambda dtype: None)
+    assert "an unknown share" in cost.speed(fast, pace, "float32")

@@ -11,7 +11,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxart.gan.devices import compiled
+from jaxart.gan.devices import apart, compiled, together
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import start
 
@@ -84,9 +84,64 @@ def test_updates_in_one_call_give_the_bytes_of_one_by_one(parallel: str):
         np.testing.assert_array_equal(one, other)
 
 
+def test_seeds_side_by_side_are_what_each_is_alone():
+    rngs = nnx.Rngs(0)
+    shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
+    networks = Generator(latent=10, **shape), Discriminator(**shape)
+    optimizer = optax.adam(1e-4, b1=0.5)
+    settings = {"loss": "non_saturating", "parallel": "jit", "batch_size": 8}
+    states = [start(*networks, optimizer, seed) for seed in (3, 4)]
+    rng = np.random.default_rng(0)
+    batches = list(rng.integers(0, 256, (2, 3, 8, 32, 32, 3), dtype=np.uint8))
+    alone = compiled(*networks, optimizer, **settings)
+    both = compiled(*networks, optimizer, **settings, seeds=2)
+    found = both.steps(both.spread(together(states)), both.feed(together(batches)))
+    for number, (state, metrics) in enumerate(apart(both.gather(found), 2)):
+        expected, losses = alone.steps(
+            alone.spread(states[number]), alone.feed(batches[number])
+        )
+        np.testing.assert_array_equal(state.step, 3)
+        for name, values in losses.items():
+            np.testing.assert_allclose(metrics[name], values, rtol=1e-3)
+        for one, other in zip(
+            jax.tree.leaves(state.generator),
+            jax.tree.leaves(expected.generator),
+            strict=True,
+        ):
+            np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-5)
+
+
 def test_the_same_seed_gives_the_same_bytes():
     for one, other in zip(trained("jit"), trained("jit"), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_what_was_compiled_ahead_is_what_the_first_call_runs(parallel: str):
+    rngs = nnx.Rngs(0)
+    shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
+    networks = Generator(latent=10, **shape), Discriminator(**shape)
+    optimizer = optax.adam(1e-4)
+    settings = {"loss": "minimax", "parallel": parallel, "batch_size": 2}
+    on_devices = compiled(*networks, optimizer, **settings)
+    state = start(*networks, optimizer, seed=0)
+    batches = np.zeros((1, 2, 32, 32, 3), np.uint8)
+    ready = on_devices.ahead(
+        jax.eval_shape(lambda: state), jax.ShapeDtypeStruct(batches.shape, np.uint8)
+    )
+    assert isinstance(ready, jax.stages.Compiled)
+    spread, fed = on_devices.spread(state), on_devices.feed(batches)
+    compilations: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration_secs, **about: compilations.append(
+            f"{event} {about.get('fun_name')}"
+        )
+    )
+    try:
+        jax.block_until_ready(on_devices.steps(spread, fed))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [it for it in compilations if "compile" in it and "updates" in it]
 
 
 def test_the_networks_survive_the_donation_of_their_first_values():
@@ -107,6 +162,10 @@ def test_the_networks_survive_the_donation_of_their_first_values():
     [
         ({"parallel": "threads", "batch_size": 8}, "parallel must be one of"),
         ({"parallel": "jit", "batch_size": 0}, "batch_size must be a multiple"),
+        (
+            {"parallel": "pmap", "batch_size": 8, "seeds": 2},
+            "parallel must be jit for several seeds",
+        ),
     ],
 )
 def test_what_cannot_be_spread_is_refused(settings, complaint: str):

@@ -1,6 +1,8 @@
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -146,6 +148,37 @@ def test_bfloat16_follows_the_losses_of_float32(networks: Networks, step: Any):
 
     same = start(*networks, OPTIMIZER, seed=0)
     np.testing.assert_allclose(curve(half_step, same), curve(step, same), rtol=0.1)
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Yield every equation, those inside of others too."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+def test_bfloat16_is_for_large_products_alone():
+    halves = new_networks("bfloat16")
+    state = start(*halves, OPTIMIZER, seed=0)
+    traced = jax.jit(updater(*halves, OPTIMIZER, "non_saturating")).trace(
+        state, pixels(0)
+    )
+    # Parameters, statistics, Adam's moments and losses.
+    types = {leaf.dtype for leaf in jax.tree.leaves(traced.out_info)}
+    assert types == {jnp.dtype(name) for name in ("float32", "int32", "uint32")}
+    products, sums = [], []
+    for equation in equations(traced.jaxpr.jaxpr):
+        operands = [operand.aval for operand in equation.invars]
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            products.append(operands)
+        elif equation.primitive.name == "reduce_sum":
+            sums.append(operands[0])
+    wide = [operands for operands in products if operands[0].dtype == jnp.float32]
+    assert len(products) > 2 * len(wide) > 0
+    # What is left are the one logit of each image, and sums written as products.
+    assert all(1 in operands[0].shape + operands[1].shape for operands in wide)
+    assert {operand.dtype for operand in sums} == {jnp.dtype("float32")}
 
 
 def test_an_unknown_loss_is_refused(networks: Networks):

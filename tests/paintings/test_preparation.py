@@ -282,5 +282,23 @@ def test_what_was_finished_is_not_made_again_and_what_changed_is(
     assert kept(tmp_path / "other") == [one.filename for one in found[:5]]
 
 
+def test_files_of_another_collection_are_not_taken_for_this_ones(
+    tmp_path, paintings, prepared
+):
+    data_dir = tmp_path / "data"
+    with pytest.MonkeyPatch.context() as interrupted:
+        interrupted.setattr(preparation, "_publish", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            preparation.prepare(paintings[:5], data_dir)
+    # Killed again, as soon as the new plan was made.
+    with pytest.MonkeyPatch.context() as interrupted:
+        interrupted.setattr(preparation, "_plan", _interrupt)
+        shards.plan(paintings, data_dir / "paintings/unfinished/shards", size=64)
+        with pytest.raises(KeyboardInterrupt):
+            preparation.prepare(paintings, data_dir)
+    preparation.prepare(paintings, data_dir)
+    assert content(data_dir) == content(prepared.skipped_csv.parent)
+
+
 def _interrupt(*_):
     raise KeyboardInterrupt
