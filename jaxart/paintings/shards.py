@@ -47,10 +47,6 @@ PICTURES = 128
 # save 7 % of a record of plain pixels, and take three times as long to read as a copy.
 OPTIONS = "group_size:1,uncompressed"
 
-# Those of a shard are soon read again: compression would take a tenth of their size,
-# and six times as long to write.
-SHARD_OPTIONS = f"{OPTIONS},uncompressed"
-
 AT_ONCE = 16  # records in memory while they are copied; one may have megabytes
 
 Row = dict[str, Any]
@@ -145,7 +141,7 @@ def decode(number: int, *, folder: Path) -> int:
         images.replacing(_path(folder, number, "records"), _any) as unfinished,
         reading.open("w", encoding="utf-8") as names,
     ):
-        writer = ArrayRecordWriter(os.fspath(unfinished), SHARD_OPTIONS)
+        writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
         for line in lines:
             painting = _painting(line)
             print(painting.filename, end="\0", file=names, flush=True)
