@@ -78,6 +78,7 @@ Rooms, each importing only from those below it::
     figures.py         pictures with words: captions and rows
     films.py           pictures that move: GIF, WebP, MP4
     records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
+    memory.py          the process's memory, kept for the next update
     checkpoints.py     save and restore; the only file that knows Orbax
 
 Axis letters
