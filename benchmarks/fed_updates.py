@@ -80,7 +80,7 @@ def ways() -> dict[str, Callable[[int], float]]:
             nonlocal state
             begin = time.perf_counter()
             for _ in range(updates):
-                state, _ = compiled.steps(state, fed())
+                state = compiled.steps(state, fed())[0]
             jax.block_until_ready(state)
             return (time.perf_counter() - begin) / updates
 
@@ -94,7 +94,7 @@ def main(_: list[str]) -> None:
     timers = ways()
     first = {name: timed(1) for name, timed in timers.items()}
     turns: dict[str, list[float]] = {name: [] for name in timers}
-    for _ in range(_REPEATS.value):
+    for _round in range(_REPEATS.value):
         for name, timed in timers.items():
             turns[name].append(timed(_UPDATES.value))
     found: dict[str, dict[str, float]] = {}

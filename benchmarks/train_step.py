@@ -10,6 +10,10 @@ The loop is `jaxart.train.main` itself in a temporary folder, and a turn takes t
 `2·updates + 1` updates further. What counts is its own log line of the second half: the
 first half gets it going, and behind the last update lie the samples and the checkpoint.
 
+Beside them, in the same rounds, the machine multiplies two matrices, so that an update
+can be told as a share of the machine's rate. Freed memory is kept, for all of them, as
+`jaxart.train` does it.
+
 Prints a table and, last, one JSON object on a line.
 """
 
@@ -29,13 +33,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import app, flags
 from flax import nnx
 from jaxtyping import UInt8
 
-from jaxart import train
+from jaxart import memory, train
 from jaxart.gan import cost, devices
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import start
@@ -55,6 +60,8 @@ _DATA_DIR = flags.DEFINE_string(
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
 BARE, LOOP = "jaxart, bare update", "jaxart, training loop"
+PRODUCT = "matrix product"
+SIDE = 2048  # of the square matrices that the machine multiplies
 LAYOUTS = {  # name of a peer -> its switches
     "torch, eager": {},
     "torch, eager, channels last": {"channels_last": True},
@@ -132,6 +139,18 @@ def bare(config: Config, updates: int) -> Contender:
         jax.block_until_ready(state)
 
     return warmed_up(run, updates)
+
+
+def product() -> Contender:
+    """Return the product of two square matrices, in float32; an update is a product."""
+    matrix = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
+    multiply = jax.jit(jnp.matmul)
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            jax.block_until_ready(multiply(matrix, matrix))
+
+    return warmed_up(run, 10)
 
 
 def loop(config: Config, updates: int, workdir: str) -> Contender:
@@ -274,13 +293,24 @@ def report(times: dict[str, Times], config: Config, flop: int) -> dict[str, Any]
     return found
 
 
+def share(ours: Times, products: Times, config: Config, flop: int) -> dict[str, float]:
+    """Return the machine's rate, and the median share of it that we have in a round."""
+    each = flop * config.batch_size / (2 * SIDE**3)  # products in an update
+    rate = 2 * SIDE**3 / statistics.median(products.turns) / 1e9
+    return {
+        "product_gflop_per_second": rate,
+        "product_share": each / ratio(ours, products),
+    }
+
+
 def main(_: list[str]) -> None:
     """Time all contenders and print what was found out."""
+    memory.keep_freed()  # before JAX has threads
     config, updates = settings(), _UPDATES.value
     with tempfile.TemporaryDirectory() as folder:
         # The loop compiles anew at each turn; with this, it reads the update instead.
         jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")
-        contenders = {BARE: bare(config, updates)}
+        contenders = {PRODUCT: product(), BARE: bare(config, updates)}
         if _LOOP.value:
             contenders[LOOP] = loop(config, updates, f"{folder}/run")
         if _PEER.value == "torch" and importlib.util.find_spec("torch"):
@@ -288,9 +318,14 @@ def main(_: list[str]) -> None:
         elif _PEER.value == "torch":
             print("PyTorch is not installed (pip install -e .[peers]): no peer")
         times = take_turns(contenders, _REPEATS.value)
+    products = times.pop(PRODUCT)
     flop = cost.flop_per_image(*players(config))
-    found = report(times, config, flop)
+    found = report(times, config, flop) | share(times[BARE], products, config, flop)
     print_table(times, config.batch_size, flop)
+    print(
+        f"an update runs at {found['product_share']:.0%} of the rate of a matrix "
+        f"product, {found['product_gflop_per_second']:.0f} GFLOP/s"
+    )
     if "loop_share" in found:
         print(f"the loop has {found['loop_share']:.1%} of the bare update's images/s")
     if "ratio" in found:

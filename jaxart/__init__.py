@@ -46,6 +46,7 @@ Rooms, each importing only from those below it::
         update.py      the losses, and one update of both players
         loop.py        the loop of a run: updates, records, checkpoints
         runs.py        the settings of a run and its folder
+        cost.py        what a run costs, known before it begins
         devices.py     that update on one device, on a mesh (jit), or with pmap
         latents.py     points of the generator's input space, and their pictures
         trained.py     networks as a run's checkpoint has them
@@ -69,6 +70,7 @@ Rooms, each importing only from those below it::
         svg.py         a painting's strokes as shapes
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
+    winograd.py        a 3 by 3 convolution with fewer products, on CPUs
     inception.py       InceptionV3's features, for those who have its weights
     weights.py         files of weights, read as if hostile
     metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
@@ -77,7 +79,10 @@ Rooms, each importing only from those below it::
     images.py          files <-> arrays, value ranges, grids
     figures.py         pictures with words: captions and rows
     films.py           pictures that move: GIF, WebP, MP4
+    processes.py       several processes that train together
     records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
+    memory.py          the process's memory, kept for the next update
+    machine.py         what the machine has: memory, and a rate of arithmetic
     checkpoints.py     save and restore; the only file that knows Orbax
 
 Axis letters

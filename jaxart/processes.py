@@ -9,6 +9,7 @@ Source: the JAX documentation, "Introduction to multi-controller JAX".
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -29,7 +30,8 @@ from jaxart import command
 
 
 FOUND = "auto"  # what a user says who lets the cluster's environment tell
-START_SECONDS = 300  # until then all processes must have been started
+PATIENCE_SECONDS = 300  # to be started, and to be heard of again when silent
+LAST_PORT = 65_535
 PAUSE_SECONDS = 0.2  # between two tries to reach the first process
 # What the backends' errors say if a process does not answer any more.
 LOST = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED")
@@ -180,9 +182,14 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
 
 
 def _join(distributed: str) -> None:
+    start = functools.partial(
+        jax.distributed.initialize,
+        initialization_timeout=PATIENCE_SECONDS,
+        heartbeat_timeout_seconds=PATIENCE_SECONDS,
+    )
     if distributed == FOUND:
         try:
-            jax.distributed.initialize(initialization_timeout=START_SECONDS)
+            start()
         except ValueError as error:
             raise ValueError(
                 f"distributed={FOUND} needs a cluster that JAX knows (Slurm, Open MPI, "
@@ -194,13 +201,7 @@ def _join(distributed: str) -> None:
     if index:
         _wait_for(address)
     try:
-        jax.distributed.initialize(
-            address,
-            processes,
-            index,
-            cluster_detection_method="deactivate",
-            initialization_timeout=START_SECONDS,
-        )
+        start(address, processes, index, cluster_detection_method="deactivate")
     except jax.errors.JaxRuntimeError as error:
         raise ValueError(f"distributed={distributed}: {error}") from error
 
@@ -213,6 +214,7 @@ def _read(distributed: str) -> tuple[str, int, int]:
         not host
         or len(numbers) != 2
         or not all(number.isdecimal() for number in (port, *numbers))
+        or int(port) > LAST_PORT
     ):
         raise ValueError(
             f"distributed must be {FOUND} or HOST:PORT,PROCESSES,INDEX; "
@@ -230,7 +232,7 @@ def _read(distributed: str) -> tuple[str, int, int]:
 def _wait_for(address: str) -> None:
     """Wait until the first process listens: JAX would end this one with a stack."""
     host, _, port = address.rpartition(":")
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         left = max(end - time.monotonic(), PAUSE_SECONDS)
         try:

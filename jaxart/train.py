@@ -21,7 +21,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int
 
-from jaxart import command, machine, processes
+from jaxart import command, machine, memory, processes
 from jaxart.checkpoints import (
     CONFIG,
     Checkpoints,
@@ -333,4 +333,5 @@ def _decide(config: Config, on_device: bool) -> None:
 
 
 if __name__ == "__main__":
+    memory.keep_freed()
     command.run(main)

@@ -65,9 +65,14 @@ class Two:
         """Return the exit code of each, and the last line of its errors."""
         ended = []
         for process in self.processes:
-            _, errors = process.communicate(timeout=300)
+            _, errors = process.communicate(timeout=600)
             ended.append((process.returncode, (errors.splitlines() or [""])[-1]))
         return ended
+
+    def finish(self) -> None:
+        """See that both end well."""
+        ended = self.end()
+        assert [code for code, _ in ended] == [0, 0], ended
 
 
 def lines(workdir: Path) -> list[dict]:
@@ -90,7 +95,7 @@ def early(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("early")
     config = copy.deepcopy(small_config)
     config.steps = 4
-    assert [code for code, _ in Two(workdir, config, config).end()] == [0, 0]
+    Two(workdir, config, config).finish()
     return workdir
 
 
@@ -114,7 +119,7 @@ def long_config(small_config: Any) -> Any:
 @pytest.fixture(scope="module")
 def whole(long_config: Any, early: Path) -> Path:
     """The same run, gone on with; nothing happened to it."""
-    assert [code for code, _ in Two(early, long_config, long_config).end()] == [0, 0]
+    Two(early, long_config, long_config).finish()
     return early
 
 
@@ -153,7 +158,7 @@ def test_killed_stopped_and_resumed_equals_never_stopped(
     assert code == 128 + signal.SIGTERM
     with closing(Checkpoints(str(tmp_path))) as checkpoints:
         assert f"stopped: saved step {checkpoints.latest()} in" in line
-    assert [code for code, _ in started().end()] == [0, 0]
+    started().finish()
     for one, other in zip(
         arrays(long_config, tmp_path), arrays(long_config, whole), strict=True
     ):
@@ -185,6 +190,7 @@ def test_an_error_of_one_is_told_by_both(config: Any, tmp_path: Path):
         ("localhost,2,0", "distributed must be auto or"),
         ("localhost:80", "distributed must be auto or"),
         ("localhost:80,two,0", "distributed must be auto or"),
+        ("localhost:65536,2,0", "distributed must be auto or"),
         ("localhost:80,2,2", "INDEX below its 2 processes; got 2"),
         ("localhost:80,0,0", "INDEX below its 0 processes; got 0"),
         ("127.0.0.1:1,2,1", "nothing answers at 127.0.0.1:1"),
@@ -198,7 +204,7 @@ def test_what_cannot_be_joined_is_refused(
     complaint: str,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(processes, "START_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.1)
     with pytest.raises(ValueError, match=complaint):
         train.main(config, str(tmp_path / "run"), distributed)
     assert not (tmp_path / "run").exists()

@@ -62,7 +62,7 @@ def start(
     generator: Generator,
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
-    seed: int,
+    seed: int | Int[Array, ""],
 ) -> State:
     """Return the state before the first update."""
     g, d = player(generator), player(discriminator)

@@ -46,7 +46,8 @@ def look(state: State, pixels: Any, axis: str | None) -> tuple[State, Any]:
 
 def on_devices(parallel: str) -> devices.Compiled:
     if parallel == "jit":
-        return devices._on_mesh(partial(look, axis=None), DRAW)
+        axis = None if jax.device_count() == 1 else devices.AXIS
+        return devices._on_mesh(partial(look, axis=axis), DRAW, 1, axis)
     return devices._with_pmap(partial(look, axis=devices.AXIS), DRAW)
 
 
