@@ -108,7 +108,7 @@ def speed() -> dict[str, Any]:
         print(
             f"{name:<28}{row['megabytes']:>6.2f}{row['images_per_second']:>10.1f}"
             f"{row['peer_images_per_second']:>8.1f}{row['ratio']:>7.2f}"
-            + "".join(f"{row['hours'][n]:>17.2f}" for n in CORES)
+            + "".join(f"{row['hours'][n]:>17.3f}" for n in CORES)
         )
     last = list(rows.values())[-1]
     return {
