@@ -226,6 +226,7 @@ def test_a_recorded_distance_is_that_of_the_samples(judged_config: Any, tmp_path
     with closing(Checkpoints(str(tmp_path))) as checkpoints:
         expected = {"generator": player(generator)}
         restored = checkpoints.restore(12, expected)["generator"]
+    restored = jax.tree.map(jnp.asarray, restored)
     still = nnx.view(generator, use_running_average=True)
     nnx.update(still, restored.parameters, restored.statistics)
     z = latents.draw(0, 0, quality.LEAST, judged_config.generator.latent)
