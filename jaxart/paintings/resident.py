@@ -188,8 +188,9 @@ def visited(
         return jnp.where(_mixed(pairs) >> 31 == 1, partners, places)
 
     # Unrolled by part: a kernel for each round costs more than its arithmetic, and all
-    # of them as one take a second longer to compile.
-    return jax.lax.fori_loop(0, ROUNDS, shuffle, places, unroll=8)
+    # of them as one take a second longer to compile; by eight, LLVM did not come to an
+    # end with batches of four.
+    return jax.lax.fori_loop(0, ROUNDS, shuffle, places, unroll=4)
 
 
 def _mixed(bits: UInt32[Array, " b"]) -> UInt32[Array, " b"]:
