@@ -179,7 +179,7 @@ def test_an_error_of_one_is_told_by_both(config: Any, tmp_path: Path):
     other.data.data_dir = "/nowhere"  # as on a machine without the dataset
     first, second = Two(tmp_path, config, other).end()
     assert first[0] == second[0] == 2
-    assert "error: data.data_dir must hold a dataset" in second[1]
+    assert "error: data_dir must hold a dataset" in second[1]
     assert first[1] == second[1].replace("error: ", "error: process 1: ")
 
 
