@@ -144,6 +144,6 @@ def test_a_picture_is_the_same_however_many_are_drawn():
     many = drawn(latents.BATCH + 2)
     assert many.shape == (latents.BATCH + 2, 32, 32, 3)
     np.testing.assert_array_equal(many[:3], drawn(3))
-    np.testing.assert_array_equal(
-        many, np.asarray(drawn(latents.BATCH + 9))[: len(many)]
-    )
+    np.testing.assert_array_equal(drawn(latents.BATCH + 9)[: len(many)], many)
+    last = sampler(values, latents.draw(5, latents.BATCH + 1, 1, 10))
+    np.testing.assert_allclose(many[-1:].astype(int), np.asarray(last), atol=1)
