@@ -54,7 +54,6 @@ def main(
 
 def _train(config: Config, workdir: str) -> None:
     """Start or restore the run of all processes, and do its updates."""
-    writes = processes.is_first()
     with processes.failing_together():
         runs.check(config)
         generator, discriminator = nnx.eval_shape(
@@ -73,45 +72,18 @@ def _train(config: Config, workdir: str) -> None:
             ),
             seeds=config.seeds,
         )
-        if writes:
-            runs.claim(workdir)
-        config.data.name = choice.resolve(config.data.name, config.data.data_dir)
-        asked = None
-        if writes:
-            asked = _whether_on_device(workdir, config)
-            runs.check_same(workdir, config)
-    pictures = _pictures(config)
-    _check_same_in_all(config, pictures)
-    with processes.failing_together():
-        if writes and asked is not False:
-            needed, room = resident.size(pictures), machine.memory()
-            _decide(config, choice.on_device(needed, room, asked=bool(asked)))
-    _decide(config, bool(processes.of_the_first(config.data.on_device is True)))
+    pictures = _agreed(config, workdir)
     keep = compiled.keep(resident.load(pictures)) if config.data.on_device else None
     folders = _folders(config, workdir)
     first = jax.jit(lambda seed: start(*_networks(config, seed), optimizer, seed))
     sampler = latents.sampler(generator)
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
-        expected = (
-            keep(loop.updates_of_next_call(0, config)) if keep else _batches(config)
-        )
-        ready = beside.submit(compiled.ahead, _states(config, first), expected)
-        states, done = [first(own.seed) for own in folders.values()], 0
-        saved: Sequence[Checkpoints | None] = [None] * len(folders)
-        measures: list[Any] = [None] * len(folders)
-        with processes.failing_together():
-            if writes:
-                opened = []
-                for folder, own in folders.items():
-                    checkpoints = _checkpoints(folder, own, len(folders))
-                    opened.append(stack.enter_context(closing(checkpoints)))
-                states, done = _restored(opened, states)
-                saved = opened
-                measures = [
-                    _measure(own, pictures, sampler) for own in folders.values()
-                ]
-        states, done = processes.of_the_first((states, done))
-        done = int(done)
+        count = loop.updates_of_next_call(0, config)
+        fed = keep(count) if keep else _batches(config, count)
+        ready = beside.submit(compiled.ahead, _states(config, first), fed)
+        saved = _saved(folders, stack)
+        states, done = _begun(folders, saved, first)
+        measures = _measures(folders, pictures, sampler)
         take = keep or _take(config, pictures, done, compiled, stack)
         with processes.failing_together():
             cost = costs.cost(
@@ -121,40 +93,49 @@ def _train(config: Config, workdir: str) -> None:
                 images=config.seeds * config.batch_size // jax.device_count(),
             )
             cost.check_room(config.batch_size)
-            if writes:
+            if processes.is_first():
                 for folder, own in {workdir: config, **folders}.items():
                     write_config(folder, own)
                 print(cost)
-        of_seeds = [
-            loop.Run(
-                own,
-                folder,
-                stack.enter_context(
-                    closing(_records(own, checkpoints and folder, done, number))
-                ),
-                checkpoints,
-                measure,
-                latents.draw(own.seed, 0, own.samples.count, own.generator.latent),
-            )
-            for number, ((folder, own), checkpoints, measure) in enumerate(
-                zip(folders.items(), saved, measures, strict=True)
-            )
-        ]
         pace = loop.go_on(
             config,
             workdir,
-            of_seeds,
+            _runs(folders, saved, measures, done, stack),
             state=compiled.spread(devices.together(states)),
             done=done,
             take=take,
             compiled=compiled,
             sampler=sampler,
         )
-    if writes and pace.images_per_second:
-        print(costs.speed(cost, pace, config.dtype))
-    if writes:
+    if processes.is_first():
+        if pace.images_per_second:
+            print(costs.speed(cost, pace, config.dtype))
         for folder in folders:
             print(f"done: look at {pictures_file(folder, config.steps)}")
+
+
+def _agreed(config: Config, workdir: str) -> Sequence[dict[str, Any]]:
+    """Settle whose folder it is and what to learn from, for all processes alike.
+
+    Returns:
+        The records of the dataset.
+    """
+    asked = None
+    with processes.failing_together():
+        if processes.is_first():
+            runs.claim(workdir)
+        config.data.name = choice.resolve(config.data.name, config.data.data_dir)
+        if processes.is_first():
+            asked = _whether_on_device(workdir, config)
+            runs.check_same(workdir, config)
+    pictures = _pictures(config)
+    _check_same_in_all(config, pictures)
+    with processes.failing_together():
+        if processes.is_first() and asked is not False:
+            needed, room = resident.size(pictures), machine.memory()
+            _decide(config, choice.on_device(needed, room, asked=bool(asked)))
+    _decide(config, bool(processes.of_the_first(config.data.on_device is True)))
+    return pictures
 
 
 def _folders(config: Config, workdir: str) -> dict[str, Config]:
@@ -181,12 +162,11 @@ def _states(config: Config, first: Any) -> State:
     )
 
 
-def _batches(config: Config) -> jax.ShapeDtypeStruct:
-    """Return the shape of the batches of a new run's first call."""
+def _batches(config: Config, count: int) -> jax.ShapeDtypeStruct:
+    """Return the shape of so many batches of all seeds."""
     seeds = () if config.seeds == 1 else (config.seeds,)
     pixels = config.batch_size, config.size, config.size, 3
-    shape = (*seeds, loop.updates_of_next_call(0, config), *pixels)
-    return jax.ShapeDtypeStruct(shape, np.uint8)
+    return jax.ShapeDtypeStruct((*seeds, count, *pixels), np.uint8)
 
 
 def _take(
@@ -222,15 +202,30 @@ def _take(
     return take
 
 
-def _records(config: Config, workdir: str | None, done: int, number: int) -> Records:
-    return Records(
-        workdir,
-        step=done,
-        steps=config.steps,
-        batch_size=config.batch_size,
-        every_steps=config.log.every_steps,
-        bar=number == 0,
-    )
+def _runs(
+    folders: dict[str, Config],
+    saved: list[Checkpoints | None],
+    measures: list[loop.Measure | None],
+    done: int,
+    stack: contextlib.ExitStack,
+) -> list[loop.Run]:
+    """Return what each seed's run has for itself, after `done` updates."""
+    found = []
+    for (folder, own), checkpoints, measure in zip(
+        folders.items(), saved, measures, strict=True
+    ):
+        records = Records(
+            folder if processes.is_first() else None,
+            step=done,
+            steps=own.steps,
+            batch_size=own.batch_size,
+            every_steps=own.log.every_steps,
+            bar=not found,
+        )
+        stack.enter_context(closing(records))
+        points = latents.draw(own.seed, 0, own.samples.count, own.generator.latent)
+        found.append(loop.Run(own, folder, records, checkpoints, measure, points))
+    return found
 
 
 def _pictures(config: Config) -> Sequence[dict[str, Any]]:
@@ -253,29 +248,44 @@ def _check_same_in_all(config: Config, pictures: Sequence[dict[str, Any]]) -> No
     processes.check_same({**settings, "pictures": len(pictures)})
 
 
-def _checkpoints(workdir: str, config: Config, seeds: int) -> Checkpoints:
-    return Checkpoints(
-        workdir,
-        # Of several seeds, one that has the next step needs the last as well: those
-        # that were killed before they had it go on from there.
-        keep=config.checkpoints.keep if seeds == 1 else max(2, config.checkpoints.keep),
-        keep_every=config.checkpoints.keep_every_steps,
-    )
+def _saved(
+    folders: dict[str, Config], stack: contextlib.ExitStack
+) -> list[Checkpoints | None]:
+    """Open the checkpoints of each seed; None in all processes but the first."""
+    saved: list[Checkpoints | None] = [None] * len(folders)
+    with processes.failing_together():
+        if processes.is_first():
+            for number, (folder, own) in enumerate(folders.items()):
+                checkpoints = Checkpoints(
+                    folder,
+                    # Of several seeds, one that has the next step needs the last as
+                    # well: those that were killed before they had it go on from there.
+                    keep=max(min(len(folders), 2), own.checkpoints.keep),
+                    keep_every=own.checkpoints.keep_every_steps,
+                )
+                saved[number] = stack.enter_context(closing(checkpoints))
+    return saved
 
 
-def _restored(
-    saved: Sequence[Checkpoints], states: list[State]
+def _begun(
+    folders: dict[str, Config], saved: list[Checkpoints | None], first: Any
 ) -> tuple[list[State], int]:
-    """Return the states of the last step that all seeds have; else what is given."""
-    done = max(set.intersection(*(each.steps() for each in saved)), default=0)
-    for each in saved:
-        each.forget_after(done)
-    if not done:
-        return states, 0
-    return [
-        loop.state_of(each.restore(done, loop.parts(state)))
-        for each, state in zip(saved, states, strict=True)
-    ], done
+    """Return the states of the last step that all seeds have, else new ones."""
+    states, done = [first(own.seed) for own in folders.values()], 0
+    with processes.failing_together():
+        opened = [checkpoints for checkpoints in saved if checkpoints]
+        if opened:
+            steps = set.intersection(*(each.steps() for each in opened))
+            done = max(steps, default=0)
+        for each in opened:
+            each.forget_after(done)
+        if done:
+            states = [
+                loop.state_of(each.restore(done, loop.parts(state)))
+                for each, state in zip(opened, states, strict=True)
+            ]
+    states, done = processes.of_the_first((states, done))
+    return states, int(done)
 
 
 def _networks(
@@ -289,12 +299,23 @@ def _networks(
     )
 
 
+def _measures(
+    folders: dict[str, Config], pictures: Sequence[dict[str, Any]], sampler: Any
+) -> list[loop.Measure | None]:
+    """Return what finds the distance of each seed's samples, in the first process."""
+    with processes.failing_together():
+        return [
+            _measure(own, pictures, sampler)
+            if processes.is_first() and own.evaluate.every_steps
+            else None
+            for own in folders.values()
+        ]
+
+
 def _measure(
     config: Config, pictures: Sequence[dict[str, Any]], sampler: latents.Sampler
-) -> Callable[[Player], Estimate] | None:
-    """Return what finds the Fréchet distance of samples from the dataset, if asked."""
-    if not config.evaluate.every_steps:
-        return None
+) -> loop.Measure:
+    """Return what finds the Fréchet distance of samples from the dataset."""
     count, seed = config.evaluate.count, config.seed
     extractor = quality.vgg_extractor()
     crops = pipeline.crops(pictures, size=config.size, count=count, seed=seed)

@@ -109,9 +109,9 @@ def test_two_processes_agree_with_one(config: Any, early: Path, tmp_path: Path):
 @pytest.fixture(scope="module")
 def long_config(small_config: Any) -> Any:
     config = copy.deepcopy(small_config)
-    config.steps = 300
-    config.samples.every_steps = 150
-    config.checkpoints.every_steps = 20
+    config.steps = 120
+    config.samples.every_steps = 60
+    config.checkpoints.every_steps = 10
     config.log.every_steps = 3
     return config
 
@@ -124,12 +124,12 @@ def whole(long_config: Any, early: Path) -> Path:
 
 
 def test_one_process_writes(whole: Path):
-    assert [line["step"] for line in lines(whole)] == [2, 4, *range(6, 301, 3)]
+    assert [line["step"] for line in lines(whole)] == [2, 4, *range(6, 121, 3)]
     assert len(list(whole.glob("events.out.tfevents.*"))) == 2  # of two starts
     assert {path.name for path in (whole / "samples").iterdir()} == {
         "000004.png",
-        "000150.png",
-        "000300.png",
+        "000060.png",
+        "000120.png",
     }
 
 
@@ -145,15 +145,15 @@ def test_killed_stopped_and_resumed_equals_never_stopped(
         return Two(tmp_path, long_config, long_config)
 
     # The other one ends by itself, with a line that says why.
-    first, second = started().signal_at(30, 1, signal.SIGKILL).end()
+    first, second = started().signal_at(15, 1, signal.SIGKILL).end()
     assert second[0] == -signal.SIGKILL
     assert first == (2, f"error: {processes.LOST_ADVICE}")
     # Without the first one, JAX itself may be faster to end the others.
-    first, second = started().signal_at(90, 0, signal.SIGKILL).end()
+    first, second = started().signal_at(40, 0, signal.SIGKILL).end()
     assert first[0] == -signal.SIGKILL
     assert second[0] not in (0, None)
     # A signal to one stops both, after the same update.
-    (code, line), other = started().signal_at(150, 1, signal.SIGTERM).end()
+    (code, line), other = started().signal_at(70, 1, signal.SIGTERM).end()
     assert (code, line) == other
     assert code == 128 + signal.SIGTERM
     with closing(Checkpoints(str(tmp_path))) as checkpoints:

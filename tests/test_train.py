@@ -305,7 +305,7 @@ def lines_so_far(workdir: Path) -> list[dict]:
 
 @pytest.fixture
 def long_config(config: Any) -> Any:
-    config.steps = 400
+    config.steps = 200
     config.steps_per_call = 4
     config.checkpoints.every_steps = 25
     config.samples.every_steps = 100
@@ -320,7 +320,7 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
 ):
     moments = random.Random(0)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for target in sorted(moments.sample(range(5, 380), 3)):
+    for target in sorted(moments.sample(range(5, 180), 3)):
         run = Started(long_config, killed)
         run.wait_for(target)
         time.sleep(moments.uniform(0, 0.05))
@@ -335,7 +335,7 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
         arrays(long_config, killed), arrays(long_config, whole), strict=True
     ):
         np.testing.assert_array_equal(one, other)
-    for step in ("000100", "000200", "000300", "000400"):
+    for step in ("000100", "000200"):
         png = f"samples/{step}.png"
         assert (killed / png).read_bytes() == (whole / png).read_bytes()
 

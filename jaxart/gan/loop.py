@@ -23,6 +23,9 @@ from jaxart.metrics import Estimate
 from jaxart.records import Pace, Records
 
 
+Measure = Callable[[Player], Estimate]  # of the distance from the dataset
+
+
 class Run(NamedTuple):
     """What the run of one seed has for itself.
 
@@ -39,7 +42,7 @@ class Run(NamedTuple):
     workdir: str
     records: Records
     checkpoints: Checkpoints | None
-    measure: Callable[[Player], Estimate] | None
+    measure: Measure | None
     points: latents.Points
 
 

@@ -19,7 +19,8 @@ PICTURE = np.random.default_rng(0).random((1, 3, SIDE, SIDE))
 def distance(request: pytest.FixtureRequest, vgg_weights: vgg.Weights) -> Distance:
     if request.param == "mse":
         return SquaredError()
-    exact = jax.tree.map(lambda part: np.asarray(part, np.float64), vgg_weights)
+    with jax.enable_x64(True):
+        exact = jax.tree.map(lambda part: jnp.asarray(part, float), vgg_weights)
     return Perceptual(exact, (Look(WHOLE, ("relu1_2",), 1.0),), 1.0, directions=True)
 
 
