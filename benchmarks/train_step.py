@@ -2,16 +2,17 @@
 
     python benchmarks/train_step.py --width=128 --batch_size=32 --loop
 
-The contenders take turns (A B C A B C ...) in one process, because machines drift; a
-ratio is the median over the rounds of the ratio within a round. A turn of the bare
-update or of PyTorch is `--updates` updates with one wait at the end.
+The contenders take turns (A B C A B C ...), because machines drift; a ratio is the
+median over the rounds of the ratio within a round. Each has a process of its own, so
+that none has to share threads or a heap with another one. A turn of the bare update or
+of PyTorch is `--updates` updates with one wait at the end.
 
 The loop is `jaxart.train.main` itself in a temporary folder, and a turn takes that run
 `2·updates + 1` updates further. What counts is its own log line of the second half: the
 first half gets it going, and behind the last update lie the samples and the checkpoint.
 
 Beside them, in the same rounds, the machine multiplies two matrices, so that an update
-can be told as a share of the machine's rate. Freed memory is kept, for all of them, as
+can be told as a share of the machine's rate. Freed memory is kept, by all of them, as
 `jaxart.train` does it.
 
 Prints a table and, last, one JSON object on a line.
@@ -21,14 +22,17 @@ import contextlib
 import importlib.util
 import io
 import json
+import multiprocessing
 import os
 import platform
 import runpy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +69,7 @@ SIDE = 2048  # of the square matrices that the machine multiplies
 LAYOUTS = {  # name of a peer -> its switches
     "torch, eager": {},
     "torch, eager, channels last": {"channels_last": True},
+    "torch, compiled": {"compiled": True},
     "torch, compiled, channels last": {"channels_last": True, "compiled": True},
 }
 
@@ -153,8 +158,11 @@ def product() -> Contender:
     return warmed_up(run, 10)
 
 
-def loop(config: Config, updates: int, workdir: str) -> Contender:
-    """Return the training loop; each turn goes on with the run in `workdir`."""
+def loop(config: Config, updates: int, folder: str) -> Contender:
+    """Return the training loop; each turn goes on with a run in `folder`."""
+    # It compiles anew at each turn; with this, it reads the update instead.
+    jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")
+    workdir = f"{folder}/run"
     config.log.every_steps = updates
     config.steps = 1
 
@@ -169,19 +177,6 @@ def loop(config: Config, updates: int, workdir: str) -> Contender:
     seconds = turn()
     elapsed = time.perf_counter() - begin
     return Contender(turn, elapsed - (2 * updates + 1) * seconds)
-
-
-def torch_peers(config: Config, updates: int) -> dict[str, Contender]:
-    """Return the PyTorch twin with all its switches, as far as they work here."""
-    found = {}
-    for name, switches in LAYOUTS.items():
-        try:
-            found[name] = torch_peer(config, updates, **switches)
-        except Exception as error:
-            # A missing C++ compiler has many faces.
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            print(f"{name}: left out: {reason}", flush=True)
-    return found
 
 
 def torch_peer(config: Config, updates: int, **switches: bool) -> Contender:
@@ -204,6 +199,44 @@ def torch_peer(config: Config, updates: int, **switches: bool) -> Contender:
             torch.cuda.synchronize()
 
     return warmed_up(run, updates)
+
+
+@contextlib.contextmanager
+def in_own_process(make: Callable[[], Contender]) -> Iterator[Contender]:
+    """Yield a contender that another process makes and runs.
+
+    Raises:
+        RuntimeError: it cannot be made there.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(make, there), daemon=True)
+    process.start()
+    compile_seconds = here.recv()
+    if isinstance(compile_seconds, str):
+        raise RuntimeError(compile_seconds)
+
+    def turn() -> float:
+        here.send(True)
+        return here.recv()
+
+    yield Contender(turn, compile_seconds)
+    here.send(False)
+    process.join()
+
+
+def serve(make: Callable[[], Contender], pipe: Connection) -> None:
+    """Make a contender, tell how long it compiled or what is wrong, and take turns."""
+    memory.keep_freed()  # before there are threads
+    try:
+        turn, compile_seconds = make()
+    except Exception as error:
+        # A missing C++ compiler has many faces.
+        pipe.send((str(error).splitlines() or [type(error).__name__])[0])
+        return
+    pipe.send(compile_seconds)
+    while pipe.recv():
+        pipe.send(turn())
 
 
 def random_pixels(count: int, size: int) -> UInt8[np.ndarray, "b h w 3"]:
@@ -305,18 +338,22 @@ def share(ours: Times, products: Times, config: Config, flop: int) -> dict[str, 
 
 def main(_: list[str]) -> None:
     """Time all contenders and print what was found out."""
-    memory.keep_freed()  # before JAX has threads
     config, updates = settings(), _UPDATES.value
-    with tempfile.TemporaryDirectory() as folder:
-        # The loop compiles anew at each turn; with this, it reads the update instead.
-        jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")
-        contenders = {PRODUCT: product(), BARE: bare(config, updates)}
+    makers = {PRODUCT: product, BARE: partial(bare, config, updates)}
+    contenders = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if _LOOP.value:
-            contenders[LOOP] = loop(config, updates, f"{folder}/run")
+            makers[LOOP] = partial(loop, config, updates, folder)
         if _PEER.value == "torch" and importlib.util.find_spec("torch"):
-            contenders |= torch_peers(config, updates)
+            for name, switches in LAYOUTS.items():
+                makers[name] = partial(torch_peer, config, updates, **switches)
         elif _PEER.value == "torch":
             print("PyTorch is not installed (pip install -e .[peers]): no peer")
+        for name, make in makers.items():
+            try:
+                contenders[name] = stack.enter_context(in_own_process(make))
+            except RuntimeError as error:
+                print(f"{name}: left out: {error}", flush=True)
         times = take_turns(contenders, _REPEATS.value)
     products = times.pop(PRODUCT)
     flop = cost.flop_per_image(*players(config))
