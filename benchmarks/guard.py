@@ -52,7 +52,7 @@ from jaxart.paintings import resident
 
 
 _TURNS = flags.DEFINE_integer("turns", 7, "turns of each check", lower_bound=1)
-_TRIES = flags.DEFINE_integer("tries", 2, "times that a check may fail", lower_bound=1)
+_TRIES = flags.DEFINE_integer("tries", 3, "times that a check may fail", lower_bound=1)
 _ONLY = flags.DEFINE_list("only", [], "names of checks; default: all")
 
 SIZE, WIDTH, BATCH_SIZE = 64, 32, 8  # of the DCGAN

@@ -1,6 +1,6 @@
 import itertools
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import grain
 import numpy as np
@@ -64,22 +64,28 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
     assert not np.array_equal(taken(7), taken(7, seed=4))
 
 
-def test_the_bytes_are_those_of_grains_plainest_pipeline():
-    class Crop(grain.transforms.RandomMap):
-        def random_map(self, element: Any, rng: np.random.Generator) -> Any:
-            height, width, _ = element["pixels"].shape
-            top, left = rng.integers(height - 31), rng.integers(width - 31)
-            return element["pixels"][top : top + 32, left : left + 32]
-
-    plain = (
-        grain.MapDataset.source(cast(Any, pictures(20)))
+def test_the_order_is_grains_and_the_places_are_those_of_a_counter():
+    order = (
+        grain.MapDataset.range(20)
         .seed(3)
-        .shuffle()[0::1]
+        .shuffle()
         .repeat(None, reseed_each_epoch=True)
-        .random_map(Crop())
-        .batch(4)
     )
-    np.testing.assert_array_equal(taken(12), [plain[number] for number in range(12)])
+    expected = []
+    for place in range(48):
+        number = order[place]
+        assert number is not None
+        pixels = picture(number)
+        bits = np.random.Philox(key=3).advance(place).random_raw(2)
+        top, left = (bits % np.subtract(pixels.shape[:2], 31).astype("u8")).tolist()
+        expected.append(pixels[top : top + 32, left : left + 32])
+    np.testing.assert_array_equal(np.concatenate(taken(12)), expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 12])
+def test_the_size_of_the_batches_changes_no_crop(batch_size: int):
+    other = np.concatenate(taken(48 // batch_size, batch_size=batch_size))
+    np.testing.assert_array_equal(other, np.concatenate(taken(12)))
 
 
 @pytest.mark.parametrize("processes", [2, 4])
