@@ -57,12 +57,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Where a picture's bytes are: at a path, or in an open file.
-Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
-
-
 # Those of them that swap width and height.
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
+
+# Where a picture's bytes are: at a path, or in an open file.
+Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
 
 
 class WithSides(NamedTuple):

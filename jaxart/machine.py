@@ -11,6 +11,7 @@ without sparsity; Google, "Cloud TPU system architecture", for one chip.
 
 import statistics
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +120,7 @@ def product_rate(dtype: str) -> float:
     return statistics.median(timed() for _ in range(TIMINGS))
 
 
-def product_timer(dtype: str):
+def product_timer(dtype: str) -> Callable[[], float]:
     """Return a function that times a few products; it returns operations a second.
 
     Args:

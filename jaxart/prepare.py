@@ -56,7 +56,7 @@ def main(
         raise ValueError(f"processes must not be negative; got {processes}")
     if not 8 <= size <= 1024:
         raise ValueError(f"size must be from 8 to 1024; got {size}")
-    out = Path(data_dir).expanduser()
+    out = Path(data_dir).expanduser().absolute()  # as other machines see it
     union = inputs.open_inputs(input, "" if source == "auto" else source)
     for collection in union.collections:
         if out.resolve().is_relative_to(collection.root.resolve()):

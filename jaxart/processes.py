@@ -76,6 +76,9 @@ def joined(distributed: str | None) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if jax.process_count() == 1:
             raise
+        if isinstance(error, KeyboardInterrupt):
+            print("stopped", file=sys.stderr, flush=True)
+            os._exit(128 + signal.SIGINT)
         if _is_loss(error):
             error = ConnectionError(LOST_ADVICE)
         if isinstance(error, (ValueError, OSError)):

@@ -123,7 +123,7 @@ class Records:
         Raises:
             FloatingPointError: the loss of an earlier update is not a finite number.
         """
-        self._write_what_is_due(step)
+        self._write_what_is_due()
         self._waiting.append((step, metrics))
 
     def add_figures(self, step: int, figures: dict[str, float], seconds: float) -> None:
@@ -150,8 +150,7 @@ class Records:
         Raises:
             FloatingPointError: a loss is not a finite number.
         """
-        if self._waiting:
-            self._write_what_is_due(self._waiting[-1][0] + 1)
+        self._write_what_is_due(wait=True)
 
     def close(self) -> None:
         """Put the files and the bar to rest."""
@@ -159,14 +158,14 @@ class Records:
             self._board.close()
         self._bar.close()
 
-    def _write_what_is_due(self, step: int) -> None:
-        """Write pictures and metrics of updates before `step`."""
+    def _write_what_is_due(self, *, wait: bool = False) -> None:
+        """Write pictures, and metrics; if asked to, look at those of all updates."""
         for at, pictures in self._pictures:
             self._write_pictures(at, np.asarray(pictures))
         self._pictures.clear()
         due = any(self._lines_of(*call) for call in self._waiting)
         # What is ready is looked at for the bar; only a due line is worth a wait.
-        while self._waiting and (due or _ready(self._waiting[0][1])):
+        while self._waiting and (wait or due or _ready(self._waiting[0][1])):
             last, metrics = self._waiting.popleft()
             self._write_call(last, jax.device_get(metrics))
             due = any(self._lines_of(*call) for call in self._waiting)

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Int
+from jaxtyping import Array, Integer
 
 from jaxart import command, machine, memory, processes
 from jaxart.checkpoints import (
@@ -108,7 +108,7 @@ def _train(config: Config, workdir: str) -> None:
             sampler=sampler,
         )
     if processes.is_first():
-        if pace.images_per_second:
+        if pace.images_per_second > 0:
             print(costs.speed(cost, pace, config.dtype))
         for folder in folders:
             print(f"done: look at {pictures_file(folder, config.steps)}")
@@ -130,8 +130,9 @@ def _agreed(config: Config, workdir: str) -> Sequence[dict[str, Any]]:
             runs.check_same(workdir, config)
     pictures = _pictures(config)
     _check_same_in_all(config, pictures)
+    can_be_kept = asked or resident.countable(len(pictures), config.batch_size)
     with processes.failing_together():
-        if processes.is_first() and asked is not False:
+        if processes.is_first() and asked is not False and can_be_kept:
             needed, room = resident.size(pictures), machine.memory()
             _decide(config, choice.on_device(needed, room, asked=bool(asked)))
     _decide(config, bool(processes.of_the_first(config.data.on_device is True)))
@@ -158,7 +159,8 @@ def _states(config: Config, first: Any) -> State:
     """Return the shapes of all seeds' states."""
     seeds = () if config.seeds == 1 else (config.seeds,)
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(seeds + x.shape, x.dtype), first.eval_shape(0)
+        lambda x: jax.ShapeDtypeStruct(seeds + x.shape, x.dtype),
+        first.eval_shape(np.uint32(0)),
     )
 
 
@@ -271,12 +273,18 @@ def _begun(
     folders: dict[str, Config], saved: list[Checkpoints | None], first: Any
 ) -> tuple[list[State], int]:
     """Return the states of the last step that all seeds have, else new ones."""
-    states, done = [first(own.seed) for own in folders.values()], 0
+    states, done = [first(np.uint32(own.seed)) for own in folders.values()], 0
     with processes.failing_together():
         opened = [checkpoints for checkpoints in saved if checkpoints]
+        steps = [each.steps() for each in opened]
         if opened:
-            steps = set.intersection(*(each.steps() for each in opened))
-            done = max(steps, default=0)
+            done = max(set.intersection(*steps), default=0)
+        # A run that was killed while it saved for the first time has one at most.
+        if not done and any(len(some) > 1 for some in steps):
+            raise ValueError(
+                "seeds that go on together must have a checkpoint of the same step; "
+                f"got {', '.join(str(sorted(some)) for some in steps)}"
+            )
         for each in opened:
             each.forget_after(done)
         if done:
@@ -289,7 +297,7 @@ def _begun(
 
 
 def _networks(
-    config: Config, seed: int | Int[Array, ""]
+    config: Config, seed: int | Integer[Array, ""]
 ) -> tuple[Generator, Discriminator]:
     rngs = nnx.Rngs(jax.random.key(seed))
     shape = {"size": config.size, "dtype": config.dtype, "rngs": rngs}

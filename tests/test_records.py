@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxart import records as records_module
 from jaxart.records import Records
 
 
@@ -40,6 +41,18 @@ def test_a_line_is_written_every_few_steps(tmp_path: Path):
     assert [line["discriminator_loss"] for line in lines(tmp_path)] == [3, 6]
     assert all(line["images_per_second"] > 0 for line in lines(tmp_path))
     assert set(lines(tmp_path)[0]) >= {"step", "generator_loss"}
+
+
+def test_to_flush_is_to_wait_for_all_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(records_module, "_ready", lambda _: False)
+    with closing(
+        Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
+    ) as records:
+        records.add(1, metrics(math.nan))
+        with pytest.raises(FloatingPointError, match="at step 1"):
+            records.flush()
 
 
 def test_updates_of_one_call_have_their_own_lines_and_one_pace(

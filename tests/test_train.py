@@ -79,6 +79,8 @@ def test_a_run_says_what_it_costs_and_how_fast_it_went(
     assert 0 < found < 100 * last
     assert "own matrix products" in said[3]
     train.main(config, str(tmp_path))  # nothing is left to do
+    config.steps = 8  # fewer than are done
+    train.main(config, str(tmp_path))
     assert "speed" not in capsys.readouterr().out
 
 
@@ -444,6 +446,39 @@ def test_several_seeds_go_on_from_the_last_step_that_all_have(
         train.main(config, str(tmp_path / "killed"))
 
 
+def test_seeds_without_a_common_step_are_left_as_they_are(
+    config: Any, two_seeds: Path, tmp_path: Path
+):
+    shutil.copytree(two_seeds, tmp_path / "apart")
+    for step in (
+        "seed_5/checkpoints/4",
+        "seed_6/checkpoints/8",
+        "seed_6/checkpoints/12",
+    ):
+        shutil.rmtree(tmp_path / "apart" / step)
+    before = sorted(tmp_path.rglob("*"))
+    config.seed, config.seeds = 5, 2
+    with pytest.raises(ValueError, match=r"of the same step; got \[8, 12\], \[4\]"):
+        train.main(config, str(tmp_path / "apart"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_largest_seed_trains(config: Any, tmp_path: Path):
+    config.seed, config.steps = runs.LARGEST_SEED, 2
+    train.main(config, str(tmp_path))
+    assert len(lines(tmp_path)) == 1
+
+
+def test_pictures_that_the_device_cannot_count_stay_on_the_host(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(train.resident, "countable", lambda *_: False)
+    config.data.on_device, config.steps = "auto", 2
+    train.main(config, str(tmp_path))
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["data"]["on_device"] is False
+
+
 def test_a_run_whose_pictures_the_device_keeps_goes_on_as_if_never_stopped(
     config: Any, tmp_path: Path
 ):
@@ -532,6 +567,8 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("steps", 0, "steps must be at least 1"),
         ("steps_per_call", 0, "steps_per_call must be at least 1"),
         ("seeds", 0, "seeds must be at least 1"),
+        ("seed", -1, "seed must be from 0 to 4294967295, .*; got -1"),
+        ("seed", 2**32, "seed must be from 0 to 4294967295"),
         ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
         ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
         ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),

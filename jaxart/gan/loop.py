@@ -106,10 +106,7 @@ def go_on(
                     run.records.add_pictures(step, sampler(player, run.points))
             if runs[0].measure and due(step, config.evaluate.every_steps):
                 players = jax.block_until_ready(own(state.generator))
-                found = [
-                    _measured(run, step, player)
-                    for run, player in zip(runs, players, strict=True)
-                ]
+                found = _measured(runs, step, players)
                 save = save or any(map(operator.lt, found, smallest))
                 smallest = [min(pair) for pair in zip(found, smallest, strict=True)]
                 distances = found
@@ -164,13 +161,18 @@ def _save(
         run.checkpoints.save(step, parts(state), distance)
 
 
-def _measured(run: Run, step: int, player: Player) -> float:
-    assert run.measure is not None
+def _measured(runs: list[Run], step: int, players: list[Player]) -> list[float]:
+    """Return the distance of each, and record it."""
     begin = time.perf_counter()
-    distance, error = run.measure(player)
-    figures = {quality.FRECHET: distance, f"{quality.FRECHET}_error": error}
-    run.records.add_figures(step, figures, time.perf_counter() - begin)
-    return distance
+    found = []
+    for run, player in zip(runs, players, strict=True):
+        assert run.measure is not None
+        found.append(run.measure(player))
+    seconds = time.perf_counter() - begin
+    for run, (distance, error) in zip(runs, found, strict=True):
+        figures = {quality.FRECHET: distance, f"{quality.FRECHET}_error": error}
+        run.records.add_figures(step, figures, seconds)
+    return [distance for distance, _ in found]
 
 
 def _smallest(checkpoints: Checkpoints | None) -> float:

@@ -16,12 +16,14 @@ MAY_CHANGE = (
     "checkpoints.",
     "data.data_dir",
     "data.source",
+    "data.workers",
     "evaluate.every_steps",
     "log.",
     "parallel",
     "samples.",
     "steps",  # and steps_per_call
 )
+LARGEST_SEED = 2**32 - 1
 # What the first configs did not have.
 NEWER = {
     "data.on_device",
@@ -59,6 +61,11 @@ def check(config: Config) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}")
+    if not 0 <= config.seed <= LARGEST_SEED + 1 - config.seeds:
+        raise ValueError(
+            f"seed must be from 0 to {LARGEST_SEED}, as must the seeds that follow; "
+            f"got {config.seed}"
+        )
     if config.evaluate.every_steps < 0:
         raise ValueError(
             f"evaluate.every_steps must not be negative; got "

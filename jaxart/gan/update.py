@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PyTree, UInt8, UInt32
+from jaxtyping import Array, Float, Int, Integer, PyTree, UInt8, UInt32
 
 from jaxart import images
 from jaxart.gan.networks import Discriminator, Generator
@@ -62,7 +62,7 @@ def start(
     generator: Generator,
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
-    seed: int | Int[Array, ""],
+    seed: int | Integer[Array, ""],
 ) -> State:
     """Return the state before the first update."""
     g, d = player(generator), player(discriminator)

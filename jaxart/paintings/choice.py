@@ -144,10 +144,15 @@ def open_pictures(
             f"{name} in {where} has no held-out split: it was prepared by an earlier "
             "version, so that training saw every picture; prepare it anew elsewhere"
         )
-    if held_out and not info.splits[split].num_examples:
-        raise NoHeldOutError(
-            f"{name} in {where} has no picture in its held-out split, which is "
-            f"{dataset.HELD_OUT_SHARE:.0%} on average: the collection is too small"
+    if not info.splits[split].num_examples:
+        share = f"{dataset.HELD_OUT_SHARE:.0%} on average are held out"
+        if held_out:
+            raise NoHeldOutError(
+                f"{name} in {where} has no picture in its held-out split: {share}, "
+                "and the collection is too small"
+            )
+        raise ValueError(
+            f"{name} in {where} has no picture to learn from: {share}, and here all are"
         )
     metadata: Any = info.metadata
     room = metadata["size"]

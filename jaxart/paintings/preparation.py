@@ -115,12 +115,13 @@ def prepare(
             if not begun:
                 shutil.rmtree(unfinished)
             raise
-        _decode(plan, unfinished / "shards", each)
-        copies = {}
-        if not keep_duplicates:
-            copies = shards.copies(unfinished / "shards", plan.shards)
-        if not (unfinished / "complete").exists():
-            _make(plan, copies, builder, unfinished, each)
+        with _naming_suspects(unfinished / "shards"):
+            _decode(plan, unfinished / "shards", each)
+            copies = {}
+            if not keep_duplicates:
+                copies = shards.copies(unfinished / "shards", plan.shards)
+            if not (unfinished / "complete").exists():
+                _make(plan, copies, builder, unfinished, each)
         if report_to:
             report.write(report_to, _outcomes(unfinished / "shards", plan, copies))
         _publish(unfinished, skipped_csv, folder)
@@ -185,14 +186,21 @@ def _make(
 
 
 def _decode(plan: shards.Plan, folder: Path, each: Each) -> None:
+    decoded = each(partial(shards.decode, folder=folder), range(plan.shards))
+    _follow(decoded, "decoding", plan.pictures)
+
+
+@contextlib.contextmanager
+def _naming_suspects(folder: Path) -> Iterator[None]:
+    """Say which pictures a worker process that was killed may have been reading."""
     try:
-        decoded = each(partial(shards.decode, folder=folder), range(plan.shards))
-        _follow(decoded, "decoding", plan.pictures)
+        yield
     except BrokenProcessPool:
         suspects = ", ".join(shards.under_way(folder))
+        doing = f"reading one of {suspects}" if suspects else "writing"
         raise ChildProcessError(
-            f"a worker process was killed while reading one of {suspects}: is there "
-            "memory for so many processes? The same command goes on where it stopped"
+            f"a worker process was killed while {doing}: is there memory for so many "
+            "processes? The same command goes on where it stopped"
         ) from None
 
 

@@ -24,7 +24,7 @@ there are 32 rounds: enough for training, not for secrets.
 """
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -148,6 +148,11 @@ def batch(
     return jax.vmap(cut)(starts)
 
 
+def countable(pictures: int, count: int) -> bool:
+    """Return whether `visited` can count so many pictures, so many at a step."""
+    return pictures * count < 2**32
+
+
 def visited(
     key: Key[Array, ""], step: Int[Array, ""], count: int, pictures: int
 ) -> UInt32[Array, " b"]:
@@ -164,7 +169,7 @@ def visited(
     Raises:
         ValueError: `pictures` times `count` is 2³² or more.
     """
-    if pictures * count >= 2**32:
+    if not countable(pictures, count):
         raise ValueError(
             f"pictures times batch_size must be below 2**32 with data.on_device; got "
             f"{pictures} times {count}"
@@ -200,7 +205,9 @@ def _mixed(bits: UInt32[Array, " b"]) -> UInt32[Array, " b"]:
     return bits ^ (bits >> 16)
 
 
-def _read(source: Sequence[dict[str, Any]], what: str):
+def _read(
+    source: Sequence[dict[str, Any]], what: str
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield the pixels of all records."""
     for number in tqdm(range(len(source)), desc=what, unit="picture", leave=False):
         yield source[number]["pixels"]

@@ -18,6 +18,7 @@ from jaxart.paintings.sources import inputs
 
 
 SIZE = 32  # of the crops
+DANGLING = "7/missing/link.jpg"
 
 
 def encoded(image, kind="PNG", **options):
@@ -70,7 +71,8 @@ def in_folder(root, contents):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     (root / "folder" / "1" / "loop").symlink_to(root / "folder")
-    (root / "folder" / "dangling.jpg").symlink_to(root / "nothing")
+    (root / "folder" / DANGLING).parent.mkdir(parents=True)
+    (root / "folder" / DANGLING).symlink_to(root / "nothing")
     return root / "folder"
 
 
@@ -93,7 +95,8 @@ def in_parquet(root, contents):
 )
 def test_nothing_crashes_and_nothing_is_lost(contents, tmp_path, layout, processes):
     paintings = list(inputs.open_inputs([layout(tmp_path, contents)]))
-    named = dict(zip((p.filename for p in paintings), contents, strict=True))
+    files = [*contents, DANGLING] if layout is in_folder else [*contents]
+    named = dict(zip((p.filename for p in paintings), files, strict=True))
     data_dir = tmp_path / "data"
     preparation.prepare(paintings, data_dir, size=SIZE, processes=processes)
     kept = {
@@ -105,8 +108,8 @@ def test_nothing_crashes_and_nothing_is_lost(contents, tmp_path, layout, process
         skipped = dict(list(csv.reader(lines))[1:])
     became = dict.fromkeys(kept, "kept")
     became |= {named[name]: reason.split(":")[0] for name, reason in skipped.items()}
-    assert became == {name: name.split("/")[1] for name in contents}
-    assert len(kept) + len(skipped) == len(contents)
+    assert became == {name: name.split("/")[1] for name in files}
+    assert len(kept) + len(skipped) == len(files)
 
     turned, grey = kept["1/kept/turned.jpg"], kept["1/kept/deep.png"]
     width, height = Image.open(io.BytesIO(contents["1/kept/turned.jpg"])).size

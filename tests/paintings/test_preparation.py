@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart.paintings import dataset, preparation, shards
+from jaxart.paintings import choice, dataset, preparation, shards
 from jaxart.paintings.sources.files import MISSING, OnDisk
 from jaxart.paintings.sources.painting import Painting, labelled
 
@@ -302,3 +303,28 @@ def test_files_of_another_collection_are_not_taken_for_this_ones(
 
 def _interrupt(*_):
     raise KeyboardInterrupt
+
+
+def test_a_worker_killed_while_it_wrote_is_told_in_one_line(tmp_path):
+    with (
+        pytest.raises(ChildProcessError, match="killed while writing: is there memory"),
+        preparation._naming_suspects(tmp_path),
+    ):
+        raise BrokenProcessPool
+
+
+def test_a_collection_of_which_all_is_held_out_cannot_be_learned_from(
+    tmp_path, monkeypatch
+):
+    Image.new("RGB", (200, 200)).save(tmp_path / "one.png")
+    monkeypatch.setattr(dataset, "is_held_out", lambda _: True)
+    preparation.prepare([painting(tmp_path / "one.png")], tmp_path / "data")
+
+    def opened(held_out):
+        return choice.open_pictures(
+            "paintings", str(tmp_path / "data"), source="", size=32, held_out=held_out
+        )
+
+    with pytest.raises(ValueError, match="no picture to learn from: 2% on average"):
+        opened(held_out=False)
+    assert len(opened(held_out=True)) == 1

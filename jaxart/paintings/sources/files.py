@@ -26,6 +26,9 @@ from jaxart.images import PictureError
 # are decoded, uncompressed, at three bytes each.
 LARGEST_MEMBER = 512 * 2**20
 
+# Compressions of which `zipfile` unpacks no more than it is asked for.
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
 # Zips open at once in a process. Kaggle's collection comes in a dozen.
 OPEN_ZIPS = 16
 
@@ -85,8 +88,10 @@ class InZip(NamedTuple):
                     f"too large: {info.file_size:,} bytes in its zip; at most "
                     f"{LARGEST_MEMBER:,} are unpacked"
                 )
-            # `zipfile` stops at the size that was promised, whatever comes.
-            return io.BytesIO(archive.read(info))
+            # Asked for so many bytes, `zipfile` unpacks no more; for all, it would
+            # unpack what there is before it looks at the size that was promised.
+            with archive.open(info) as member:
+                return io.BytesIO(member.read(info.file_size + 1))
 
     def stamp(self) -> list[int]:
         """Return the zip's size and time of change; see `File`."""
@@ -140,21 +145,30 @@ def tree(root: Path) -> dict[str, File]:
         raise ValueError(f"input must be a folder or a zip; {root} does not exist")
     if root.is_dir():
         found: dict[str, File] = {}
-        for path in _walk(root):
+        refused: list[OSError] = []
+        for path in _walk(root, refused):
             for name, file in _unfolded(path, _text(path.relative_to(root))):
                 while name in found:  # of two names that are stored as the same text
                     name += "'"
                 found[name] = file
+        for error in sorted(refused, key=lambda error: error.filename):
+            name = _text(Path(error.filename).relative_to(root))
+            found[name] = Unusable(f"unreadable: {_line(error)}")
         return found
     if not zipfile.is_zipfile(root):
         raise ValueError(f"input must be a folder or a zip; got {root}")
     return {name.removeprefix("/"): file for name, file in _unfolded(root, "")}
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Yield the regular, visible files below `root`."""
+def _walk(root: Path, refused: list[OSError]) -> Iterator[Path]:
+    """Yield the regular, visible files below `root`, and links that lead nowhere.
+
+    Args:
+        root: a folder.
+        refused: receives the errors of folders that cannot be listed.
+    """
     seen = set()
-    for here, folders, names in os.walk(root, followlinks=True):
+    for here, folders, names in os.walk(root, onerror=refused.append, followlinks=True):
         status = os.stat(here)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()  # a link led back here
@@ -164,7 +178,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for name in sorted(names):
             path = Path(here, name)
             # A pipe or a device would keep the reader waiting for ever.
-            if not name.startswith(".") and path.is_file():
+            if not name.startswith(".") and (path.is_file() or not path.exists()):
                 yield path
 
 
@@ -175,7 +189,7 @@ def _unfolded(path: Path, name: str) -> Iterator[tuple[str, File]]:
         return
     try:
         members = sorted(set(_archive(os.fspath(path)).namelist()))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         yield name, Unusable(f"unreadable: {_line(error)}")
         return
     for member in members:
@@ -191,11 +205,15 @@ def _is_hidden(parts: tuple[str, ...]) -> bool:
 
 
 def _member(path: Path, member: str, parts: tuple[str, ...]) -> File:
+    if not parts:
+        return Unusable("unreadable: it has no name in its zip")
     if ".." in parts or PurePosixPath(member).is_absolute() or ":" in parts[0]:
         return Unusable("unreadable: its name leads out of its zip")
     info = _archive(os.fspath(path)).getinfo(member)
     if info.flag_bits & 1:
         return Unusable("unreadable: encrypted in its zip")
+    if info.compress_type not in BOUNDED:
+        return Unusable("unreadable: neither stored nor deflated in its zip")
     if stat.S_ISLNK(info.external_attr >> 16):
         return Unusable("unreadable: a link in a zip")
     if member.lower().endswith(".zip"):

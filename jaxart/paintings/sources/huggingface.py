@@ -47,7 +47,13 @@ class InParquet(NamedTuple):
         """Read the row, fastest when rows are asked for in their order; see `File`."""
         try:
             cell = _column(self.path, self.group).cell(self.row)
-        except (OSError, pa.ArrowException, StopIteration) as error:
+        except (
+            OSError,
+            ValueError,
+            OverflowError,
+            pa.ArrowException,
+            StopIteration,
+        ) as error:
             _column.cache_clear()
             reason = " ".join(str(error).split()) or "no such row"
             raise PictureError(f"unreadable: {reason}") from None
@@ -102,7 +108,8 @@ def download(name: str) -> Path:
         OSError: the hub cannot be reached.
     """
     try:
-        import huggingface_hub  # an extra
+        # An extra.
+        import huggingface_hub  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(
             f"input {HUB}{name} needs huggingface_hub: pip install 'jaxart[hub]'"
@@ -143,7 +150,7 @@ def _rows(name: str, path: str) -> Iterator[Painting]:
                     filename = f"{name}/{next(numbers):06d}"
                     place = InParquet(path, group, row)
                     yield Painting(filename, place, labelled(**known))
-    except (ValueError, OSError, pa.ArrowException) as error:
+    except (ValueError, OverflowError, OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{name} must be a parquet file of pictures: {reason}"
@@ -169,7 +176,7 @@ def _classes(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
             for column, feature in features.items()
             if isinstance(feature, dict) and isinstance(feature.get("names"), list)
         }
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
 
 

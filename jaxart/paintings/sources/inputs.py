@@ -138,4 +138,4 @@ def recognised(tree: dict[str, files.File]) -> str:
 def _root(given: str) -> Path:
     if given.startswith(huggingface.HUB):
         return huggingface.download(given.removeprefix(huggingface.HUB))
-    return Path(given).expanduser()
+    return Path(given).expanduser().absolute()  # as other machines see it

@@ -142,12 +142,16 @@ def _class_names(name: str, file: File) -> dict[str, str]:
 def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:
     """Yield line, path and class number; a line of headings may come first."""
     reader = csv.reader(tables.text(name, file).splitlines())
-    for cells in reader:
-        if not cells or (reader.line_num == 1 and not cells[-1].strip().isdecimal()):
-            continue
-        if len(cells) != 2 or not cells[1].strip().isdecimal():
-            raise ValueError(
-                f"{name}, line {reader.line_num} must be a path and a class number; "
-                f"got {','.join(cells)!r}"
-            )
-        yield reader.line_num, cells[0].strip(), cells[1].strip()
+    try:
+        for cells in reader:
+            first = reader.line_num == 1
+            if not cells or (first and not cells[-1].strip().isdecimal()):
+                continue
+            if len(cells) != 2 or not cells[1].strip().isdecimal():
+                raise ValueError(
+                    f"{name}, line {reader.line_num} must be a path and a class "
+                    f"number; got {','.join(cells)!r}"
+                )
+            yield reader.line_num, cells[0].strip(), cells[1].strip()
+    except csv.Error as error:
+        raise ValueError(f"{name} must be a csv: {error}") from None

@@ -1,7 +1,9 @@
 """Files on disk and in zips, broken ones included."""
 
+import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import pytest
@@ -85,7 +87,51 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked_beyond_it(write_zip):
     struct.pack_into("<I", packed, at + 24, 1000)  # the size that it claims
     path.write_bytes(packed)
     [bomb] = files.tree(path).values()
+    tracemalloc.start()
     assert reason(bomb).startswith("unreadable: Bad CRC-32")
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_what_might_unpack_without_end_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.jpg", "x")
+    [file] = files.tree(tmp_path / "a.zip").values()
+    assert reason(file) == "unreadable: neither stored nor deflated in its zip"
+
+
+@pytest.mark.parametrize("name", [".", "\0a.jpg"])
+def test_a_member_without_a_name_is_refused(write_zip, name):
+    path = write_zip({"?" * len(name): "x"})
+    path.write_bytes(path.read_bytes().replace(b"?" * len(name), name.encode()))
+    [file] = files.tree(path).values()
+    assert reason(file) == "unreadable: it has no name in its zip"
+
+
+def test_a_zip_of_a_later_kind_is_unreadable(write, write_zip):
+    packed = bytearray(write_zip({"a.jpg": "a"}).read_bytes())
+    packed[packed.index(b"PK\x01\x02") + 6] = 99
+    [file] = files.tree(write({"later.zip": bytes(packed)})).values()
+    assert reason(file) == "unreadable: zip file version 9.9"
+
+
+def test_what_cannot_be_listed_or_leads_nowhere_is_named(write, monkeypatch):
+    root = write({"a.jpg": "a", "closed/b.jpg": "b"})
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    listed = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    tree = files.tree(root)
+    assert content(tree.pop("a.jpg")) == b"a"
+    assert {name: reason(file) for name, file in tree.items()} == {
+        "closed": "unreadable: Permission denied",
+        "gone.jpg": "missing",
+    }
 
 
 def test_a_zip_in_a_zip_is_named_as_such(write_zip):

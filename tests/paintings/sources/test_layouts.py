@@ -2,6 +2,8 @@
 
 import pickle
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from jaxart.images import PictureError
@@ -13,6 +15,7 @@ from jaxart.paintings.sources import (
     kaggle,
     wikiart,
 )
+from jaxart.paintings.sources.files import OnDisk
 from jaxart.paintings.sources.painting import labelled
 
 
@@ -146,6 +149,7 @@ def test_wikiarts_lists_are_matched_exactly_first_and_through_mojibake(write):
             "line 2 must be a path and a class",
         ),
         ("genre_train.csv", "a/b.jpg,0\na/c.jpg,x\n", "got 'a/c.jpg,x'"),
+        ("genre_train.csv", '"' + 140_000 * "x", "must be a csv: field larger"),
         ("genre_val.csv", "a/b.jpg,7\n", "line 1: genre_class.txt has no class 7"),
     ],
 )
@@ -238,3 +242,19 @@ def test_a_parquet_file_that_is_cut_off_later_is_unreadable(write_parquet):
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(PictureError, match=r"^unreadable: "):
         painting.file.open()
+
+
+def test_a_row_whose_path_is_no_text_is_unreadable(write_parquet):
+    starts, text = pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")
+    paths = pa.StringArray.from_buffers(1, starts, text)
+    images = pa.StructArray.from_arrays([pa.array([b"x"]), paths], ["bytes", "path"])
+    [painting] = inputs.open_inputs([write_parquet({"image": images}, {})])
+    with pytest.raises(PictureError, match="unreadable: 'utf-8' codec"):
+        painting.file.open()
+
+
+def test_a_relative_input_is_found_from_everywhere(write, monkeypatch, tmp_path):
+    write({"a.jpg": "a"})
+    monkeypatch.chdir(tmp_path)
+    [painting] = inputs.open_inputs(["collection"])
+    assert painting.file == OnDisk(str(tmp_path / "collection" / "a.jpg"))
