@@ -38,7 +38,7 @@ def lines(workdir: Path) -> list[dict]:
 
 
 def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
-    """Return every array of the last checkpoint."""
+    """Return every array of the checkpoint after `config.steps`."""
     state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
         parts = checkpoints.restore(config.steps, loop.parts(state))
