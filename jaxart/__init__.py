@@ -76,6 +76,7 @@ Rooms, each importing only from those below it::
     metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
     batches.py         a compiled call over more items than it takes at once
     command.py         how each command starts; the only file that knows flags
+    atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
     figures.py         pictures with words: captions and rows
     films.py           pictures that move: GIF, WebP, MP4

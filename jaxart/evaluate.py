@@ -36,7 +36,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from jaxart import command, images, metrics
+from jaxart import atomic, command, images, metrics
 from jaxart.checkpoints import read_config
 from jaxart.command import Config
 from jaxart.gan import latents, quality, trained
@@ -133,7 +133,7 @@ def main(
     if nearest is not None:
         if not nearest.endswith(".png"):
             raise ValueError(f"nearest must be FILE.png; got {nearest!r}")
-        images.check_replaceable(nearest, images.is_our_png)
+        atomic.check_replaceable(nearest, images.is_our_png)
     extractors = {"vgg": quality.vgg_extractor(layers.split(","))}
     if inception_weights is not None:
         extractors["inception"] = quality.inception_extractor(inception_weights)

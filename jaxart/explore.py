@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxart import command, figures, films, images
+from jaxart import atomic, command, figures, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import latents, trained
 from jaxart.gan.networks import Generator
@@ -99,7 +99,7 @@ def interpolation(
     if in_film:
         films.check(out)
     else:
-        images.check_replaceable(out, images.is_our_png)
+        atomic.check_replaceable(out, images.is_our_png)
     network, player, config, at = trained.generator(workdir, step)
     # In a film, the next way begins with the picture that this one would end with.
     shares = jnp.linspace(0, 1, pictures, endpoint=not in_film)
@@ -140,7 +140,7 @@ def arithmetic(
     terms += [_numbers("to", text, "+") for text in to.split(",")]
     for flag, numbers in zip(flags, terms, strict=True):
         _check_on_grid(flag, numbers, count)
-    images.check_replaceable(out, images.is_our_png)
+    atomic.check_replaceable(out, images.is_our_png)
     network, player, config, at = trained.generator(workdir, step)
     points = [
         latents.numbered(seed, numbers, config.generator.latent) for numbers in terms
@@ -190,7 +190,7 @@ def deconvnet(
     for flag, number in (("filters", filters), ("crops", crops)):
         if number < 1:
             raise ValueError(f"{flag} must be at least 1; got {number}")
-    images.check_replaceable(out, images.is_our_png)
+    atomic.check_replaceable(out, images.is_our_png)
     model = trained.discriminator(workdir, step)
     network, player, config, at = model
     grey = config.data.name in choice.GREY

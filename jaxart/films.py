@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
-from jaxart import images
+from jaxart import atomic
 
 
 Pixels = UInt8[np.ndarray, "h w 3"]
@@ -61,7 +61,7 @@ def write(
         raise ValueError(f"fps must be between 1 and {FASTEST}; got {fps}")
     suffix = _suffix(path)
     frames = _of_one_size(frames, LONGEST[suffix])
-    with images.replacing(path, IS_OURS[suffix]) as unfinished:
+    with atomic.replacing(path, IS_OURS[suffix]) as unfinished:
         WRITERS[suffix](unfinished, _held(frames, round(hold * fps)), fps)
 
 
@@ -76,7 +76,7 @@ def check(path: str | os.PathLike[str]) -> None:
     suffix = _suffix(path)
     if suffix == ".mp4":
         _av()
-    images.check_replaceable(path, IS_OURS[suffix])
+    atomic.check_replaceable(path, IS_OURS[suffix])
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:

@@ -6,7 +6,7 @@ holds truncated files, web pages named .jpg and headers that promise a billion p
 each ends here as a `PictureError`, whose text begins with what is wrong: "missing",
 "unreadable", "not a picture", "too large" or "too small".
 
-Only NumPy and Pillow are imported, because worker processes import this file.
+No JAX is imported, because worker processes import this file.
 
 Source: the sizes are those of the paper's section on its data ("resized to the smallest
 size that still has at least 16,384 pixels").
@@ -19,15 +19,16 @@ import functools
 import io
 import math
 import os
-import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+
+from jaxart import atomic
 
 
 # Decoded pixels of one picture at most: where Pillow itself raises instead of warning.
@@ -246,7 +247,7 @@ def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -
     """
     mark = PngImagePlugin.PngInfo()
     mark.add_text(*MARK)
-    with replacing(path, is_our_png) as unfinished:
+    with atomic.replacing(path, is_our_png) as unfinished:
         Image.fromarray(pixels).save(unfinished, "PNG", pnginfo=mark)
 
 
@@ -258,51 +259,6 @@ def is_our_png(path: Path) -> bool:
             return image.info.get(name) == text
     except Exception:
         return False
-
-
-@contextlib.contextmanager
-def replacing(
-    path: str | os.PathLike[str], is_ours: Callable[[Path], bool]
-) -> Iterator[Path]:
-    """Name a file to write into, which takes the place of `path` once it is whole.
-
-    The folders above it are made. If the block raises, all is as it was.
-
-    Args:
-        path: where to.
-        is_ours: says of a file in its place whether it may be replaced.
-
-    Raises:
-        FileExistsError: something else is in its place.
-    """
-    check_replaceable(path, is_ours)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def check_replaceable(
-    path: str | os.PathLike[str], is_ours: Callable[[Path], bool]
-) -> None:
-    """Refuse a place where somebody else's file is, before work is done in vain.
-
-    Args:
-        path: where something is going to be written.
-        is_ours: says of a file in its place whether it may be replaced.
-
-    Raises:
-        FileExistsError: something else is in its place.
-    """
-    path = Path(path)
-    if path.exists() and not is_ours(path):
-        raise FileExistsError(
-            f"{path} exists and was not written by jaxart: move it or choose another"
-        )
 
 
 @contextlib.contextmanager

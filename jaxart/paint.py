@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from jaxart import command, films, images
+from jaxart import atomic, command, films, images
 from jaxart.command import Config
 from jaxart.painter import painting, relief, saliency, strokes_file, svg
 from jaxart.painter.painting import Painting, Progress
@@ -459,7 +459,7 @@ def _file(flag: str, value: str, name: str) -> Path:
 def _check_places(files: Files, picture: Path | None) -> None:
     """See that all results can be written, before minutes of work."""
     checks: dict[str, Callable[[Path], None]] = {
-        "out": partial(images.check_replaceable, is_ours=images.is_our_png),
+        "out": partial(atomic.check_replaceable, is_ours=images.is_our_png),
         "strokes_out": strokes_file.check,
         "svg": svg.check,
         "film": films.check,

@@ -39,7 +39,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, PyTree, UInt8
 
-from jaxart import batches, images, inception, metrics, vgg
+from jaxart import atomic, batches, images, inception, metrics, vgg
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import Player, apply
 
@@ -253,7 +253,7 @@ def _read(path: Path, count: int) -> Float32[np.ndarray, "n c"] | None:
 def _keep(path: Path, rows: Float32[np.ndarray, "n c"]) -> None:
     try:
         # Its name says what it holds: what is there was ours, and is damaged.
-        with images.replacing(path, lambda _: True) as unfinished:
+        with atomic.replacing(path, lambda _: True) as unfinished:
             np.savez(unfinished, rows=rows)
     except OSError:
         return  # a full or read-only disk costs time, and nothing else

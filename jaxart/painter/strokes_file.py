@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from jaxart import images
+from jaxart import atomic, images
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import Strokes
@@ -122,7 +122,7 @@ def write(
         for name, member in document.items()
     ]
     text = "{\n" + ",\n".join(members) + "\n}\n"
-    with images.replacing(path, _is_ours) as unfinished:
+    with atomic.replacing(path, _is_ours) as unfinished:
         unfinished.write_text(text)
 
 
@@ -148,7 +148,7 @@ def check(path: str | os.PathLike[str]) -> None:
     Raises:
         FileExistsError: something that is no strokes file is in its place.
     """
-    images.check_replaceable(path, _is_ours)
+    atomic.check_replaceable(path, _is_ours)
 
 
 def check_picture(kept: Kept, picture: UInt8[np.ndarray, "h w 3"]) -> None:

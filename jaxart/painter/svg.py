@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxart import images
+from jaxart import atomic
 from jaxart.painter.brushes import BRUSHES, Brush, mark
 from jaxart.painter.strokes import Strokes
 
@@ -65,7 +65,7 @@ def write(
     text = svg(
         strokes, brush=brush, ground=ground, height=height, width=width, title=title
     )
-    with images.replacing(path, is_ours) as unfinished:
+    with atomic.replacing(path, is_ours) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -75,7 +75,7 @@ def check(path: str | os.PathLike[str]) -> None:
     Raises:
         FileExistsError: something that we did not write is in its place.
     """
-    images.check_replaceable(path, is_ours)
+    atomic.check_replaceable(path, is_ours)
 
 
 def svg(

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import tqdm
 
-from jaxart import images
+from jaxart import atomic, images
 from jaxart.paintings import beam, dataset, report, shards, workers
 from jaxart.paintings.sources.painting import Painting
 
@@ -96,7 +96,7 @@ def prepare(
     skipped_csv = Path(data_dir, "skipped.csv")
     _check_replaceable(skipped_csv)
     if report_to:
-        images.check_replaceable(report_to, report.is_ours)
+        atomic.check_replaceable(report_to, report.is_ours)
     metadata = {"keep_duplicates": keep_duplicates, "vocabulary": dict(vocabulary)}
     builder = dataset.Paintings(size=size, metadata=metadata, data_dir=data_dir)
     folder = Path(builder.data_dir)

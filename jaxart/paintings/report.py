@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from jaxart import images
+from jaxart import atomic, images
 from jaxart.paintings.sources.painting import Painting
 
 
@@ -164,7 +164,7 @@ def write(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> None:
     Raises:
         FileExistsError: something else is in its place.
     """
-    with images.replacing(path, is_ours) as unfinished:
+    with atomic.replacing(path, is_ours) as unfinished:
         page = "".join(_page(Counts(outcomes)))
         unfinished.write_bytes(page.encode("utf-8", "replace"))
 

@@ -33,7 +33,7 @@ from array_record.python.array_record_module import (
     ArrayRecordWriter,
 )
 
-from jaxart import images
+from jaxart import atomic, images
 from jaxart.paintings import dataset, duplicates
 from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.painting import Painting
@@ -138,7 +138,7 @@ def decode(number: int, *, folder: Path) -> int:
     rows = []
     reading = _path(folder, number, "reading")
     with (
-        images.replacing(_path(folder, number, "records"), _any) as unfinished,
+        atomic.replacing(_path(folder, number, "records"), _any) as unfinished,
         reading.open("w", encoding="utf-8") as names,
     ):
         writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
@@ -247,7 +247,7 @@ def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -
     name = dataset.filename("paintings", file.split, file.number, counts[file.split])
     if (out / name).exists():
         return len(file)
-    with images.replacing(out / name, _any) as unfinished:
+    with atomic.replacing(out / name, _any) as unfinished:
         writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
         for number, records in file.parts:
             reader = ArrayRecordReader(os.fspath(_path(folder, number, "records")))
@@ -312,7 +312,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with images.replacing(path, _any) as unfinished:
+    with atomic.replacing(path, _any) as unfinished:
         unfinished.write_bytes(content)
 
 
