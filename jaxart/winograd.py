@@ -31,6 +31,8 @@ Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVP
 section 4.1, F(2×2, 3×3); Winograd, "Arithmetic Complexity of Computations", 1980.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -129,10 +131,7 @@ def _winograd_3x3(x: Input, kernel: Kernel) -> Output:
 
 
 def _interleave(
-    tiles: list[list[Array]] | list[tuple[Array, Array]],
-    b: int,
-    rows: int,
-    columns: int,
+    tiles: Sequence[Sequence[Array]], b: int, rows: int, columns: int
 ) -> Output:
     """Assemble a map from the four pixels of all its tiles."""
     tiles = [[t.reshape(b, rows, columns, -1) for t in row] for row in tiles]
