@@ -101,7 +101,9 @@ def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
         maps = vgg.features(weights, images, layers)
         return jnp.concatenate([x.mean(axis=(1, 2)) for x in maps], axis=1)
 
-    return _compiled(" ".join(["vgg16", vgg.PACKAGED, *layers]), vgg.load(), features)
+    return _compiled(
+        " ".join(["vgg16", vgg.WEIGHTS_SHA256, *layers]), vgg.load(), features
+    )
 
 
 def inception_extractor(path: str | os.PathLike[str]) -> Extractor:
