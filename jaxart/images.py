@@ -152,8 +152,8 @@ def resize_for_crops(
 def smallest_sides(first: int, second: int, size: int = CROP) -> tuple[int, int]:
     """Return the sides of the smallest version of a picture for crops of `size`.
 
-    It has at least `(2 * size) ** 2` pixels, so that crops differ, and sides of at least
-    `size`. The longer side is the shorter one times the aspect ratio, rounded.
+    It has at least `(2 * size) ** 2` pixels, so that crops differ, and both sides have
+    at least `size`. The longer side is the shorter one times the aspect ratio, rounded.
 
     >>> smallest_sides(1000, 1000, 64)
     (128, 128)
