@@ -33,6 +33,7 @@ import numpy as np
 import optax
 from absl import app, flags
 from flax import nnx
+from timing import median_and_spread, ratio
 
 from jaxart.gan import devices
 from jaxart.gan.networks import Discriminator, Generator
@@ -150,10 +151,10 @@ class Contender:
     def summary(self) -> dict[str, float]:
         """Return all that was found out."""
         seconds, cpu_seconds = zip(*self.turns, strict=True)
-        low, high = np.percentile(seconds, [25, 75])
+        median, spread = median_and_spread(seconds)
         return {
-            "median_seconds": statistics.median(seconds),
-            "spread": float(high - low),
+            "median_seconds": median,
+            "spread": spread,
             "cpu_seconds": statistics.median(cpu_seconds),
             **self.found,
         }
@@ -168,9 +169,12 @@ class Contender:
 
 def ratios(ours: Contender, one: Contender) -> dict[str, float]:
     """Return seconds and CPU seconds as multiples of one device's, by rounds."""
-    rounds = zip(ours.turns, one.turns, strict=True)
-    parts = [(a / c, b / d) for (a, b), (c, d) in rounds]
-    seconds, cpu_seconds = map(statistics.median, zip(*parts, strict=True))
+    seconds, cpu_seconds = (
+        ratio(*columns)
+        for columns in zip(
+            zip(*ours.turns, strict=True), zip(*one.turns, strict=True), strict=True
+        )
+    )
     return {"seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
@@ -233,10 +237,10 @@ def main(argv: list[str]) -> None:
         },
     }
     print_table(summaries)
-    for name, ratio in found["ratios"].items():
+    for name, ratios_of_one in found["ratios"].items():
         print(
-            f"{name}: {ratio['seconds']:.2f} times the seconds of one device, "
-            f"{ratio['cpu_seconds']:.2f} times its CPU seconds"
+            f"{name}: {ratios_of_one['seconds']:.2f} times the seconds of one device, "
+            f"{ratios_of_one['cpu_seconds']:.2f} times its CPU seconds"
         )
     print(json.dumps(found))
 

@@ -1,18 +1,17 @@
-"""See that what makes things fast still does: ratios of times within one run.
+"""Regression tests of speed: ratios of times within one run.
 
     python benchmarks/guard.py
 
-Each check times two ways to the same answer in turns (A B A B ...), takes the median
-over the turns of A's seconds divided by B's, and sees that it is at most a bound.
-Bounds are generous: they are for something that broke, not for something that got
-slower, and hold on a machine that does other things meanwhile. With `--tries` a check
-that failed is timed anew, since a machine's bad moment does not come twice.
+Each check times two computations of the same result in turns (A B A B ...), and
+compares the median of A's seconds divided by B's with a bound. Bounds are generous:
+they catch what broke, not what got a little slower, and hold on a busy machine. A check
+that fails is timed again, up to `--tries` times.
 
 * **convolution**: one update of the DCGAN against the same with XLA's own convolutions.
 * **calls**: several updates in one call against as many calls.
 * **kept**: an update that cuts its batch from a dataset on the device against one that
   is given its batch.
-* **features**: slopes through VGG16's first layers against XLA's own convolutions.
+* **features**: gradients through VGG16's first layers against XLA's own convolutions.
 * **nine losses**: those of a round of strokes in one call against nine calls.
 
 On a GPU or TPU XLA's own convolutions are what runs, and the bounds of convolution and
@@ -23,9 +22,7 @@ if a ratio is over its bound.
 import functools
 import json
 import runpy
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +39,7 @@ from jax import lax
 from jaxtyping import Array, Float, UInt8
 from painter import nine_losses
 from painter.tables import Column, print_head, print_row
+from timing import median_and_spread, ratio, time_call
 
 from jaxart import vgg, winograd
 from jaxart.gan import convolution, devices
@@ -69,20 +67,20 @@ TABLE = (
     Column("verdict", "  ", 10),
 )
 
-Way = Callable[[], Any]  # does something once, and returns a promise of the answer
+Call = Callable[[], Any]  # dispatches a computation, and returns its result
 
 
 class Check(NamedTuple):
-    """Two ways, and how their times should compare.
+    """Two calls, and a bound on the ratio of their times.
 
     Args:
-        ours: the way that should be fast.
-        other: the one it is compared with.
-        bound: of our time, in times of the other.
+        ours: the call that should be fast.
+        other: what it is compared with.
+        bound: of our seconds divided by the other's.
     """
 
-    ours: Way
-    other: Way
+    ours: Call
+    other: Call
     bound: float
 
 
@@ -90,7 +88,7 @@ def check_convolution() -> Check:
     """Compare one update with the same with XLA's own convolutions."""
     with mock.patch.multiple(convolution, halve=_halve, double=_double):
         other = updates.__wrapped__(1)
-        jax.block_until_ready(other())  # is traced now
+        jax.block_until_ready(other())  # traces
     return Check(updates(1), other, 0.6)
 
 
@@ -112,23 +110,23 @@ def check_kept() -> Check:
 
 
 def check_features() -> Check:
-    """Compare slopes through VGG16's first layers with XLA's own convolutions."""
+    """Compare gradients through VGG16's first layers with XLA's own convolutions."""
     weights, images = vgg.load(), jnp.asarray(_pictures(2, 64) / np.float32(255))
 
-    def slopes() -> Way:
+    def gradients() -> Call:
         @jax.jit
-        def slope(images: Array) -> Array:
+        def gradient(images: Array) -> Array:
             def loss(images: Array) -> Array:
                 return (vgg.features(weights, images, ["relu3_3"])[0] ** 2).sum()
 
             return jax.grad(loss)(images)
 
-        return lambda: slope(images)
+        return lambda: gradient(images)
 
-    ours = slopes()
+    ours = gradients()
     with mock.patch.object(winograd, "convolve", _convolve):
-        other = slopes()
-        jax.block_until_ready(other())  # is traced now
+        other = gradients()
+        jax.block_until_ready(other())  # traces
     return Check(ours, other, 0.8)
 
 
@@ -154,7 +152,7 @@ CHECKS = {
 
 
 @functools.cache
-def updates(count: int, *, kept: bool = False) -> Way:
+def updates(count: int, *, kept: bool = False) -> Call:
     """Return a call of some updates of the DCGAN, of a dataset that is kept or not."""
     shape = {"size": SIZE, "dtype": "float32", "rngs": nnx.Rngs(0)}
     networks = (
@@ -216,31 +214,24 @@ def _convolve(
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=AXES)
 
 
-def timed(way: Way) -> float:
-    """Return the seconds that a way takes, waiting for its end."""
-    begin = time.perf_counter()
-    jax.block_until_ready(way())
-    return time.perf_counter() - begin
-
-
-def compared(check: Check, turns: int) -> dict[str, float]:
-    """Time both ways in turns."""
-    pairs = [(timed(check.ours), timed(check.other)) for _ in range(turns)]
+def compare(check: Check, turns: int) -> dict[str, float]:
+    """Time both calls in turns."""
+    pairs = [(time_call(check.ours), time_call(check.other)) for _ in range(turns)]
     ours, others = zip(*pairs, strict=True)
     return {
-        "seconds": statistics.median(ours),
-        "other_seconds": statistics.median(others),
-        "ratio": statistics.median(a / b for a, b in pairs),
+        "seconds": median_and_spread(ours)[0],
+        "other_seconds": median_and_spread(others)[0],
+        "ratio": ratio(ours, others),
     }
 
 
-def checked(name: str, check: Check) -> dict[str, Any]:
+def run_check(name: str, check: Check) -> dict[str, Any]:
     """Compare until the ratio is within its bound, or there are no tries left."""
-    for way in (check.ours, check.other):
-        jax.block_until_ready(way())  # compiles
+    for call in (check.ours, check.other):
+        jax.block_until_ready(call())  # compiles
     row: dict[str, Any] = {}
     for _ in range(_TRIES.value):
-        row = {"name": name, "bound": check.bound, **compared(check, _TURNS.value)}
+        row = {"name": name, "bound": check.bound, **compare(check, _TURNS.value)}
         row["verdict"] = "  good" if row["ratio"] <= check.bound else "  TOO SLOW"
         print_row(row, TABLE)
         if row["ratio"] <= check.bound:
@@ -249,14 +240,14 @@ def checked(name: str, check: Check) -> dict[str, Any]:
 
 
 def main(_: list[str]) -> None:
-    """Make all checks that apply to the device."""
-    logging.set_verbosity(logging.WARNING)  # JAX tells which devices it did not find
+    """Run all checks that apply to the device."""
+    logging.set_verbosity(logging.WARNING)  # JAX logs which devices it did not find
     platform = jax.default_backend()
     print_head(TABLE)
     rows = [
-        checked(name, make())
-        for name, (make, where) in CHECKS.items()
-        if where in ("", platform) and name in (_ONLY.value or CHECKS)
+        run_check(name, make())
+        for name, (make, on) in CHECKS.items()
+        if on in ("", platform) and name in (_ONLY.value or CHECKS)
     ]
     kind = jax.devices()[0].device_kind
     print(json.dumps({"name": "guard", "device": kind, "rows": rows}))

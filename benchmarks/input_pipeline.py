@@ -25,10 +25,9 @@ import io
 import json
 import os
 import platform
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +37,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 from PIL import Image
+from timing import median_and_spread, ratio, time_call
 
 from jaxart import images
 from jaxart.paintings import dataset, pipeline, preparation, resident
@@ -218,18 +218,12 @@ def take_turns(contenders: dict[str, Batches]) -> dict[str, list[float]]:
 
 def summary(turns: list[float]) -> dict[str, float]:
     """Return the median, the distance between the quartiles, and the rate."""
-    low, high = np.percentile(turns, [25, 75])
-    median = statistics.median(turns)
+    median, spread = median_and_spread(turns)
     return {
         "median_seconds": median,
-        "spread": float(high - low),
+        "spread": spread,
         "images_per_second": 1000 / median,
     }
-
-
-def ratio(a: list[float], b: list[float]) -> float:
-    """Return the median over all rounds of one's seconds divided by another's."""
-    return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
 def report(seconds: dict[str, list[float]], **facts: Any) -> None:
@@ -260,13 +254,6 @@ def report(seconds: dict[str, list[float]], **facts: Any) -> None:
     print(json.dumps(line))
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Return the seconds that a call takes."""
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
-
-
 def main(_: list[str]) -> None:
     """Time all contenders and print what was found out."""
     logging.set_verbosity(logging.WARNING)  # TFDS tells all it does
@@ -284,7 +271,7 @@ def main(_: list[str]) -> None:
             print("PyTorch is not installed (pip install -e .[peers]): no peer")
         held = hold_on_one_core()
         print(f"{len(records)} pictures, {'one core' if held else 'all cores'}")
-        compile_seconds = timed(lambda: next(contenders[DEVICE]))
+        compile_seconds = time_call(lambda: next(contenders[DEVICE]))
         for batches in contenders.values():
             next(batches)
         seconds = take_turns(contenders)

@@ -37,14 +37,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
+import timing
 from absl import app, flags
 from flax import nnx
 from jaxtyping import UInt8
 
-from jaxart import memory, train
+from jaxart import machine, memory, train
 from jaxart.gan import cost, devices
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import start
@@ -65,7 +65,6 @@ _DATA_DIR = flags.DEFINE_string(
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
 BARE, LOOP = "jaxart, bare update", "jaxart, training loop"
 PRODUCT = "matrix product"
-SIDE = 2048  # of the square matrices that the machine multiplies
 LAYOUTS = {  # name of a peer -> its switches
     "torch, eager": {},
     "torch, eager, channels last": {"channels_last": True},
@@ -97,10 +96,10 @@ class Times(NamedTuple):
 
     def summary(self) -> dict[str, float]:
         """Return the median, the distance between the quartiles, and compilation."""
-        low, high = np.percentile(self.turns, [25, 75])
+        median, spread = timing.median_and_spread(self.turns)
         return {
-            "median_seconds": statistics.median(self.turns),
-            "spread": float(high - low),
+            "median_seconds": median,
+            "spread": spread,
             "compile_seconds": self.compile_seconds,
         }
 
@@ -148,14 +147,8 @@ def bare(config: Config, updates: int) -> Contender:
 
 def product() -> Contender:
     """Return the product of two square matrices, in float32; an update is a product."""
-    matrix = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
-    multiply = jax.jit(jnp.matmul)
-
-    def run(times: int) -> None:
-        for _ in range(times):
-            jax.block_until_ready(multiply(matrix, matrix))
-
-    return warmed_up(run, 10)
+    flop_per_second = machine.matmul_timer("float32")
+    return Contender(lambda: 2 * machine.SIDE**3 / flop_per_second(), 0.0)
 
 
 def loop(config: Config, updates: int, folder: str) -> Contender:
@@ -273,8 +266,7 @@ def take_turns(contenders: dict[str, Contender], repeats: int) -> dict[str, Time
 
 def ratio(ours: Times, theirs: Times) -> float:
     """Return the median over all rounds of our seconds divided by theirs."""
-    pairs = zip(ours.turns, theirs.turns, strict=True)
-    return statistics.median(a / b for a, b in pairs)
+    return timing.ratio(ours.turns, theirs.turns)
 
 
 def print_table(times: dict[str, Times], batch_size: int, flop: int) -> None:
@@ -328,8 +320,8 @@ def report(times: dict[str, Times], config: Config, flop: int) -> dict[str, Any]
 
 def share(ours: Times, products: Times, config: Config, flop: int) -> dict[str, float]:
     """Return the machine's rate, and the median share of it that we have in a round."""
-    each = flop * config.batch_size / (2 * SIDE**3)  # products in an update
-    rate = 2 * SIDE**3 / statistics.median(products.turns) / 1e9
+    each = flop * config.batch_size / (2 * machine.SIDE**3)  # products in an update
+    rate = 2 * machine.SIDE**3 / statistics.median(products.turns) / 1e9
     return {
         "product_gflop_per_second": rate,
         "product_share": each / ratio(ours, products),

@@ -26,7 +26,8 @@ from jaxtyping import Array, Float
 from painter.clock import seconds_of
 from painter.options import Options
 from painter.pictures import Pixels, square
-from painter.tables import Column, Row, print_head, print_row, ratio, summary
+from painter.tables import Column, Row, print_head, print_row, summary
+from timing import ratio
 
 from jaxart import machine, vgg
 

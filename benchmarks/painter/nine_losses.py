@@ -19,7 +19,8 @@ from jaxtyping import Array, Float, Int
 from painter.clock import seconds_of
 from painter.options import Options
 from painter.pictures import Pixels
-from painter.tables import STROKES, Column, Row, ratio, summary
+from painter.tables import STROKES, Column, Row, summary
+from timing import ratio
 
 from jaxart.painter import rounds, slopes, studio
 from jaxart.painter.distances import Distance

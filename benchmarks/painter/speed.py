@@ -17,9 +17,9 @@ from painter.tables import (
     Row,
     print_head,
     print_row,
-    ratio,
     summary,
 )
+from timing import ratio
 
 from jaxart.painter.settings import Settings
 

@@ -1,25 +1,24 @@
-"""Tables that are printed a row at a time, and what stands in their columns."""
+"""Tables that are printed row by row, and their columns."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
+from timing import median_and_spread
 
 
 Row = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A column of a table; text if it has no `form`."""
+    """A column of a table; of text if it has no `form`."""
 
     key: str
     head: str
     width: int
     form: str = ""
 
-    def placed(self, text: str) -> str:
-        """Return a text in this column: numbers stand to the right."""
+    def align(self, text: str) -> str:
+        """Pad a text to the width of this column; numbers are right-aligned."""
         return text.rjust(self.width) if self.form else text.ljust(self.width)
 
 
@@ -34,25 +33,21 @@ JUDGES = (
 
 def print_head(columns: Sequence[Column]) -> None:
     """Print the heads of a table, after an empty line."""
-    print("\n" + "".join(one.placed(one.head) for one in columns))
+    print("\n" + "".join(column.align(column.head) for column in columns))
 
 
 def print_row(row: Row, columns: Sequence[Column]) -> None:
-    """Print a row as soon as it is known; what it lacks is a dash."""
-    texts = (
-        "-" if row.get(one.key) is None else format(row[one.key], one.form)
-        for one in columns
+    """Print a row at once; a missing value is a dash."""
+    cells = (
+        column.align(
+            "-" if (value := row.get(column.key)) is None else f"{value:{column.form}}"
+        )
+        for column in columns
     )
-    cells = (one.placed(text) for one, text in zip(columns, texts, strict=True))
     print("".join(cells), flush=True)
 
 
-def summary(turns: list[float]) -> dict[str, float]:
-    """Return the median of some seconds, and the distance between the quartiles."""
-    low, high = np.percentile(turns, [25, 75])
-    return {"seconds": statistics.median(turns), "spread": float(high - low)}
-
-
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Return the median over all turns of our seconds divided by theirs."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+def summary(turns: Sequence[float]) -> dict[str, float]:
+    """Return the median of seconds and their spread, as cells of a row."""
+    seconds, spread = median_and_spread(turns)
+    return {"seconds": seconds, "spread": spread}
