@@ -1,9 +1,12 @@
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from jaxart import __main__ as program
+from jaxart import images
 
 
 PACKAGE = Path(__file__).parents[1] / "jaxart"
@@ -38,6 +41,11 @@ def test_imports_point_down_only(path: Path):
     importer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for name in imports(path):
         assert allowed(importer, name.split(".")[0]), f"{path} imports {name}"
+
+
+def test_shapes_in_signatures_are_checked():
+    with pytest.raises(TypeCheckError):
+        images.grid(np.zeros((4, 4, 3), np.uint8))
 
 
 def test_the_program_has_every_command():
