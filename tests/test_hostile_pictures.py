@@ -1,7 +1,7 @@
-"""Whatever a file holds, it is a picture or refused with a reason, and nothing else.
+"""Every file is either read as a picture or refused with a reason.
 
-500 mutated pictures are read each time, always the same ones;
-`JAXART_HOSTILE_PICTURES=10000` reads as many others.
+500 damaged pictures are read, always the same ones; `JAXART_HOSTILE_PICTURES=10000`
+reads as many random ones.
 """
 
 import io
@@ -24,7 +24,7 @@ SIZE = 8  # of the crops, so that small pictures will do
 OUTCOMES = {"kept", "unreadable", "not a picture", "too large", "too small"}
 REASON = re.compile(f"({'|'.join(OUTCOMES)})\\b.*")  # in one line
 
-# What breaks programs: ends of ranges, signs, sizes that do not fit.
+# Values that break parsers: ends of ranges, signs, huge sizes.
 EDGES = [
     b"\0",
     b"\xff",
@@ -42,8 +42,8 @@ def encoded(image, kind, **options):
     return file.getvalue()
 
 
-def sound_pictures():
-    """Return files of every format and of many modes, 24 pixels wide."""
+def valid_pictures():
+    """Return valid files of every format and of many modes, 24 pixels wide."""
     image = Image.effect_mandelbrot((24, 18), (-2, -1.5, 1, 1.5), 50).convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -83,14 +83,14 @@ def sound_pictures():
     return [*found, encoded(deep, "PNG"), encoded(lab, "TIFF")]
 
 
-SOUND = sound_pictures()
+VALID = valid_pictures()
 
 
 def damaged(content, rng):
-    """Return a file with a few places changed, cut out, doubled or cut off."""
+    """Return a file with some bytes changed, deleted, doubled or cut off."""
     content = bytearray(content)
     for _ in range(rng.integers(1, 5)):
-        # Headers are where most harm is done; signatures are soon tested enough.
+        # Mostly in headers, seldom in signatures.
         first = rng.choice([0, 4, 4, 16])
         last = max(first + 1, rng.choice([64, 300, len(content)]))
         at, length = int(rng.integers(first, last)), int(rng.choice([1, 1, 2, 4, 40]))
@@ -126,13 +126,13 @@ def outcome(content):
 
 
 @pytest.fixture(autouse=True)
-def _little_memory(monkeypatch):
-    # A header that promises a gigabyte is read as far as one that promises a megabyte.
+def _low_limit(monkeypatch):
+    # So that headers that claim a huge size need no large allocation.
     monkeypatch.setattr(images, "MAX_PIXELS", 300_000)
 
 
-@pytest.mark.parametrize("content", SOUND)
-def test_sound_pictures_are_kept(content):
+@pytest.mark.parametrize("content", VALID)
+def test_valid_pictures_are_kept(content):
     assert outcome(content) == "kept"
 
 
@@ -143,20 +143,20 @@ def test_sound_pictures_are_kept(content):
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(st.sampled_from(range(len(SOUND))), st.integers(0, 2**63))
+@given(st.sampled_from(range(len(VALID))), st.integers(0, 2**63))
 def test_a_mutated_picture_is_kept_or_refused_with_a_reason(number, seed):
     rng = np.random.default_rng(seed)
-    assert outcome(damaged(SOUND[number], rng)) in OUTCOMES
+    assert outcome(damaged(VALID[number], rng)) in OUTCOMES
 
 
 def test_the_damage_reaches_every_stage_of_reading():
     rng = np.random.default_rng(0)
-    found = Counter(outcome(damaged(SOUND[n % len(SOUND)], rng)) for n in range(400))
+    found = Counter(outcome(damaged(VALID[n % len(VALID)], rng)) for n in range(400))
     assert min(found[kind] for kind in ("kept", "unreadable", "not a picture")) > 40
     assert found["too large"] > 0
 
 
-@pytest.mark.parametrize("content", SOUND)
+@pytest.mark.parametrize("content", VALID)
 def test_a_picture_cut_off_anywhere_is_kept_or_refused_with_a_reason(content):
     found = {outcome(content[: len(content) * tenth // 10]) for tenth in range(10)}
     assert "not a picture" in found

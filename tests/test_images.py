@@ -1,4 +1,4 @@
-"""Files as people have them, sizes, ranges and grids."""
+"""Files of all kinds, sizes, value ranges and grids."""
 
 import contextlib
 import struct
@@ -89,7 +89,7 @@ def test_a_cmyk_jpeg_with_adobes_inverted_inks_is_not_a_negative(tmp_path):
     assert np.abs(found - [RED, GREEN, BLUE, WHITE]).max() <= 10
 
 
-def test_lab_is_read_as_the_colours_it_stands_for(tmp_path):
+def test_lab_is_converted_to_srgb(tmp_path):
     to_lab = ImageCms.buildTransform(
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
     )
@@ -108,7 +108,7 @@ def test_grey_modes_become_equal_red_green_and_blue(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
-def test_what_is_transparent_becomes_white(tmp_path, mode):
+def test_transparent_pixels_become_white(tmp_path, mode):
     picture = Image.new("LA", (30, 30), (0, 0))
     picture.paste((0, 255), (0, 0, 15, 30))
     name = "a.tif" if mode == "PA" else "a.png"
@@ -153,12 +153,12 @@ def test_deep_greys_are_scaled_not_clipped(tmp_path, values, name):
 
 
 @pytest.mark.parametrize("values", [[[np.nan, np.inf, 0.0]], [[0.0, 0.0, 0.0]]])
-def test_floats_that_are_no_numbers_are_black(tmp_path, values):
+def test_nan_and_infinity_are_black(tmp_path, values):
     path = saved(tmp_path, Image.fromarray(np.array(values, np.float32)), "a.tif")
     assert not images.read_pixels(path).any()
 
 
-# What a camera held in each of EXIF's eight ways stores of an upright picture.
+# How a camera in each of EXIF's eight orientations stores an upright picture.
 STORED = {
     1: [],
     2: [Image.Transpose.FLIP_LEFT_RIGHT],
@@ -240,7 +240,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path_factory, data):
         (b"\x89PNG\r\n\x1a\n", "not a picture"),
     ],
 )
-def test_what_is_no_picture_is_called_so(tmp_path, content, reason):
+def test_a_file_that_is_no_picture_is_refused(tmp_path, content, reason):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(images.PictureError, match=f"^{reason}"):
@@ -342,12 +342,12 @@ def test_a_large_jpeg_read_at_a_fraction_looks_the_same(tmp_path, painted):
     assert np.abs(fast - exact).max() <= 3
 
 
-def test_pixels_survive_the_way_to_images_and_back():
+def test_pixels_survive_the_conversion_to_images_and_back():
     pixels = np.arange(256, dtype=np.uint8)
-    there = images.to_images(pixels)
-    assert there.dtype == np.float32
-    assert (there.min(), there.max()) == (-1, 1)
-    np.testing.assert_array_equal(images.to_pixels(there), pixels)
+    converted = images.to_images(pixels)
+    assert converted.dtype == np.float32
+    assert (converted.min(), converted.max()) == (-1, 1)
+    np.testing.assert_array_equal(images.to_pixels(converted), pixels)
 
 
 def test_images_out_of_range_are_clipped():
@@ -380,7 +380,7 @@ def test_a_grid_has_the_expected_size(count, columns, shape):
     assert images.grid(pixels, columns).shape == (*shape, 3)
 
 
-def test_a_grid_is_read_like_a_page_with_white_between():
+def test_a_grid_is_filled_row_by_row_with_white_borders():
     pixels = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones(
         (5, 4, 4, 3), np.uint8
     )
@@ -407,7 +407,7 @@ def test_a_png_is_written_whole_and_may_be_written_again(tmp_path, painted):
 
 
 @pytest.mark.parametrize("name", ["other.png", "text.png", "folder"])
-def test_somebody_elses_file_is_not_overwritten(tmp_path, painted, name):
+def test_a_file_that_is_not_ours_is_not_overwritten(tmp_path, painted, name):
     Image.fromarray(painted).save(tmp_path / "other.png")
     (tmp_path / "text.png").write_text("notes")
     (tmp_path / "folder").mkdir()
@@ -437,7 +437,7 @@ def test_workers_that_import_this_file_do_not_import_jax():
     subprocess.run([sys.executable, "-c", probe], check=True)
 
 
-def test_a_picture_of_a_memory_too_small_is_refused(monkeypatch, tmp_path):
+def test_a_picture_that_does_not_fit_in_memory_is_refused(monkeypatch, tmp_path):
     path = saved(tmp_path, quadrants(), "a.png")
 
     def no_memory(*_):

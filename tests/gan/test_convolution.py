@@ -60,6 +60,9 @@ def xla_double(x, kernel):
     )
 
 
+XLA = {"halve": xla_halve, "double": xla_double}
+
+
 def with_gradients(f, x, kernel, cotangent):
     """`f`, and its gradients in both arguments."""
 
@@ -74,22 +77,14 @@ def with_gradients(f, x, kernel, cotangent):
 
 @pytest.mark.usefixtures("lowering")
 @pytest.mark.parametrize("shape", SHAPES)
-def test_halve_is_xlas_convolution_with_its_gradients(shape):
+@pytest.mark.parametrize("name", ["halve", "double"])
+def test_both_equal_xlas_convolutions_and_their_gradients(name, shape):
     large, small, kernel = random_arguments(*shape)
-    ours = with_gradients(convolution.halve, large, kernel, small)
-    expected = with_gradients(xla_halve, large, kernel, small)
-    for mine, theirs in zip(ours, expected, strict=True):
-        close(mine, theirs)
-
-
-@pytest.mark.usefixtures("lowering")
-@pytest.mark.parametrize("shape", SHAPES)
-def test_double_is_xlas_transposed_convolution_with_its_gradients(shape):
-    large, small, kernel = random_arguments(*shape)
-    ours = with_gradients(convolution.double, small, kernel, large)
-    expected = with_gradients(xla_double, small, kernel, large)
-    for mine, theirs in zip(ours, expected, strict=True):
-        close(mine, theirs)
+    x, cotangent = (large, small) if name == "halve" else (small, large)
+    ours = with_gradients(getattr(convolution, name), x, kernel, cotangent)
+    expected = with_gradients(XLA[name], x, kernel, cotangent)
+    for actual, desired in zip(ours, expected, strict=True):
+        close(actual, desired)
 
 
 @pytest.mark.usefixtures("lowering")
