@@ -225,7 +225,9 @@ def _compared(
 
 def _save_nearest(path: str, sets: Sets, rows: dict[str, Rows]) -> None:
     """Write the first samples, each at the left of its nearest crops."""
-    found = metrics.nearest(rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS)
+    found = metrics.nearest_neighbours(
+        rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS
+    )
     lines = [sets.samples[:SAMPLES, None], sets.crops[found.indices]]
     pixels = np.concatenate(lines, axis=1).reshape(-1, *sets.samples.shape[1:])
     images.save_png(path, images.grid(pixels, 1 + NEIGHBOURS))

@@ -81,7 +81,7 @@ def interpolation(
     On a grid, each row ends where the next one begins, and the last one where the first
     began. A film goes the same way, and comes round without a seam.
     """
-    suffix = _check_out(out, (".png", *films.LONGEST))
+    suffix = _check_out(out, (".png", *films.MAX_SIDE))
     numbers = tuple(range(points)) if seeds is None else _numbers("seeds", seeds)
     if len(numbers) < 2:
         raise ValueError(f"there must be at least two points; got {len(numbers)}")
@@ -210,12 +210,12 @@ def deconvnet(
         _band(model, layer, excited, keep, paired=picture is None, grey=grey)
         for layer, excited in enumerate(layers, start=1)
     ]
-    figure = figures.above(bands, gap=8)
+    figure = figures.vstack(bands, gap=8)
     if picture is not None:
-        shown = figures.enlarged(layers[0].pictures[:1], LARGE_SIDE)[0]
-        left = figures.above([figures.words("the picture"), shown])
-        figure = figures.beside([left, figure], gap=12, centred=False)
-    images.save_png(out, figures.framed(figure))
+        shown = figures.enlarge(layers[0].pictures[:1], LARGE_SIDE)[0]
+        left = figures.vstack([figures.text("the picture"), shown])
+        figure = figures.hstack([left, figure], gap=12, centred=False)
+    images.save_png(out, figures.add_margin(figure))
     print(f"{len(layers)} layers at step {at} are in {out}")
 
 
@@ -254,7 +254,7 @@ def _pictures(
 
 
 def _film(out: str, pictures: Iterator[Pixels], loop: bool) -> None:
-    frames = (figures.enlarged(one[None], FILM_SIDE)[0] for one in pictures)
+    frames = (figures.enlarge(one[None], FILM_SIDE)[0] for one in pictures)
     films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
 
 
@@ -264,11 +264,11 @@ def _walks(pictures: Pictures, columns: int, numbers: tuple[int, ...]) -> Pixels
     starts = [str(number) for number in numbers[:rows]]
     ends = [str(number) for number in (*numbers[1:], numbers[0])[:rows]]
     parts = [
-        figures.column(starts, height, images.BORDER),
+        figures.row_labels(starts, height, images.BORDER),
         images.grid(pictures, columns),
-        figures.column(ends, height, images.BORDER),
+        figures.row_labels(ends, height, images.BORDER),
     ]
-    return figures.framed(figures.beside(parts, gap=6))
+    return figures.add_margin(figures.hstack(parts, gap=6))
 
 
 def _term(
@@ -276,32 +276,32 @@ def _term(
 ) -> Pixels:
     """Show a term: its picture and, of an average, those of its points."""
     if len(numbers) == 1:
-        return figures.captioned(_large(mean[None]), [f"{name}: {numbers[0]}"])[0]
-    (large,) = figures.captioned(_large(mean[None]), [f"{name}: the average of"])
-    small = figures.captioned(singles, [str(number) for number in numbers])
-    return figures.above([large, images.grid(small, 3)], gap=4, centred=True)
+        return figures.add_captions(_large(mean[None]), [f"{name}: {numbers[0]}"])[0]
+    (large,) = figures.add_captions(_large(mean[None]), [f"{name}: the average of"])
+    small = figures.add_captions(singles, [str(number) for number in numbers])
+    return figures.vstack([large, images.grid(small, 3)], gap=4, centred=True)
 
 
 def _sums(terms: list[Pixels], results: Pictures) -> Pixels:
     """Lay out z1 - z2 before a row for each z3 and what comes of it."""
     first, second, *thirds = terms
     width = max(third.shape[1] for third in thirds)
-    shown = figures.captioned(_large(results), ["z1 - z2 + z3"] * len(results))
+    shown = figures.add_captions(_large(results), ["z1 - z2 + z3"] * len(results))
     rows = [
-        [_sign("+"), figures.widened(third, width), _sign("="), result]
+        [_sign("+"), figures.pad_width(third, width), _sign("="), result]
         for third, result in zip(thirds, shown, strict=True)
     ]
-    right = figures.above([figures.beside(row, gap=10) for row in rows], gap=10)
+    right = figures.vstack([figures.hstack(row, gap=10) for row in rows], gap=10)
     left = [first, _sign("-"), second, figures.bracket(len(right))]
-    return figures.framed(figures.beside([*left, right], gap=10))
+    return figures.add_margin(figures.hstack([*left, right], gap=10))
 
 
 def _large(pictures: Pictures) -> Pictures:
-    return figures.enlarged(pictures, LARGE_SIDE)
+    return figures.enlarge(pictures, LARGE_SIDE)
 
 
 def _sign(text: str) -> Pixels:
-    return figures.words(text, size=28)
+    return figures.text(text, size=28)
 
 
 def _crop(path: str, size: int) -> Pixels:
@@ -367,14 +367,14 @@ def _band(
     size, sees = model.config.size, deconvolution.window(layer, 0).size
     title = f"layer {layer}: {len(projections)} of {excited.total} features"
     title += f", each place sees {sees} x {sees} pixels"
-    tiles = figures.enlarged(images.to_pixels(_contrasted(projections)), size)
+    tiles = figures.enlarge(images.to_pixels(_contrasted(projections)), size)
     columns = SIDE_BY_SIDE // 2
     if paired:
-        above = figures.enlarged(images.to_pixels(pictures), size)
+        above = figures.enlarge(images.to_pixels(pictures), size)
         pairs = zip(above, tiles, strict=True)
-        tiles = np.stack([figures.above([*pair]) for pair in pairs])
+        tiles = np.stack([figures.vstack([*pair]) for pair in pairs])
         columns = SIDE_BY_SIDE
-    return figures.above([figures.words(title), images.grid(tiles, columns)])
+    return figures.vstack([figures.text(title), images.grid(tiles, columns)])
 
 
 def _contrasted(projections: Images) -> Images:

@@ -40,7 +40,9 @@ def main(
     else:
         pixels = np.concatenate(list(drawn))
         if numbered:
-            pixels = figures.captioned(pixels, [str(number) for number in range(count)])
+            pixels = figures.add_captions(
+                pixels, [str(number) for number in range(count)]
+            )
         images.save_png(out, images.grid(pixels))
     print(f"{count} pictures of step {at} are in {out}")
 

@@ -82,8 +82,8 @@ def test_numbers_stand_beside_the_ends_of_each_way(run, singles, tmp_path):
     top, left = min(find(figure, singles[3]))
     for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
         beside = figure[top + row * STEP :][:SIDE]
-        assert find(beside[:, :left], figures.words(str(start)))
-        assert find(beside[:, left + 4 * STEP :], figures.words(str(end)))
+        assert find(beside[:, :left], figures.text(str(start)))
+        assert find(beside[:, left + 4 * STEP :], figures.text(str(end)))
 
 
 def test_a_walk_that_does_not_come_back_has_one_row_less(run, singles, tmp_path):
@@ -131,7 +131,7 @@ def test_a_film_shows_each_point_once_and_comes_round(run, singles, tmp_path, su
     with Image.open(out) as film:
         frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)]
     assert len(frames) == 15
-    large = figures.enlarged(singles, explore.FILM_SIDE).astype(int)
+    large = figures.enlarge(singles, explore.FILM_SIDE).astype(int)
     for place, number in ((0, 3), (5, 0), (10, 6)):
         distances = np.abs(frames[place] - large).mean((1, 2, 3))
         assert distances.argmin() == number
@@ -149,7 +149,7 @@ def test_a_film_that_does_not_come_round_ends_with_the_last_point(
     out = f"{tmp_path}/a.webp"
     explore.interpolation(run, out, seeds="3,6,1", pictures=2, loop=False)
     assert len(frames) == 2 * 2 + 1
-    large = figures.enlarged(singles, explore.FILM_SIDE)
+    large = figures.enlarge(singles, explore.FILM_SIDE)
     for place, number in ((0, 3), (2, 6), (-1, 1)):
         assert near(frames[place], large[number])
 
@@ -157,20 +157,20 @@ def test_a_film_that_does_not_come_round_ends_with_the_last_point(
 def test_arithmetic_shows_its_terms_and_a_row_for_each_result(run, singles, tmp_path):
     out = tmp_path / "a.png"
     explore.arithmetic(run, str(out), plus="3", minus="0", to="6,7")
-    figure, large = pixels(out), figures.enlarged(singles, explore.LARGE_SIDE)
+    figure, large = pixels(out), figures.enlarge(singles, explore.LARGE_SIDE)
     ((_, first),), ((_, second),) = (find(figure, large[n]) for n in (3, 0))
     ((top, third),), ((bottom, below),) = (find(figure, large[n]) for n in (6, 7))
     assert first < second < third == below
     assert top < bottom
     for caption in ("z1: 3", "z2: 0", "z3: 6", "z3: 7"):
-        assert len(find(figure, figures.words(caption))) == 1
-    assert len(find(figure, figures.words("z1 - z2 + z3"))) == 2
+        assert len(find(figure, figures.text(caption))) == 1
+    assert len(find(figure, figures.text("z1 - z2 + z3"))) == 2
 
 
 def test_taking_a_point_from_itself_leaves_the_other(run, singles, tmp_path):
     out = tmp_path / "a.png"
     explore.arithmetic(run, str(out), plus="3", minus="3", to="6")
-    large = figures.enlarged(singles, explore.LARGE_SIDE)
+    large = figures.enlarge(singles, explore.LARGE_SIDE)
     # Once as z3, and once as the result.
     assert len(find(pixels(out), large[6])) == 2
 
@@ -181,11 +181,11 @@ def test_the_points_of_an_average_are_shown(run, singles, tmp_path):
     figure = pixels(out)
     for number in (3, 5, 6, 1, 2, 0, 7):
         assert len(find(figure, singles[number])) == 1
-        assert find(figure, figures.words(str(number)))
-    assert len(find(figure, figures.words("z1: the average of"))) == 1
+        assert find(figure, figures.text(str(number)))
+    assert len(find(figure, figures.text("z1: the average of"))) == 1
     # A single point is a large picture only.
     assert not find(figure, singles[4])
-    assert len(find(figure, figures.enlarged(singles[4:5], explore.LARGE_SIDE)[0])) == 1
+    assert len(find(figure, figures.enlarge(singles[4:5], explore.LARGE_SIDE)[0])) == 1
 
 
 def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path):
@@ -193,11 +193,11 @@ def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path)
     Image.fromarray(singles[0]).save(path)
     explore.deconvnet(run, str(out), picture=str(path), filters=4)
     figure = pixels(out)
-    (large,) = figures.enlarged(singles[:1], explore.LARGE_SIDE)
+    (large,) = figures.enlarge(singles[:1], explore.LARGE_SIDE)
     assert len(find(figure, large)) == 1
     # To the right of it, for each layer, two pairs of tiles beneath words.
     left = MARGIN + explore.LARGE_SIDE + 12
-    top = MARGIN + len(figures.words("layer")) + figures.GUTTER
+    top = MARGIN + len(figures.text("layer")) + figures.GAP
     for row, column in np.ndindex(3, 4):
         corner = figure[top + row * (top - MARGIN + SIDE + 8) :, left + column * STEP :]
         tile = corner[:SIDE, :SIDE]
@@ -207,7 +207,7 @@ def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path)
     for layer, sees in enumerate((4, 10, 22), start=1):
         title = f"layer {layer}: 4 of {4 * 2 ** (layer - 1)} features"
         title += f", each place sees {sees} x {sees} pixels"
-        assert len(find(figure, figures.words(title))) == 1
+        assert len(find(figure, figures.text(title))) == 1
 
 
 def test_colours_show_what_the_dataset_had_not_what_the_picture_has(run, tmp_path):
@@ -231,9 +231,9 @@ def test_without_a_picture_the_datasets_are_looked_through(run, tmp_path, keep):
     out = tmp_path / "a.png"
     explore.deconvnet(run, str(out), keep=keep, filters=3, crops=24)
     height, width, _ = pixels(out).shape
-    words = figures.words("layer").shape[0]
+    words = figures.text("layer").shape[0]
     # Three layers, each a line of words above three pairs.
-    band = words + figures.GUTTER + 2 * SIDE + figures.GUTTER
+    band = words + figures.GAP + 2 * SIDE + figures.GAP
     assert height == 2 * MARGIN + 3 * band + 2 * 8
     assert width >= 2 * MARGIN + 3 * STEP - images.BORDER
 

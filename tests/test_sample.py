@@ -72,7 +72,7 @@ def test_numbers_stand_beneath_the_pictures(run: str, tmp_path: Path):
         top, left = number // 2 * (row + 2), number % 2 * (32 + 2)
         single = pixels(tmp_path / "many" / f"{number:06d}.png")
         np.testing.assert_array_equal(grid[top : top + 32, left : left + 32], single)
-        words = figures.words(str(number))
+        words = figures.text(str(number))
         beneath = grid[top + row - len(words) : top + row, left : left + 32]
         windows = sliding_window_view(beneath, words.shape)
         assert (windows == words).all((-3, -2, -1)).any()

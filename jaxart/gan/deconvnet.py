@@ -160,7 +160,7 @@ def heard(
         return listen(player, jnp.asarray(images.to_images(pixels)))
 
     size = min(len(pixels), BATCH)
-    layers = zip(*batches.mapped(call, pixels, size, "looking"), strict=True)
+    layers = zip(*batches.map_batches(call, pixels, size, "looking"), strict=True)
     return [np.concatenate(answers) for answers in layers]
 
 

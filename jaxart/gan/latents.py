@@ -131,7 +131,7 @@ def pictures(
         points: at least one.
     """
     call = partial(sampler, player)
-    return batches.mapped(call, np.asarray(points), BATCH, "drawing")
+    return batches.map_batches(call, np.asarray(points), BATCH, "drawing")
 
 
 def _numbered(seed: int, numbers: Int[Array, " n"], latent: int) -> Points:

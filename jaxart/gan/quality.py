@@ -155,7 +155,9 @@ def described(
     if rows is not None:
         return Description(rows, None)
     begin = time.perf_counter()
-    rows = np.concatenate([*batches.mapped(extractor.describe, pixels, BATCH, what)])
+    rows = np.concatenate(
+        [*batches.map_batches(extractor.describe, pixels, BATCH, what)]
+    )
     seconds = time.perf_counter() - begin
     if path is not None:
         _keep(path, rows)
@@ -187,12 +189,12 @@ def compared(
         raise ValueError(f"pictures must be at least {LEAST}; got {count}")
     size = min(SUBSET, count // SUBSETS)
     kernel = metrics.kernel_distance(
-        real, fake, seed=seed, subsets=count // size, size=size
+        real, fake, seed=seed, subsets=count // size, subset_size=size
     )
     estimates = {
         "frechet_distance": metrics.frechet_distance(real, fake),
         "kernel_distance": kernel,
-        **metrics.neighbourhoods(real, fake)._asdict(),
+        **metrics.prdc(real, fake)._asdict(),
     }
     figures = {}
     for name, estimate in estimates.items():
