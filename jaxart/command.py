@@ -85,7 +85,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     """
     _quiet()
     _keep_compiled()
-    names = _define_flags(command)
+    names, required = _define_flags(command)
     arguments, configs = _arguments(command), _default_configs(command)
     _explain(arguments)
 
@@ -102,7 +102,7 @@ def run(command: Callable[..., None]) -> NoReturn:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(128 + signal.SIGINT)
 
-    app.run(main, flags_parser=functools.partial(_parse, arguments, configs))
+    app.run(main, flags_parser=functools.partial(_parse, arguments, required, configs))
     sys.exit(0)
 
 
@@ -167,9 +167,10 @@ def stop_signals():
             signal.signal(number, handler)
 
 
-def _define_flags(command: Callable[..., None]) -> list[str]:
+def _define_flags(command: Callable[..., None]) -> tuple[list[str], list[str]]:
+    """Define the flags of a command; return the names of all and of the required."""
     hints = get_type_hints(command, include_extras=True)
-    names = []
+    names, required_names = [], []
     for name, parameter in inspect.signature(command).parameters.items():
         if parameter.kind is parameter.POSITIONAL_ONLY:
             continue
@@ -188,10 +189,10 @@ def _define_flags(command: Callable[..., None]) -> list[str]:
         else:
             _DEFINERS[_without_none(kind)](name, default, text)
         if required:
-            flags.mark_flag_as_required(name)
+            required_names.append(name)
         # `--help` shows the flags of the module that was started.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return names
+    return names, required_names
 
 
 class _Argument(NamedTuple):
@@ -280,7 +281,10 @@ def _default_configs(command: Callable[..., None]) -> dict[str, str]:
 
 
 def _parse(
-    arguments: list[_Argument], configs: dict[str, str], argv: list[str]
+    arguments: list[_Argument],
+    required: list[str],
+    configs: dict[str, str],
+    argv: list[str],
 ) -> list[str]:
     names = {word.lstrip("-").partition("=")[0] for word in argv if word[:1] == "-"}
     unnamed = [
@@ -291,6 +295,9 @@ def _parse(
         flags.FLAGS.set_gnu_getopt(True)
         rest = flags.FLAGS([*argv[:1], *unnamed, *argv[1:]])
         _check(arguments, rest[1:])
+        missing = [f"--{name}" for name in required if flags.FLAGS[name].value is None]
+        if missing:
+            raise ValueError(f"missing flags: {' '.join(missing)}")
     except (AttributeError, KeyError) as error:
         # The text comes as the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
