@@ -1,14 +1,14 @@
-"""How a command starts: its flags, its config, and how it fails.
+"""Command lines: flags, configs, errors, signals and the compilation cache.
 
 A command is a plain function whose parameters are its flags: the annotation gives type
-and help, the default is the flag's default, and no default makes the flag required.
-Its positional-only parameters are its arguments, the words that stand without `--`. So
-a command is tested, and called from Python, as the function it is. Several functions
-can share a module: the first word of the command line then names one. This is the only
-file that knows flags.
+and help text, the default is the flag's default, and a parameter without a default is a
+required flag. Positional-only parameters are positional arguments. So a command can be
+called from Python, and tested, as a function. A module with several commands takes the
+name of one on its command line. This is the only file that knows absl's flags.
 
-What a command compiles is kept in the user's cache folder, so that the next start finds
-it there.
+A config flag takes the path of a Python file or the bare name of a packaged config.
+
+Compiled programs are cached in the user's cache folder for the next start.
 
 Source: XDG Base Directory Specification, for the cache folder.
 """
@@ -41,13 +41,12 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 
-# A `ml_collections.ConfigDict`; what keys it has, only its file knows.
+# A `ml_collections.ConfigDict`; its keys are defined by the config file alone.
 Config = Any
 
-BAD_INPUT = 2  # exit code of a command that was asked for the impossible
+BAD_INPUT = 2  # exit code
 
-# From how long a compilation on its result is worth a file.
-WORTH_KEEPING_SECONDS = 0.1
+MIN_COMPILE_SECONDS = 0.1  # shorter compilations are not cached
 
 CACHE_HELP = (
     "Compiled programs are kept in ~/.cache/jaxart; JAX_COMPILATION_CACHE_DIR=FOLDER\n"
@@ -64,11 +63,11 @@ _DEFINERS = {
 
 # Not an error: nothing went wrong.
 class Stopped(Exception):  # noqa: N818
-    """A command was told to stop by a signal, and has put its work in safety.
+    """A command was stopped by a signal, after it saved its work.
 
     Args:
-        signal_number: the signal that asked for it, for the exit code.
-        message: one line for the person who asked.
+        signal_number: the signal, for the exit code.
+        message: one line for the user.
     """
 
     def __init__(self, signal_number: int, message: str):
@@ -79,20 +78,20 @@ class Stopped(Exception):  # noqa: N818
 def run(command: Callable[..., None]) -> NoReturn:
     """Parse the flags and arguments of `command`, call it, and exit.
 
-    A `ValueError` or `OSError` of the command is its user's to mend: it is printed as
+    A `ValueError` or `OSError` of the command is the user's to fix: it is printed as
     one line, and the exit code is 2. Any other exception is a bug and keeps its
     traceback.
     """
-    _quiet()
-    _keep_compiled()
+    _quiet_libraries()
+    _set_up_compilation_cache()
     names, required = _define_flags(command)
     arguments, configs = _arguments(command), _default_configs(command)
-    _explain(arguments)
+    _add_help(arguments)
 
     def main(argv: list[str]) -> None:
-        given = {name: flags.FLAGS[name].value for name in names}
+        values = {name: flags.FLAGS[name].value for name in names}
         try:
-            command(*argv[1:], **given)
+            command(*argv[1:], **values)
         except (ValueError, OSError) as error:
             fail(error)
         except Stopped as stopped:
@@ -106,20 +105,38 @@ def run(command: Callable[..., None]) -> NoReturn:
     sys.exit(0)
 
 
+def run_one_of(*commands: Callable[..., None]) -> NoReturn:
+    """Run the one of several commands that the command line names.
+
+    `--help` without a name lists them; with a name it shows the flags of that one.
+    """
+    by_name = {command.__name__: command for command in commands}
+    index = _index_of_name(sys.argv, by_name)
+    main_module = sys.modules["__main__"]
+    texts = {name: inspect.getdoc(command) for name, command in by_name.items()}
+    if index is None:
+        summaries = (f"  {n}: {t.splitlines()[0]}\n" for n, t in texts.items() if t)
+        main_module.__doc__ = f"{main_module.__doc__ or ''}\n{''.join(summaries)}"
+        run(_nameless(by_name))
+    name = sys.argv.pop(index)
+    main_module.__doc__ = f"{name}: {texts[name]}\n"
+    run(by_name[name])
+
+
 def fail(error: Exception, leave: Callable[[int], Any] = sys.exit) -> NoReturn:
-    """Print an error as one line, and leave with exit code 2.
+    """Print an error as one line, and exit with code 2.
 
     Args:
-        error: what its user can mend.
+        error: what the user can fix.
         leave: ends the process with an exit code.
     """
     print(f"error: {line(error)}", file=sys.stderr, flush=True)
     leave(BAD_INPUT)
-    raise AssertionError("left, and still here")
+    raise AssertionError("leave must not return")
 
 
 def line(error: Exception) -> str:
-    """Return what an error says, on one line."""
+    """Return the message of an error as one line."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
@@ -127,29 +144,31 @@ def line(error: Exception) -> str:
     return lines[-1] if lines else text
 
 
-def run_one_of(*commands: Callable[..., None]) -> NoReturn:
-    """Run the one of several commands whose name is on the command line.
+def config_path(name: str) -> str:
+    """Return the path of a config file.
 
-    `--help` without a name lists them; with a name it shows that one's flags.
+    Args:
+        name: a path, or the bare name of a packaged config: "art" for `art.py`.
+
+    Raises:
+        ValueError: `name` has neither a folder nor a suffix, and no packaged config
+            has this name.
     """
-    named = {command.__name__: command for command in commands}
-    place = _place_of_name(sys.argv, named)
-    started = sys.modules["__main__"]
-    texts = {name: inspect.getdoc(command) for name, command in named.items()}
-    if place is None:
-        firsts = (f"  {n}: {t.splitlines()[0]}\n" for n, t in texts.items() if t)
-        started.__doc__ = f"{started.__doc__ or ''}\n{''.join(firsts)}"
-        run(_choice(named))
-    word = sys.argv.pop(place)
-    started.__doc__ = f"{word}: {texts[word]}\n"
-    run(named[word])
+    if Path(name).suffix or Path(name).name != name:
+        return name
+    paths = {path.stem: path for path in _config_folder().glob("*.py")}
+    if name not in paths:
+        raise ValueError(
+            f"config must be a path or one of {', '.join(sorted(paths))}; got {name!r}"
+        )
+    return str(paths[name])
 
 
 @contextlib.contextmanager
 def stop_signals():
     """Yield a list that receives Ctrl-C and SIGTERM instead of the process.
 
-    The caller looks into it where stopping is safe. A second Ctrl-C stops at once.
+    The caller checks it wherever it can stop safely. A second Ctrl-C stops at once.
     """
     received: list[int] = []
 
@@ -159,11 +178,11 @@ def stop_signals():
         received.append(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, receive) for number in numbers}
+    handlers = {number: signal.signal(number, receive) for number in numbers}
     try:
         yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
@@ -179,10 +198,10 @@ def _define_flags(command: Callable[..., None]) -> tuple[list[str], list[str]]:
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
         if kind is Config:
-            shown = text if required else f"{text}\n(default: '{default}')"
-            config_flags.DEFINE_config_file(name, None, shown)
+            if not required:
+                text = f"{text}\n(default: '{default}')"
+            config_flags.DEFINE_config_file(name, None, text)
         elif get_origin(kind) is list:
-            # May be given several times; each is one more.
             flags.DEFINE_multi_string(name, default, text)
         elif get_origin(kind) is Literal:
             flags.DEFINE_enum(name, default, get_args(kind), text)
@@ -190,17 +209,17 @@ def _define_flags(command: Callable[..., None]) -> tuple[list[str], list[str]]:
             _DEFINERS[_without_none(kind)](name, default, text)
         if required:
             required_names.append(name)
-        # `--help` shows the flags of the module that was started.
+        # `--help` shows the key flags of the main module.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     return names, required_names
 
 
 class _Argument(NamedTuple):
-    """A word that stands without `--`."""
+    """A positional argument."""
 
     name: str  # as `--help` shows it
     text: str
-    choices: tuple[str, ...]  # all that it may be; empty if it may be anything
+    choices: tuple[str, ...]  # the allowed values; empty if anything is allowed
     required: bool
 
 
@@ -212,104 +231,121 @@ def _arguments(command: Callable[..., None]) -> list[_Argument]:
             kind, text = get_args(hints[name])
             choices = get_args(kind) if get_origin(kind) is Literal else ()
             required = parameter.default is parameter.empty
-            shown = "|".join(choices) or name.upper()
-            arguments.append(_Argument(shown, text, choices, required))
+            label = "|".join(choices) or name.upper()
+            arguments.append(_Argument(label, text, choices, required))
     return arguments
 
 
-def _place_of_name(
-    words: list[str], named: dict[str, Callable[..., None]]
+def _index_of_name(
+    argv: list[str], by_name: dict[str, Callable[..., None]]
 ) -> int | None:
-    """Return which word names a command; not one that is the value of a flag."""
-    valued = {flag for command in named.values() for flag in _valued_flags(command)}
-    for place, (before, word) in enumerate(pairwise(words), start=1):
-        is_value = before[:1] == "-" and before.lstrip("-") in valued
-        if word in named and not is_value:
-            return place
+    """Return the index of a command's name, skipping the values of flags."""
+    flags_with_value = {
+        flag for command in by_name.values() for flag in _flags_with_value(command)
+    }
+    for index, (before, word) in enumerate(pairwise(argv), start=1):
+        is_value = before[:1] == "-" and before.lstrip("-") in flags_with_value
+        if word in by_name and not is_value:
+            return index
     return None
 
 
-def _valued_flags(command: Callable[..., None]) -> Iterator[str]:
-    """Yield the flags that take the next word as their value, where no = follows."""
+def _flags_with_value(command: Callable[..., None]) -> Iterator[str]:
+    """Yield the flags whose value may be the next word, instead of following an =."""
     hints = get_type_hints(command, include_extras=True)
     for name in inspect.signature(command).parameters:
         if get_args(hints[name])[0] is not bool:
             yield name
 
 
-def _choice(named: dict[str, Callable[..., None]]) -> Callable[..., None]:
-    """Return a command that stands for several, and knows no more than their names."""
+def _nameless(by_name: dict[str, Callable[..., None]]) -> Callable[..., None]:
+    """Return a command whose only argument is the missing name of another one."""
 
-    def choose(which: Any, /) -> None:
-        raise AssertionError(which)
+    def nameless(name: Any, /) -> None:
+        raise AssertionError(name)
 
     text = "--help after it lists its flags"
-    choose.__annotations__["which"] = Annotated[Literal[tuple(named)], text]
-    return choose
+    nameless.__annotations__["name"] = Annotated[Literal[tuple(by_name)], text]
+    return nameless
 
 
-def _explain(arguments: list[_Argument]) -> None:
-    """Have `--help` show the arguments: it begins with the started module's text."""
-    started = sys.modules["__main__"]
-    text = f"{started.__doc__ or ''}\n{CACHE_HELP}"
+def _add_help(arguments: list[_Argument]) -> None:
+    """Add the arguments to `--help`, which begins with the main module's docstring."""
+    main_module = sys.modules["__main__"]
+    text = f"{main_module.__doc__ or ''}\n{CACHE_HELP}"
     if arguments:
-        words = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
+        labels = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
         texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
-        text += f"\narguments: {words} [--flag=VALUE ...]\n\n{texts}"
-    started.__doc__ = text
+        text += f"\narguments: {labels} [--flag=VALUE ...]\n\n{texts}"
+    main_module.__doc__ = text
 
 
 def _without_none(kind: Any) -> type:
-    """Return the type of a flag that may be left out: `int` for `int | None`."""
+    """Return the type of an optional flag: `int` for `int | None`."""
     kinds = [member for member in get_args(kind) if member is not type(None)]
     return kinds[0] if kinds else kind
 
 
-def _default_configs(command: Callable[..., None]) -> dict[str, str]:
-    """Return the files of configs that need not be named, by their flags.
+def _default_configs(command: Callable[..., None]) -> dict[str, str | None]:
+    """Return the default of each config flag; None for a required one.
 
-    Had the flags themselves these defaults, ml_collections would open the files, and
-    meet bad settings, while it defines them.
+    ml_collections would open the default of a flag, and fail on bad settings, while
+    the flag is defined. So the defaults are put on the command line instead.
     """
     hints = get_type_hints(command, include_extras=True)
     return {
-        name: parameter.default
+        name: None if parameter.default is parameter.empty else parameter.default
         for name, parameter in inspect.signature(command).parameters.items()
         if get_args(hints[name])[0] is Config
-        and parameter.default is not parameter.empty
     }
+
+
+def _with_config_paths(argv: list[str], configs: dict[str, str | None]) -> list[str]:
+    """Add the missing config flags, and replace the names of configs by paths."""
+    names = {word.lstrip("-").partition("=")[0] for word in argv if word[:1] == "-"}
+    defaults = [
+        f"--{name}={default}"
+        for name, default in configs.items()
+        if default is not None and name not in names
+    ]
+    argv = [argv[0], *defaults, *argv[1:]]
+    result = argv[:1]
+    for before, word in pairwise(argv):
+        flag, equals, value = word.partition("=")
+        if word[:1] == "-" and equals and flag.lstrip("-") in configs:
+            word = f"{flag}={config_path(value)}"
+        elif before[:1] == "-" and before.lstrip("-") in configs:
+            word = config_path(word)
+        result.append(word)
+    return result
 
 
 def _parse(
     arguments: list[_Argument],
     required: list[str],
-    configs: dict[str, str],
+    configs: dict[str, str | None],
     argv: list[str],
 ) -> list[str]:
-    names = {word.lstrip("-").partition("=")[0] for word in argv if word[:1] == "-"}
-    unnamed = [
-        f"--{name}={path}" for name, path in configs.items() if name not in names
-    ]
     try:
-        # Flags may follow arguments, as they do everywhere else.
+        # Flags may follow positional arguments.
         flags.FLAGS.set_gnu_getopt(True)
-        rest = flags.FLAGS([*argv[:1], *unnamed, *argv[1:]])
-        _check(arguments, rest[1:])
+        rest = flags.FLAGS(_with_config_paths(argv, configs))
+        _check_arguments(arguments, rest[1:])
         missing = [f"--{name}" for name in required if flags.FLAGS[name].value is None]
         if missing:
             raise ValueError(f"missing flags: {' '.join(missing)}")
     except (AttributeError, KeyError) as error:
-        # The text comes as the repr of a repr.
+        # The text is the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
         text = text.replace('"', "").replace("'", "")
         fail(ValueError(f"unknown setting: {text}"))
-    # ml_collections passes on whatever the config's own code raises.
+    # ml_collections passes on whatever the config file raises.
     except Exception as error:
         fail(error)
     return rest
 
 
-def _check(arguments: list[_Argument], words: list[str]) -> None:
+def _check_arguments(arguments: list[_Argument], words: list[str]) -> None:
     for argument in arguments[len(words) :]:
         if argument.required:
             raise ValueError(f"missing argument: {argument.name} ({argument.text})")
@@ -320,35 +356,42 @@ def _check(arguments: list[_Argument], words: list[str]) -> None:
             raise ValueError(f"argument must be {argument.name}; got {word!r}")
 
 
-def _quiet() -> None:
-    """Leave the terminal to the command: libraries speak from warnings upwards."""
+def _config_folder() -> Path:
+    """Return the folder of packaged configs: beside the package in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def _quiet_libraries() -> None:
+    """Let libraries print warnings and errors only."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger().setLevel(logging.WARNING)
 
 
-def _keep_compiled() -> None:
-    """Have JAX keep what it compiles. What the environment says comes first."""
+def _set_up_compilation_cache() -> None:
+    """Let JAX cache compiled programs, unless the environment says where or whether."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", _cache_folder())
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update(
-            "jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS
+            "jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS
         )
-    # From a full disk, or what a process killed while writing has left there. Then it
-    # is compiled as if nothing had been kept: no matter for who runs the command.
+    # A full disk, or an entry of a process that was killed while writing it: JAX then
+    # compiles as if there were no cache.
     warnings.filterwarnings(
         "ignore", "Error (reading|writing) persistent compilation cache"
     )
 
 
 def _cache_folder() -> str | None:
-    """Return this user's folder for what is compiled; None if there can be none."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    """Return this user's cache folder; None if it cannot be made."""
+    xdg_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        cache = given if given.is_absolute() else Path.home() / ".cache"
+        cache = xdg_cache if xdg_cache.is_absolute() else Path.home() / ".cache"
         folder = cache / "jaxart" / "compiled"
-        # Nobody else's: programs in there are run.
+        # Nobody else may write here: cached programs are executed.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

@@ -29,9 +29,6 @@ from jaxart.painter.relief import Light
 from jaxart.painter.settings import Settings
 
 
-# In a checkout, which may be installed from anywhere.
-CONFIG = Path(__file__).parents[1] / "configs" / "paint.py"
-
 SMALLEST = 16  # side of a picture that is painted, in pixels
 MAY_CHANGE = {"strokes"}  # settings, when a painting goes on
 UNITS = {"painting": "stroke", "refining": "step"}
@@ -108,7 +105,7 @@ def main(
     /,
     *,
     out: Annotated[str, "FILE.png that receives the painting; or FOLDER/"],
-    config: Annotated[Config, "file that describes the painter"] = str(CONFIG),
+    config: Annotated[Config, "file that describes the painter"] = "paint",
     scale: Annotated[float, "size of the painting, in sizes of the picture"] = 1.0,
     relief: Annotated[bool, "show the paint in relief"] = False,
     light: Annotated[

@@ -1,0 +1,39 @@
+"""One program for all commands: `jaxart COMMAND …` or `python -m jaxart COMMAND …`.
+
+The same as `python -m jaxart.COMMAND …`. Only the command that runs is imported.
+"""
+
+import runpy
+import sys
+
+
+COMMANDS = {
+    "paint": "paint a picture, or a folder of pictures, stroke by stroke",
+    "prepare": "make a dataset of collections of paintings",
+    "train": "train a GAN, or resume a run",
+    "sample": "draw samples from a checkpoint",
+    "explore": "interpolation, arithmetic and deconvnet of a trained GAN",
+    "evaluate": "measure the quality of a GAN's samples",
+}
+
+
+def main() -> None:
+    """Run the command that is the first argument; without one, list them all."""
+    program, *arguments = sys.argv
+    if not arguments or arguments[0] in ("-h", "-help", "--help"):
+        summaries = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
+        print(f"usage: jaxart COMMAND [--help] …\n\ncommands:\n{summaries}", end="")
+        return
+    name, *arguments = arguments
+    if name not in COMMANDS:
+        print(
+            f"error: command must be one of {', '.join(COMMANDS)}; got {name!r}",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    sys.argv = [program, *arguments]
+    runpy.run_module(f"jaxart.{name}", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
