@@ -13,7 +13,7 @@ saturate.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,12 +113,7 @@ def update_fn(
         loss: of the generator.
         axis: name of the mapped axis over devices, where each has a part of the
             batch; gradients and statistics are then averaged over it.
-
-    Raises:
-        ValueError: `loss` is unknown.
     """
-    if loss not in get_args(Loss):
-        raise ValueError(f"loss must be one of {get_args(Loss)}; got {loss!r}")
     g_graphdef = nnx.graphdef(generator)
     d_graphdef = nnx.graphdef(discriminator)
     latent = generator.latent

@@ -185,9 +185,3 @@ def test_bfloat16_is_for_large_products_alone():
     # What is left are the one logit of each image, and sums written as products.
     assert all(1 in operands[0].shape + operands[1].shape for operands in wide)
     assert {operand.dtype for operand in sums} == {jnp.dtype("float32")}
-
-
-def test_an_unknown_loss_is_refused(networks: Networks):
-    loss: Any = "wasserstein"
-    with pytest.raises(ValueError, match="loss must be one of"):
-        update_fn(*networks, OPTIMIZER, loss)
