@@ -36,7 +36,7 @@ from flax import nnx
 
 from jaxart.gan import devices
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 
 
 _WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_bound=1)
@@ -73,7 +73,7 @@ def contend(parallel: str) -> None:
         *networks, optimizer, loss=config.loss, parallel=parallel, batch_size=count
     )
     pixels = np.random.default_rng(0).integers(0, 256, (1, count, size, size, 3))
-    state = compiled.spread(start(*networks, optimizer, 0))
+    state = compiled.spread(init_state(*networks, optimizer, 0))
     batch = compiled.feed(pixels.astype(np.uint8))
     begin = time.perf_counter()
     steps: Any = compiled.steps

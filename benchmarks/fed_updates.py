@@ -31,7 +31,7 @@ from flax import nnx
 
 from jaxart.gan import devices
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 from jaxart.paintings import choice, pipeline, resident
 
 
@@ -74,7 +74,7 @@ def ways() -> dict[str, Callable[[int], float]]:
     }
 
     def timer(fed: Callable[[], devices.Fed]) -> Callable[[int], float]:
-        state = compiled.spread(start(generator, discriminator, optimizer, 0))
+        state = compiled.spread(init_state(generator, discriminator, optimizer, 0))
 
         def timed(updates: int) -> float:
             nonlocal state

@@ -46,7 +46,7 @@ from painter.tables import Column, print_head, print_row
 from jaxart import vgg, winograd
 from jaxart.gan import convolution, devices
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 from jaxart.painter.settings import Settings
 from jaxart.paintings import resident
 
@@ -170,7 +170,7 @@ def updates(count: int, *, kept: bool = False) -> Way:
         batch_size=BATCH_SIZE,
         draw=functools.partial(resident.batch, size=SIZE, batch_size=BATCH_SIZE),
     )
-    state = compiled.spread(start(*networks, optimizer, 0))
+    state = compiled.spread(init_state(*networks, optimizer, 0))
     if kept:
         pictures = [{"pixels": pixels} for pixels in _pictures(PICTURES, 2 * SIZE)]
         fed = compiled.keep(resident.load(pictures))(count)

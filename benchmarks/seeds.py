@@ -26,7 +26,7 @@ from flax import nnx
 
 from jaxart.gan import devices
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 
 
 _WIDTH = flags.DEFINE_integer("width", 16, "width of both networks", lower_bound=1)
@@ -108,7 +108,7 @@ def _updates(calls: int, seeds: int) -> Callable[[], None]:
     rng = np.random.default_rng(0)
     states, batches = [], []
     for _ in range(calls):
-        own = [start(*networks, optimizer, seed) for seed in range(seeds)]
+        own = [init_state(*networks, optimizer, seed) for seed in range(seeds)]
         states.append(compiled.spread(devices.together(own)))
         size = (seeds, 1, _BATCH_SIZE.value, 64, 64, 3)
         pixels = list(rng.integers(0, 256, size, dtype=np.uint8))

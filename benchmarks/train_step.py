@@ -47,7 +47,7 @@ from jaxtyping import UInt8
 from jaxart import memory, train
 from jaxart.gan import cost, devices
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 
 
 _WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_bound=1)
@@ -134,7 +134,7 @@ def bare(config: Config, updates: int) -> Contender:
         parallel=config.parallel,
         batch_size=config.batch_size,
     )
-    state = compiled.spread(start(*networks, optimizer, config.seed))
+    state = compiled.spread(init_state(*networks, optimizer, config.seed))
     batch = compiled.feed(random_pixels(config.batch_size, config.size)[None])
 
     def run(updates: int) -> None:

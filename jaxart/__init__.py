@@ -43,13 +43,15 @@ Rooms, each importing only from those below it::
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
-        update.py      the losses, and one update of both players
+        update.py      the losses, and one update of generator and discriminator
         loop.py        the loop of a run: updates, records, checkpoints
-        runs.py        the settings of a run and its folder
+        settings.py    the settings of a run, checked, and the networks they describe
+        run_dir.py     the folder of a run
+        runs.py        what a run's folder may hold
         cost.py        what a run costs, known before it begins
         devices.py     that update on one device, on a mesh (jit), or with pmap
         latents.py     points of the generator's input space, and their pictures
-        trained.py     networks as a run's checkpoint has them
+        trained.py     networks restored from a run's checkpoint
         deconvnet.py   what a feature of the discriminator looks at
         quality.py     samples against crops of the dataset, as a network sees them
     painter/

@@ -24,6 +24,7 @@ with the crops. All sets are in memory, at size 64 about 12 kB a picture of six 
 Source: Beyers and Loane, section 5, who judge by eye; `jaxart/metrics.py`.
 """
 
+import dataclasses
 import json
 import math
 import sys
@@ -37,9 +38,8 @@ from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
 from jaxart import atomic, command, images, metrics
-from jaxart.checkpoints import read_config
-from jaxart.command import Config
-from jaxart.gan import latents, quality, trained
+from jaxart.gan import latents, quality, run_dir, trained
+from jaxart.gan.settings import Settings
 from jaxart.paintings import choice, pipeline
 
 
@@ -137,21 +137,22 @@ def main(
     extractors = {"vgg": quality.vgg_extractor(layers.split(","))}
     if inception_weights is not None:
         extractors["inception"] = quality.inception_extractor(inception_weights)
-    config = read_config(workdir)
+    settings = run_dir.read_settings(workdir)
     if data_dir is not None:
-        config.data.data_dir = data_dir
-    pictures = _opened(config, floor)
-    model = _restored(config, workdir, step, count, seed)
+        data = dataclasses.replace(settings.data, data_dir=data_dir)
+        settings = dataclasses.replace(settings, data=data)
+    pictures = _opened(settings, floor)
+    model = _restored(settings, workdir, step, count, seed)
     clock.lap()
     samples = model.draw()
     seconds: dict[str, Any] = {"draw": clock.lap()}
-    crops, others, judged = _cut(config, pictures, floor, count, seed)
+    crops, others, judged = _cut(settings, pictures, floor, count, seed)
     seconds["cut"] = clock.lap()
     noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
     sets = Sets(crops, samples, others, noise)
     rows = {}
     for network, extractor in extractors.items():
-        rows[network], seconds[network] = _described(config, network, extractor, sets)
+        rows[network], seconds[network] = _described(settings, network, extractor, sets)
     if nearest is not None:
         _save_nearest(nearest, sets, rows["vgg"])
     figures = _compared(rows, seed, seconds)
@@ -160,7 +161,7 @@ def main(
             {
                 "step": model.step,
                 "count": count,
-                "dataset": config.data.name,
+                "dataset": settings.data.name,
                 "pictures": {name: len(of) for name, of in pictures._asdict().items()},
                 "layers": layers.split(","),
                 **figures["samples"],
@@ -187,10 +188,10 @@ class _Clock:
 
 
 def _described(
-    config: Config, network: str, extractor: quality.Extractor, sets: Sets
+    settings: Settings, network: str, extractor: quality.Extractor, sets: Sets
 ) -> tuple[dict[str, Rows], dict[str, float | None]]:
     """Return a row for each picture of each set, and the seconds that these took."""
-    folder = quality.folder(choice.folder(config.data.data_dir))
+    folder = quality.folder(choice.folder(settings.data.data_dir))
     rows, seconds = {}, {}
     for name, pixels in sets._asdict().items():
         keep = None if name == "samples" else folder
@@ -234,25 +235,25 @@ def _save_nearest(path: str, sets: Sets, rows: dict[str, Rows]) -> None:
 
 
 def _restored(
-    config: Config, workdir: str, step: str | None, count: int, seed: int
+    settings: Settings, workdir: str, step: str | None, count: int, seed: int
 ) -> Model:
     generator = trained.generator(workdir, step)
     # Of the same step, even if a run saves another one meanwhile.
     discriminator = trained.discriminator(workdir, str(generator.step))
-    points = latents.draw(seed, 0, count, config.generator.latent)
+    points = latents.draw(seed, 0, count, settings.generator.latent)
     sampler = latents.sampler(generator.network)
 
     def draw() -> Pixels:
-        return np.concatenate([*latents.pictures(sampler, generator.player, points)])
+        return np.concatenate([*latents.pictures(sampler, generator.state, points)])
 
-    judge = quality.judge(discriminator.network, min(config.batch_size, count))
-    return Model(generator.step, draw, partial(judge, discriminator.player))
+    judge = quality.judge(discriminator.network, min(settings.batch_size, count))
+    return Model(generator.step, draw, partial(judge, discriminator.state))
 
 
-def _opened(config: Config, floor: str) -> Pictures:
-    train = choice.pictures(config)
+def _opened(settings: Settings, floor: str) -> Pictures:
+    train = choice.pictures(settings)
     try:
-        return Pictures(train, choice.pictures(config, held_out=True))
+        return Pictures(train, choice.pictures(settings, held_out=True))
     except choice.NoHeldOutError as error:
         if floor == "held_out":
             raise
@@ -261,10 +262,10 @@ def _opened(config: Config, floor: str) -> Pictures:
 
 
 def _cut(
-    config: Config, pictures: Pictures, floor: str, count: int, seed: int
+    settings: Settings, pictures: Pictures, floor: str, count: int, seed: int
 ) -> tuple[Pixels, Pixels, Judged]:
     """Return crops, others for the floor, and those that are judged."""
-    cut = partial(pipeline.crops, size=config.size, seed=seed)
+    cut = partial(pipeline.crops, size=settings.size, seed=seed)
     train, unseen = pictures
     # The crops that come next are other ones, of other pictures as long as there are.
     both = cut(train, count=2 * count if floor == "train" else count)

@@ -6,6 +6,7 @@ that `python -m jaxart.sample --numbered` prints beneath their pictures.
 Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import latents, trained
 from jaxart.gan.networks import Generator
 from jaxart.gan.trained import Trained
-from jaxart.gan.update import Player
+from jaxart.gan.update import NetworkState
 from jaxart.paintings import choice, pipeline
 
 
@@ -100,15 +101,15 @@ def interpolation(
         films.check(out)
     else:
         atomic.check_replaceable(out, images.is_our_png)
-    network, player, config, at = trained.generator(workdir, step)
+    network, state, settings, at = trained.generator(workdir, step)
     # In a film, the next way begins with the picture that this one would end with.
     shares = jnp.linspace(0, 1, pictures, endpoint=not in_film)
-    visited = latents.numbered(seed, numbers, config.generator.latent)
+    visited = latents.numbered(seed, numbers, settings.generator.latent)
     walked = latents.walks(visited, shares, way, closed=loop)
     walked = walked.reshape(-1, visited.shape[1])
     if in_film and not loop:
         walked = jnp.concatenate([walked, visited[-1:]])
-    drawn = _pictures(network, player, walked)
+    drawn = _pictures(network, state, walked)
     if in_film:
         _film(out, drawn, loop)
     else:
@@ -141,15 +142,15 @@ def arithmetic(
     for flag, numbers in zip(flags, terms, strict=True):
         _check_on_grid(flag, numbers, count)
     atomic.check_replaceable(out, images.is_our_png)
-    network, player, config, at = trained.generator(workdir, step)
+    network, state, settings, at = trained.generator(workdir, step)
     points = [
-        latents.numbered(seed, numbers, config.generator.latent) for numbers in terms
+        latents.numbered(seed, numbers, settings.generator.latent) for numbers in terms
     ]
     first, second, *thirds = points
     sums = [latents.arithmetic(first, second, third) for third in thirds]
     means = [term.mean(0) for term in points]
     parts = [jnp.stack(sums), jnp.stack(means), *points]
-    drawn = np.stack([*_pictures(network, player, jnp.concatenate(parts))])
+    drawn = np.stack([*_pictures(network, state, jnp.concatenate(parts))])
     ends = np.cumsum([len(part) for part in parts])
     of_sums, of_means, *of_points, _ = np.split(drawn, ends)
     names = ["z1", "z2", *["z3"] * len(thirds)]
@@ -192,19 +193,20 @@ def deconvnet(
             raise ValueError(f"{flag} must be at least 1; got {number}")
     atomic.check_replaceable(out, images.is_our_png)
     model = trained.discriminator(workdir, step)
-    network, player, config, at = model
-    grey = config.data.name in choice.GREY
+    network, state, settings, at = model
+    grey = settings.data.name in choice.GREY
     if picture is None:
         if data_dir is not None:
-            config.data.data_dir = data_dir
-        source = choice.pictures(config)
-        pixels = pipeline.crops(source, size=config.size, count=crops, seed=seed)
+            data = dataclasses.replace(settings.data, data_dir=data_dir)
+            settings = dataclasses.replace(settings, data=data)
+        source = choice.pictures(settings)
+        pixels = pipeline.crops(source, size=settings.size, count=crops, seed=seed)
         choose = _most_exciting
         grey = not np.ptp(pixels, axis=-1).any()
     else:
-        pixels = _crop(picture, config.size)[None]
+        pixels = _crop(picture, settings.size)[None]
         choose = _most_excited
-    heard = deconvolution.heard(network, player, pixels)
+    heard = deconvolution.heard(network, state, pixels)
     layers = [choose(pixels, answers, filters) for answers in heard]
     bands = [
         _band(model, layer, excited, keep, paired=picture is None, grey=grey)
@@ -245,11 +247,11 @@ def _check_on_grid(flag: str, numbers: tuple[int, ...], count: int) -> None:
 
 
 def _pictures(
-    network: Generator, player: Player, points: Float[Array, "n z"]
+    network: Generator, state: NetworkState, points: Float[Array, "n z"]
 ) -> Iterator[Pixels]:
     """Yield the picture of each point."""
     return chain.from_iterable(
-        latents.pictures(latents.sampler(network), player, points)
+        latents.pictures(latents.sampler(network), state, points)
     )
 
 
@@ -355,7 +357,7 @@ def _band(
     project = deconvolution.projector(model.network, layer, keep)
     pictures = images.to_images(excited.pictures)
     pixels, places = project(
-        model.player, jnp.asarray(pictures), jnp.asarray(excited.features)
+        model.state, jnp.asarray(pictures), jnp.asarray(excited.features)
     )
     projections = np.asarray(pixels)
     if grey:
@@ -364,7 +366,7 @@ def _band(
     if keep == "place":
         projections = _seen(projections, np.asarray(places), layer)
         pictures = _seen(pictures, np.asarray(places), layer)
-    size, sees = model.config.size, deconvolution.window(layer, 0).size
+    size, sees = model.settings.size, deconvolution.window(layer, 0).size
     title = f"layer {layer}: {len(projections)} of {excited.total} features"
     title += f", each place sees {sees} x {sees} pixels"
     tiles = figures.enlarge(images.to_pixels(_contrasted(projections)), size)

@@ -30,10 +30,10 @@ def main(
         raise ValueError(f"out must be FILE.png or FOLDER/; got {out!r}")
     if numbered and out.endswith("/"):
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
-    network, player, config, at = trained.generator(workdir, step)
+    network, state, settings, at = trained.generator(workdir, step)
     sampler = latents.sampler(network)
-    points = latents.draw(seed, 0, count, config.generator.latent)
-    drawn = latents.pictures(sampler, player, points)
+    points = latents.draw(seed, 0, count, settings.generator.latent)
+    drawn = latents.pictures(sampler, state, points)
     if out.endswith("/"):
         for number, picture in enumerate(itertools.chain.from_iterable(drawn)):
             images.save_png(Path(out) / f"{number:06d}.png", picture)

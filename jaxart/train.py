@@ -30,9 +30,10 @@ from jaxart.checkpoints import (
 )
 from jaxart.command import Config
 from jaxart.gan import cost as costs
-from jaxart.gan import devices, latents, loop, quality, runs
+from jaxart.gan import devices, latents, loop, quality, run_dir, runs
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import Player, State, start
+from jaxart.gan.settings import Settings
+from jaxart.gan.update import NetworkState, TrainState, init_state
 from jaxart.metrics import Estimate, frechet_distance
 from jaxart.paintings import choice, pipeline, resident
 from jaxart.records import Records, pictures_file
@@ -55,7 +56,9 @@ def main(
 def _train(config: Config, workdir: str) -> None:
     """Start or restore the run of all processes, and do its updates."""
     with processes.failing_together():
-        runs.check(config)
+        checked = config.to_dict()
+        del checked["seeds"]
+        Settings.from_config(checked)
         generator, discriminator = nnx.eval_shape(
             lambda: _networks(config, config.seed)
         )
@@ -75,7 +78,7 @@ def _train(config: Config, workdir: str) -> None:
     pictures = _agreed(config, workdir)
     keep = compiled.keep(resident.load(pictures)) if config.data.on_device else None
     folders = _folders(config, workdir)
-    first = jax.jit(lambda seed: start(*_networks(config, seed), optimizer, seed))
+    first = jax.jit(lambda seed: init_state(*_networks(config, seed), optimizer, seed))
     sampler = latents.sampler(generator)
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
         count = loop.updates_of_next_call(0, config)
@@ -155,7 +158,7 @@ def _folders(config: Config, workdir: str) -> dict[str, Config]:
     return folders
 
 
-def _states(config: Config, first: Any) -> State:
+def _states(config: Config, first: Any) -> TrainState:
     """Return the shapes of all seeds' states."""
     seeds = () if config.seeds == 1 else (config.seeds,)
     return jax.tree.map(
@@ -271,7 +274,7 @@ def _saved(
 
 def _begun(
     folders: dict[str, Config], saved: list[Checkpoints | None], first: Any
-) -> tuple[list[State], int]:
+) -> tuple[list[TrainState], int]:
     """Return the states of the last step that all seeds have, else new ones."""
     states, done = [first(np.uint32(own.seed)) for own in folders.values()], 0
     with processes.failing_together():
@@ -289,7 +292,7 @@ def _begun(
             each.forget_after(done)
         if done:
             states = [
-                loop.state_of(each.restore(done, loop.parts(state)))
+                run_dir.from_parts(each.restore(done, run_dir.to_parts(state)))
                 for each, state in zip(opened, states, strict=True)
             ]
     states, done = processes.of_the_first((states, done))
@@ -332,7 +335,7 @@ def _measure(
 
     points = latents.draw(seed, 0, count, config.generator.latent)
 
-    def measure(player: Player) -> Estimate:
+    def measure(player: NetworkState) -> Estimate:
         samples = np.concatenate([*latents.pictures(sampler, player, points)])
         fake = quality.described(extractor, samples, "VGG16, samples").rows
         return frechet_distance(real, fake)

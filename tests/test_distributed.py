@@ -19,8 +19,8 @@ import pytest
 
 from jaxart import processes, sample, train
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import loop, runs
-from jaxart.gan.update import start
+from jaxart.gan import run_dir, runs
+from jaxart.gan.update import init_state
 
 
 ROOT = Path(__file__).parents[1]
@@ -83,9 +83,11 @@ def lines(workdir: Path) -> list[dict]:
 
 def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
     """Return every array of the checkpoint after `config.steps`."""
-    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
+    state = init_state(
+        *train._networks(config, config.seed), optax.adam(1e-4), config.seed
+    )
     with closing(Checkpoints(str(workdir))) as checkpoints:
-        parts = checkpoints.restore(config.steps, loop.parts(state))
+        parts = checkpoints.restore(config.steps, run_dir.to_parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
 
 

@@ -24,8 +24,8 @@ from PIL import Image
 
 from jaxart import machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import devices, latents, loop, quality, runs
-from jaxart.gan.update import player, start
+from jaxart.gan import devices, latents, loop, quality, run_dir, runs
+from jaxart.gan.update import init_state, network_state
 from jaxart.paintings import dataset, pipeline
 
 
@@ -39,9 +39,11 @@ def lines(workdir: Path) -> list[dict]:
 
 def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
     """Return every array of the checkpoint after `config.steps`."""
-    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
+    state = init_state(
+        *train._networks(config, config.seed), optax.adam(1e-4), config.seed
+    )
     with closing(Checkpoints(str(workdir))) as checkpoints:
-        parts = checkpoints.restore(config.steps, loop.parts(state))
+        parts = checkpoints.restore(config.steps, run_dir.to_parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
 
 
@@ -67,9 +69,11 @@ def test_a_run_says_what_it_costs_and_how_fast_it_went(
     said = capsys.readouterr().out.splitlines()
     names = [line.split(":")[0] for line in said]
     assert names == ["parameters", "arithmetic", "memory", "speed", "done"]
-    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
+    state = init_state(
+        *train._networks(config, config.seed), optax.adam(1e-4), config.seed
+    )
     counts = [
-        sum(leaf.size for leaf in jax.tree.leaves(one.parameters))
+        sum(leaf.size for leaf in jax.tree.leaves(one.params))
         for one in (state.generator, state.discriminator)
     ]
     assert said[0] == f"parameters: {counts[0]:,} of G, {counts[1]:,} of D"
@@ -226,11 +230,11 @@ def test_a_recorded_distance_is_that_of_the_samples(judged_config: Any, tmp_path
     train.main(judged_config, str(tmp_path))
     generator, _ = train._networks(judged_config, 0)
     with closing(Checkpoints(str(tmp_path))) as checkpoints:
-        expected = {"generator": player(generator)}
-        restored = checkpoints.restore(12, expected)["generator"]
-    restored = jax.tree.map(jnp.asarray, restored)
+        part = run_dir.network_to_part(network_state(generator))
+        restored = checkpoints.restore(12, {"generator": part})["generator"]
+    restored = run_dir.network_from_part(jax.tree.map(jnp.asarray, restored))
     still = nnx.view(generator, use_running_average=True)
-    nnx.update(still, restored.parameters, restored.statistics)
+    nnx.update(still, restored.params, restored.batch_stats)
     z = latents.draw(0, 0, quality.LEAST, judged_config.generator.latent)
     samples = np.rint(np.clip((np.asarray(still(z)) + 1) * 127.5, 0, 255))
     source = dataset.open_source(judged_config.data.data_dir, "paintings")
@@ -566,15 +570,14 @@ def test_other_settings_in_the_same_workdir_are_named(config: Any, tmp_path: Pat
         ("batch_size", 0, "batch_size must be at least 1"),
         ("steps", 0, "steps must be at least 1"),
         ("steps_per_call", 0, "steps_per_call must be at least 1"),
-        ("seeds", 0, "seeds must be at least 1"),
-        ("seed", -1, "seed must be from 0 to 4294967295, .*; got -1"),
+        ("seed", -1, "seed must be from 0 to 4294967295; got -1"),
         ("seed", 2**32, "seed must be from 0 to 4294967295"),
         ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
         ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
         ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),
         ("loss", "hinge", "loss must be one of"),
         ("parallel", "threads", "parallel must be one of"),
-        ("dtype", "float8", "dtype must be float32 or bfloat16"),
+        ("dtype", "float8", "dtype must be one of"),
         ("data.name", "photos", "data.name must be one of"),
         ("data.data_dir", "/nowhere", "data_dir must hold a dataset"),
         ("data.workers", -1, "workers must not be negative"),
@@ -588,17 +591,6 @@ def test_a_setting_that_cannot_be_is_refused(
     with pytest.raises(ValueError, match=complaint):
         train.main(config, str(tmp_path / "run"))
     assert not (tmp_path / "run" / "config.json").exists()
-
-
-def test_a_config_from_before_evaluation_is_refused(config: Any, tmp_path: Path):
-    del config.evaluate.count
-    complaint = "config must have evaluate.count"
-    with pytest.raises(ValueError, match=complaint):
-        train.main(config, str(tmp_path / "run"))
-    del config.evaluate
-    with pytest.raises(ValueError, match=complaint):
-        train.main(config, str(tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_other_things_is_left_alone(config: Any, tmp_path: Path):

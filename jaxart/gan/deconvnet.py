@@ -43,7 +43,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from jaxart import batches, images
 from jaxart.gan import convolution
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import Player
+from jaxart.gan.update import NetworkState
 
 
 # What is kept of a feature's map: all of it, or the place where it is strongest.
@@ -78,8 +78,8 @@ class Window(NamedTuple):
     size: int
 
 
-Projector = Callable[[Player, Images, Int[Array, " n"]], Projections]
-Listener = Callable[[Player, Images], list[Float[Array, "n o"]]]
+Projector = Callable[[NetworkState, Images, Int[Array, " n"]], Projections]
+Listener = Callable[[NetworkState, Images], list[Float[Array, "n o"]]]
 
 
 def projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
@@ -105,7 +105,7 @@ def projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
 
     @jax.jit
     def project(
-        player: Player, images: Images, features: Int[Array, " n"]
+        player: NetworkState, images: Images, features: Int[Array, " n"]
     ) -> Projections:
         network = _network(still, player)
 
@@ -137,7 +137,7 @@ def listener(discriminator: Discriminator) -> Listener:
     still = _still(discriminator)
 
     @jax.jit
-    def listen(player: Player, images: Images) -> list[Float[Array, "n o"]]:
+    def listen(player: NetworkState, images: Images) -> list[Float[Array, "n o"]]:
         layers = _network(still, player).maps(images)
         return [maps.max((1, 2)).astype(jnp.float32) for maps in layers]
 
@@ -145,7 +145,9 @@ def listener(discriminator: Discriminator) -> Listener:
 
 
 def heard(
-    discriminator: Discriminator, player: Player, pixels: UInt8[np.ndarray, "n h w 3"]
+    discriminator: Discriminator,
+    player: NetworkState,
+    pixels: UInt8[np.ndarray, "n h w 3"],
 ) -> list[Float[np.ndarray, "n o"]]:
     """Return how strongly each feature of each layer answers to pictures.
 
@@ -182,8 +184,8 @@ def _still(discriminator: Discriminator) -> nnx.GraphDef:
     return nnx.graphdef(nnx.view(discriminator, use_running_average=True))
 
 
-def _network(still: nnx.GraphDef, player: Player) -> Any:
-    return nnx.merge(still, player.parameters, player.statistics)
+def _network(still: nnx.GraphDef, player: NetworkState) -> Any:
+    return nnx.merge(still, player.params, player.batch_stats)
 
 
 def _strongest(

@@ -35,7 +35,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import State, Update, updater
+from jaxart.gan.update import Loss, TrainState, Update, update_fn
 
 
 KINDS = ("jit", "pmap")
@@ -79,9 +79,9 @@ class Compiled(NamedTuple):
         gather: a state as one copy on one device, as `spread` took it.
     """
 
-    steps: Callable[[State, Fed], tuple[State, Metrics]]
-    ahead: Callable[[State, jax.ShapeDtypeStruct | Kept], jax.stages.Compiled]
-    spread: Callable[[State], State]
+    steps: Callable[[TrainState, Fed], tuple[TrainState, Metrics]]
+    ahead: Callable[[TrainState, jax.ShapeDtypeStruct | Kept], jax.stages.Compiled]
+    spread: Callable[[TrainState], TrainState]
     feed: Callable[[UInt8[np.ndarray, "n b h w 3"]], Array]
     keep: Callable[[PyTree], Callable[[int], Kept]]
     gather: Callable[[PyTree], PyTree]
@@ -96,7 +96,7 @@ def compiled(
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
     *,
-    loss: str,
+    loss: Loss,
     parallel: str,
     batch_size: int,
     draw: Draw = _nothing,
@@ -108,7 +108,7 @@ def compiled(
         generator: only its structure is used; values are in the state.
         discriminator: likewise.
         optimizer: of either player.
-        loss: of the generator; see `updater`.
+        loss: of the generator; see `update_fn`.
         parallel: one of `KINDS`.
         batch_size: pictures of one update, over all devices.
         draw: of batches from a dataset that is kept, if one will be.
@@ -128,12 +128,12 @@ def compiled(
     if parallel == "pmap" and seeds > 1:
         raise ValueError(f"parallel must be jit for several seeds; got {parallel!r}")
     if parallel == "jit" and devices == 1:
-        update = updater(generator, discriminator, optimizer, loss)
+        update = update_fn(generator, discriminator, optimizer, loss)
         return _on_mesh(update, draw, seeds, axis=None)
     generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
     for network in (generator, discriminator):
         network.set_attributes(nnx.BatchNorm, axis_name=AXIS)
-    update = updater(generator, discriminator, optimizer, loss, AXIS)
+    update = update_fn(generator, discriminator, optimizer, loss, AXIS)
     if parallel == "jit":
         return _on_mesh(update, draw, seeds, axis=AXIS)
     return _with_pmap(update, draw)
@@ -162,14 +162,14 @@ def _apart(tree: PyTree, seeds: int) -> list[PyTree]:
 
 def _in_turn(
     update: Update, draw: Draw, axis: str | None = None
-) -> Callable[[State, Fed], tuple[State, Metrics]]:
+) -> Callable[[TrainState, Fed], tuple[TrainState, Metrics]]:
     """Return a call that does one update after the other, as many as are fed."""
 
-    def updates(state: State, fed: Fed) -> tuple[State, Metrics]:
+    def updates(state: TrainState, fed: Fed) -> tuple[TrainState, Metrics]:
         if not isinstance(fed, Kept):
             return jax.lax.scan(update, state, fed)
 
-        def drawn(state: State, _: Array) -> tuple[State, Any]:
+        def drawn(state: TrainState, _: Array) -> tuple[TrainState, Any]:
             key = jax.random.wrap_key_data(state.key)
             return update(state, draw(fed.data, key, state.step, axis=axis))
 
@@ -179,11 +179,11 @@ def _in_turn(
 
 
 def _side_by_side(
-    updates: Callable[[State, Fed], tuple[State, Metrics]],
-) -> Callable[[State, Fed], tuple[State, Metrics]]:
+    updates: Callable[[TrainState, Fed], tuple[TrainState, Metrics]],
+) -> Callable[[TrainState, Fed], tuple[TrainState, Metrics]]:
     """Return a call that does the updates of several seeds, from one dataset."""
 
-    def of_all(state: State, fed: Fed) -> tuple[State, Metrics]:
+    def of_all(state: TrainState, fed: Fed) -> tuple[TrainState, Metrics]:
         own = None if isinstance(fed, Kept) else 0
         return jax.vmap(updates, in_axes=(0, own))(state, fed)
 
@@ -202,7 +202,7 @@ def _on_mesh(update: Update, draw: Draw, seeds: int, axis: str | None) -> Compil
     own = _in_turn(update, draw, axis)
     own = own if seeds == 1 else _side_by_side(own)
 
-    def updates(state: State, fed: Fed) -> tuple[State, Metrics]:
+    def updates(state: TrainState, fed: Fed) -> tuple[TrainState, Metrics]:
         if axis is None:
             return own(state, fed)
         return jax.shard_map(
@@ -210,7 +210,7 @@ def _on_mesh(update: Update, draw: Draw, seeds: int, axis: str | None) -> Compil
             mesh=mesh,
             in_specs=(alike, alike if isinstance(fed, Kept) else divided),
             out_specs=(alike, alike),
-            check_vma=False,  # what comes out is alike: `updater` averages all of it
+            check_vma=False,  # what comes out is alike: `update_fn` averages all of it
         )(state, fed)
 
     steps = jax.jit(
@@ -220,7 +220,9 @@ def _on_mesh(update: Update, draw: Draw, seeds: int, axis: str | None) -> Compil
         donate_argnums=0,
     )
 
-    def ahead(state: State, fed: jax.ShapeDtypeStruct | Kept) -> jax.stages.Compiled:
+    def ahead(
+        state: TrainState, fed: jax.ShapeDtypeStruct | Kept
+    ) -> jax.stages.Compiled:
         if not isinstance(fed, Kept):
             fed = _lying(parts, fed)
         return steps.lower(_lying(whole, state), fed).compile()
@@ -243,10 +245,12 @@ def _with_pmap(update: Update, draw: Draw) -> Compiled:
         Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec(AXIS)
     )
 
-    def spread(state: State) -> State:
+    def spread(state: TrainState) -> TrainState:
         return _placed(one_each, _copies(state, local))
 
-    def ahead(state: State, fed: jax.ShapeDtypeStruct | Kept) -> jax.stages.Compiled:
+    def ahead(
+        state: TrainState, fed: jax.ShapeDtypeStruct | Kept
+    ) -> jax.stages.Compiled:
         if not isinstance(fed, Kept):
             turns, whole, *picture = fed.shape
             shape = (count, turns, whole // count, *picture)
@@ -266,7 +270,7 @@ def _with_pmap(update: Update, draw: Draw) -> Compiled:
     def first(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: _own(x)[0], tree)
 
-    def steps(state: State, fed: Fed) -> tuple[State, Metrics]:
+    def steps(state: TrainState, fed: Fed) -> tuple[TrainState, Metrics]:
         state, metrics = updates(state, fed)
         return state, first(metrics)
 
@@ -289,12 +293,12 @@ def _keeper(data: PyTree, put: Callable[[np.ndarray], Array]) -> Callable[[int],
 
 
 @jax.jit
-def _copy(state: State) -> State:
+def _copy(state: TrainState) -> TrainState:
     return jax.tree.map(jnp.copy, state)
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _copies(state: State, count: int) -> State:
+def _copies(state: TrainState, count: int) -> TrainState:
     return jax.tree.map(lambda x: jnp.stack([x] * count), state)
 
 

@@ -32,7 +32,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, UInt8
 
 from jaxart import batches, images
 from jaxart.gan.networks import Generator
-from jaxart.gan.update import Player, apply
+from jaxart.gan.update import NetworkState, apply
 
 
 Way = Literal["linear", "spherical"]
@@ -40,7 +40,7 @@ Way = Literal["linear", "spherical"]
 BATCH = 100  # pictures of one compiled call; so each has the same bytes wherever drawn
 
 Points = Float[Array, "n z"]
-Sampler = Callable[[Player, Points], UInt8[Array, "n h w 3"]]
+Sampler = Callable[[NetworkState, Points], UInt8[Array, "n h w 3"]]
 
 
 def draw(seed: int, first: int, count: int, latent: int) -> Points:
@@ -113,7 +113,7 @@ def sampler(generator: Generator) -> Sampler:
     still = nnx.graphdef(nnx.view(generator, use_running_average=True))
 
     @jax.jit
-    def sample(player: Player, z: Points) -> UInt8[Array, "n h w 3"]:
+    def sample(player: NetworkState, z: Points) -> UInt8[Array, "n h w 3"]:
         pictures, _ = apply(still, player, z)
         return images.to_pixels(pictures)
 
@@ -121,7 +121,7 @@ def sampler(generator: Generator) -> Sampler:
 
 
 def pictures(
-    sampler: Sampler, player: Player, points: Float[ArrayLike, "n z"]
+    sampler: Sampler, player: NetworkState, points: Float[ArrayLike, "n z"]
 ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
     """Yield the pictures of points, some at a time.
 

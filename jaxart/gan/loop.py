@@ -17,13 +17,13 @@ from jaxtyping import PyTree
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
 from jaxart.command import Config
-from jaxart.gan import devices, latents, quality
-from jaxart.gan.update import Player, State
+from jaxart.gan import devices, latents, quality, run_dir
+from jaxart.gan.update import NetworkState, TrainState
 from jaxart.metrics import Estimate
 from jaxart.records import Pace, Records
 
 
-Measure = Callable[[Player], Estimate]  # of the distance from the dataset
+Measure = Callable[[NetworkState], Estimate]  # of the distance from the dataset
 
 
 class Run(NamedTuple):
@@ -51,7 +51,7 @@ def go_on(
     workdir: str,
     runs: list[Run],
     *,
-    state: State,
+    state: TrainState,
     done: int,
     take: Callable[[int], devices.Fed],
     compiled: devices.Compiled,
@@ -150,7 +150,10 @@ def updates_of_next_call(step: int, config: Config) -> int:
 
 
 def _save(
-    runs: list[Run], step: int, states: list[State], distances: Sequence[float | None]
+    runs: list[Run],
+    step: int,
+    states: list[TrainState],
+    distances: Sequence[float | None],
 ) -> None:
     for run in runs:
         # A seed may forget a step only when all others have a later one.
@@ -158,10 +161,10 @@ def _save(
         run.checkpoints.wait()
     for run, state, distance in zip(runs, states, distances, strict=True):
         assert run.checkpoints is not None
-        run.checkpoints.save(step, parts(state), distance)
+        run.checkpoints.save(step, run_dir.to_parts(state), distance)
 
 
-def _measured(runs: list[Run], step: int, players: list[Player]) -> list[float]:
+def _measured(runs: list[Run], step: int, players: list[NetworkState]) -> list[float]:
     """Return the distance of each, and record it."""
     begin = time.perf_counter()
     found = []
@@ -190,24 +193,3 @@ def _naming_last_checkpoint(run: Run) -> Iterator[None]:
         raise ValueError(
             f"{error}; the last checkpoint in {run.workdir} is step {last}"
         ) from None
-
-
-def parts(state: State) -> dict[str, PyTree]:
-    """Return the parts of a checkpoint; `generator` is all that sampling needs."""
-    return {
-        "generator": state.generator,
-        "discriminator": state.discriminator,
-        "optimizers": (state.generator_optimizer, state.discriminator_optimizer),
-        "run": {"step": state.step, "key": state.key},
-    }
-
-
-def state_of(parts: dict[str, PyTree]) -> State:
-    """Return the state whose `parts` these are."""
-    return State(
-        **parts["run"],
-        generator=parts["generator"],
-        discriminator=parts["discriminator"],
-        generator_optimizer=parts["optimizers"][0],
-        discriminator_optimizer=parts["optimizers"][1],
-    )

@@ -41,7 +41,7 @@ from jaxtyping import Array, Float, Float32, PyTree, UInt8
 
 from jaxart import atomic, batches, images, inception, metrics, vgg
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import Player, apply
+from jaxart.gan.update import NetworkState, apply
 
 
 LAYERS = ("relu3_3", "relu4_3", "relu5_3")
@@ -205,7 +205,7 @@ def compared(
 
 def judge(
     discriminator: Discriminator, batch_size: int
-) -> Callable[[Player, Pixels], metrics.Estimate]:
+) -> Callable[[NetworkState, Pixels], metrics.Estimate]:
     """Return the compiled call that says which share a discriminator takes for real.
 
     It sees batches of one kind, as in training; what does not fill one is left out.
@@ -218,11 +218,13 @@ def judge(
     structure = nnx.graphdef(discriminator)
 
     @jax.jit
-    def believed(player: Player, pixels: UInt8[Array, "b h w 3"]) -> Float[Array, ""]:
+    def believed(
+        player: NetworkState, pixels: UInt8[Array, "b h w 3"]
+    ) -> Float[Array, ""]:
         logits, _ = apply(structure, player, images.to_images(pixels))
         return jnp.mean(logits > 0)
 
-    def share(player: Player, pixels: Pixels) -> metrics.Estimate:
+    def share(player: NetworkState, pixels: Pixels) -> metrics.Estimate:
         firsts = range(0, len(pixels) - batch_size + 1, batch_size)
         batches = (pixels[first : first + batch_size] for first in firsts)
         shares = np.array([believed(player, batch) for batch in batches])

@@ -8,7 +8,6 @@ import jax
 
 from jaxart.checkpoints import CONFIG, UNFINISHED, read_config
 from jaxart.command import Config
-from jaxart.gan import quality
 
 
 # What may change when a run goes on; any other change would make it another run.
@@ -24,60 +23,6 @@ MAY_CHANGE = (
     "steps",  # and steps_per_call
 )
 LARGEST_SEED = 2**32 - 1
-# What the first configs did not have.
-NEWER = {
-    "data.on_device",
-    "evaluate.count",
-    "evaluate.every_steps",
-    "seeds",
-    "steps_per_call",
-}
-
-
-def check(config: Config) -> None:
-    """See that the settings of a run make sense, each by itself.
-
-    Raises:
-        ValueError: one of them does not, or is missing.
-    """
-    missing = NEWER - flat(config).keys()
-    if missing:
-        raise ValueError(
-            f"config must have {' and '.join(sorted(missing))}, as those in configs/ "
-            "do; this one was written for an earlier version"
-        )
-    counts = {
-        "steps": config.steps,
-        "steps_per_call": config.steps_per_call,
-        "seeds": config.seeds,
-        "batch_size": config.batch_size,
-        "samples.count": config.samples.count,
-        "samples.every_steps": config.samples.every_steps,
-        "checkpoints.every_steps": config.checkpoints.every_steps,
-        "checkpoints.keep": config.checkpoints.keep,
-        "checkpoints.keep_every_steps": config.checkpoints.keep_every_steps,
-        "log.every_steps": config.log.every_steps,
-    }
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1; got {count}")
-    if not 0 <= config.seed <= LARGEST_SEED + 1 - config.seeds:
-        raise ValueError(
-            f"seed must be from 0 to {LARGEST_SEED}, as must the seeds that follow; "
-            f"got {config.seed}"
-        )
-    if config.evaluate.every_steps < 0:
-        raise ValueError(
-            f"evaluate.every_steps must not be negative; got "
-            f"{config.evaluate.every_steps}"
-        )
-    if config.evaluate.count < quality.LEAST:
-        raise ValueError(
-            f"evaluate.count must be at least {quality.LEAST}; got "
-            f"{config.evaluate.count}"
-        )
-    if config.dtype not in ("float32", "bfloat16"):
-        raise ValueError(f"dtype must be float32 or bfloat16; got {config.dtype!r}")
 
 
 def claim(workdir: str) -> None:

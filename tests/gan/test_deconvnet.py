@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxart.gan import deconvnet
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import Player, player
+from jaxart.gan.update import NetworkState, network_state
 
 
 SIZE, WIDTH = 32, 3
@@ -24,7 +24,7 @@ def noise(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def trained(network, seed=2, positive=False) -> Player:
+def trained(network, seed=2, positive=False) -> NetworkState:
     """Its values, with statistics as if it had seen something.
 
     If positive, all values of maps are so, whatever goes in that is positive.
@@ -41,7 +41,9 @@ def trained(network, seed=2, positive=False) -> Player:
             return jnp.asarray(sign * shift, jnp.float32)
         return jnp.abs(value) if positive else value
 
-    return Player(*(jax.tree.map_with_path(changed, part) for part in player(network)))
+    return NetworkState(
+        *(jax.tree.map_with_path(changed, part) for part in network_state(network))
+    )
 
 
 def projected(network, values, images, layer, features, keep="map"):
@@ -50,7 +52,7 @@ def projected(network, values, images, layer, features, keep="map"):
 
 
 def kernel(values, stage):
-    return np.asarray(values.parameters["stages"][stage]["kernel"], np.float64)
+    return np.asarray(values.params["stages"][stage]["kernel"], np.float64)
 
 
 def matrix(kernel, side):
@@ -94,8 +96,8 @@ def test_two_layers_go_back_by_both_matrices_with_a_rectifier_between(keep):
     values, image = trained(network), noise(SIZE, SIZE, 3)
     first = matrix(kernel(values, 0), SIZE)
     second = matrix(kernel(values, 1), SIZE // 2)
-    learned = values.parameters["stages"][1]["norm"]
-    gathered = values.statistics["stages"][1]["norm"]
+    learned = values.params["stages"][1]["norm"]
+    gathered = values.batch_stats["stages"][1]["norm"]
     slope = np.asarray(learned["scale"]) / np.sqrt(np.asarray(gathered["var"]) + 1e-5)
     shift = np.asarray(learned["bias"]) - slope * np.asarray(gathered["mean"])
 
@@ -125,7 +127,7 @@ def test_it_is_the_gradient_where_no_rectifier_acts(layer):
     still = nnx.graphdef(nnx.view(network, use_running_average=True))
 
     def half_squared_length(image, feature):
-        merged = nnx.merge(still, values.parameters, values.statistics)
+        merged = nnx.merge(still, values.params, values.batch_stats)
         maps = image
         for stage in merged.stages[:layer]:
             maps = stage(maps)
@@ -142,7 +144,7 @@ def test_it_is_not_the_gradient_where_rectifiers_act():
     still = nnx.graphdef(nnx.view(network, use_running_average=True))
 
     def half_squared_length(image):
-        merged = nnx.merge(still, values.parameters, values.statistics)
+        merged = nnx.merge(still, values.params, values.batch_stats)
         return jnp.sum(merged.stages[1](merged.stages[0](image))[..., 0] ** 2) / 2
 
     gradient = np.asarray(jax.grad(half_squared_length)(jnp.asarray(image)))
@@ -155,8 +157,8 @@ def test_batch_norm_counts_as_part_of_the_filters():
     values, images = trained(network), noise(4, SIZE, SIZE, 3)
     folded = jax.tree.map(lambda x: x, values)
     for stage in (1, 2):
-        learned = folded.parameters["stages"][stage]
-        gathered = folded.statistics["stages"][stage]["norm"]
+        learned = folded.params["stages"][stage]
+        gathered = folded.batch_stats["stages"][stage]["norm"]
         slope = learned["norm"]["scale"] / jnp.sqrt(gathered["var"] + 1e-5)
         learned["kernel"] = learned["kernel"] * slope[None, None, None]
         learned["norm"]["bias"] -= slope * gathered["mean"]
@@ -174,7 +176,7 @@ def test_batch_norm_counts_as_part_of_the_filters():
 def test_a_feature_that_nothing_excites_shows_nothing():
     network = discriminator()
     values = trained(network)
-    first = values.parameters["stages"][0]
+    first = values.params["stages"][0]
     first["kernel"] = -jnp.abs(first["kernel"])
     image = np.abs(noise(1, SIZE, SIZE, 3))
     found = projected(network, values, image, 1, np.array([1]))
@@ -208,7 +210,7 @@ def test_what_lies_beyond_a_places_window_does_not_matter_to_it(layer):
     at = SIZE // 2**layer // 2
 
     def answer(image):
-        merged = nnx.merge(still, values.parameters, values.statistics)
+        merged = nnx.merge(still, values.params, values.batch_stats)
         maps = image
         for stage in merged.stages[:layer]:
             maps = stage(maps)

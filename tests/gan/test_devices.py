@@ -13,7 +13,7 @@ from flax import nnx
 
 from jaxart.gan.devices import apart, compiled, together
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 
 
 EIGHT = "--xla_force_host_platform_device_count=8"
@@ -36,7 +36,7 @@ def trained(parallel: str, at_once: int = 1) -> list[np.ndarray]:
         parallel=parallel,
         batch_size=16,
     )
-    state = on_devices.spread(start(generator, discriminator, optimizer, seed=0))
+    state = on_devices.spread(init_state(generator, discriminator, optimizer, seed=0))
     rng = np.random.default_rng(0)
     batches = rng.integers(0, 256, (UPDATES, 16, 32, 32, 3), dtype=np.uint8)
     found = []
@@ -90,7 +90,7 @@ def test_seeds_side_by_side_are_what_each_is_alone():
     networks = Generator(latent=10, **shape), Discriminator(**shape)
     optimizer = optax.adam(1e-4, b1=0.5)
     settings = {"loss": "non_saturating", "parallel": "jit", "batch_size": 8}
-    states = [start(*networks, optimizer, seed) for seed in (3, 4)]
+    states = [init_state(*networks, optimizer, seed) for seed in (3, 4)]
     rng = np.random.default_rng(0)
     batches = list(rng.integers(0, 256, (2, 3, 8, 32, 32, 3), dtype=np.uint8))
     alone = compiled(*networks, optimizer, **settings)
@@ -124,7 +124,7 @@ def test_what_was_compiled_ahead_is_what_the_first_call_runs(parallel: str):
     optimizer = optax.adam(1e-4)
     settings = {"loss": "minimax", "parallel": parallel, "batch_size": 2}
     on_devices = compiled(*networks, optimizer, **settings)
-    state = start(*networks, optimizer, seed=0)
+    state = init_state(*networks, optimizer, seed=0)
     batches = np.zeros((1, 2, 32, 32, 3), np.uint8)
     ready = on_devices.ahead(
         jax.eval_shape(lambda: state), jax.ShapeDtypeStruct(batches.shape, np.uint8)
@@ -152,7 +152,7 @@ def test_the_networks_survive_the_donation_of_their_first_values():
     settings = {"loss": "minimax", "parallel": "jit", "batch_size": 2}
     on_devices = compiled(*networks, optimizer, **settings)
     for _ in range(2):
-        state = on_devices.spread(start(*networks, optimizer, seed=0))
+        state = on_devices.spread(init_state(*networks, optimizer, seed=0))
         batch = on_devices.feed(np.zeros((1, 2, 32, 32, 3), np.uint8))
         jax.block_until_ready(on_devices.steps(state, batch))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxart.gan import devices
-from jaxart.gan.update import Player, State
+from jaxart.gan.update import NetworkState, TrainState
 from jaxart.paintings import resident
 
 
@@ -29,18 +29,18 @@ def dataset(count: int = 20) -> resident.Resident:
     )
 
 
-def beginning() -> State:
+def beginning() -> TrainState:
     key = jax.random.key_data(jax.random.key(7))
-    nobody, seen = Player(None, None), jnp.zeros((4, 16, 32, 32, 3), jnp.uint8)
-    return State(jnp.zeros((), jnp.int32), key, nobody, nobody, seen, None)
+    nobody, seen = NetworkState(None, None), jnp.zeros((4, 16, 32, 32, 3), jnp.uint8)
+    return TrainState(jnp.zeros((), jnp.int32), key, nobody, nobody, seen, None)
 
 
-def look(state: State, pixels: Any, axis: str | None) -> tuple[State, Any]:
+def look(state: TrainState, pixels: Any, axis: str | None) -> tuple[TrainState, Any]:
     """An update that remembers what it was given, the parts of all devices."""
     if axis is not None:
         pixels = jax.lax.all_gather(pixels, axis, tiled=True)
-    seen = state.generator_optimizer.at[state.step].set(pixels)
-    after = state._replace(step=state.step + 1, generator_optimizer=seen)
+    seen = state.generator_opt_state.at[state.step].set(pixels)
+    after = state._replace(step=state.step + 1, generator_opt_state=seen)
     return after, {"loss": jnp.zeros(())}
 
 
@@ -57,7 +57,7 @@ def drawn(parallel: str) -> np.ndarray:
     state, take = compiled.spread(beginning()), compiled.keep(dataset())
     for count in (2, 1, 1):
         state, _ = compiled.steps(state, take(count))
-    return np.asarray(compiled.gather(state).generator_optimizer)
+    return np.asarray(compiled.gather(state).generator_opt_state)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from flax import nnx
 
 from jaxart.gan import latents
 from jaxart.gan.networks import Generator
-from jaxart.gan.update import player
+from jaxart.gan.update import network_state
 
 
 def angle(a, b):
@@ -135,7 +135,7 @@ def test_what_is_added_and_taken_away_again_leaves_the_point():
 
 def test_a_picture_is_the_same_however_many_are_drawn():
     generator = Generator(32, 4, 10, dtype="float32", rngs=nnx.Rngs(0))
-    sampler, values = latents.sampler(generator), player(generator)
+    sampler, values = latents.sampler(generator), network_state(generator)
 
     def drawn(count: int) -> np.ndarray:
         numbered = latents.draw(5, 0, count, 10)

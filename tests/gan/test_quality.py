@@ -12,7 +12,7 @@ from flax import nnx
 from jaxart import inception, vgg
 from jaxart.gan import quality
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import player
+from jaxart.gan.update import network_state
 
 
 LAYERS = ("relu1_2", "relu3_3")  # 64 and 256 numbers
@@ -202,7 +202,7 @@ def test_too_few_pictures_are_refused():
 def test_a_discriminator_judges_whole_batches_by_their_own_statistics():
     discriminator = Discriminator(32, 4, dtype="float32", rngs=nnx.Rngs(0))
     pixels = np.random.default_rng(1).integers(0, 256, (19, 32, 32, 3), np.uint8)
-    values = player(discriminator)
+    values = network_state(discriminator)
     judge = quality.judge(discriminator, 8)
     believed, error = judge(values, pixels)
     answers = []
@@ -215,6 +215,8 @@ def test_a_discriminator_judges_whole_batches_by_their_own_statistics():
     assert error == pytest.approx(abs(np.diff(shares.mean(1))[0]) / 2)
     assert np.isnan(judge(values, pixels[:15]).error)
     for before, after in zip(
-        jax.tree.leaves(values), jax.tree.leaves(player(discriminator)), strict=True
+        jax.tree.leaves(values),
+        jax.tree.leaves(network_state(discriminator)),
+        strict=True,
     ):
         np.testing.assert_array_equal(before, after)
