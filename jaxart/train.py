@@ -79,7 +79,7 @@ def _train(config: Config, workdir: str) -> None:
     keep = compiled.keep(resident.load(pictures)) if config.data.on_device else None
     folders = _folders(config, workdir)
     first = jax.jit(lambda seed: init_state(*_networks(config, seed), optimizer, seed))
-    sampler = latents.sampler(generator)
+    sampler = latents.make_sampler(generator)
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
         count = loop.updates_of_next_call(0, config)
         fed = keep(count) if keep else _batches(config, count)
@@ -228,7 +228,7 @@ def _runs(
             bar=not found,
         )
         stack.enter_context(closing(records))
-        points = latents.draw(own.seed, 0, own.samples.count, own.generator.latent)
+        points = latents.draw(own.seed, range(own.samples.count), own.generator.latent)
         found.append(loop.Run(own, folder, records, checkpoints, measure, points))
     return found
 
@@ -330,14 +330,14 @@ def _measure(
     count, seed = config.evaluate.count, config.seed
     extractor = quality.vgg_extractor()
     crops = pipeline.crops(pictures, size=config.size, count=count, seed=seed)
-    folder = quality.folder(choice.folder(config.data.data_dir))
-    real = quality.described(extractor, crops, "VGG16, dataset", folder).rows
+    folder = quality.cache_dir(choice.folder(config.data.data_dir))
+    real = quality.extract_features(extractor, crops, "VGG16, dataset", folder).rows
 
-    points = latents.draw(seed, 0, count, config.generator.latent)
+    points = latents.draw(seed, range(count), config.generator.latent)
 
     def measure(player: NetworkState) -> Estimate:
-        samples = np.concatenate([*latents.pictures(sampler, player, points)])
-        fake = quality.described(extractor, samples, "VGG16, samples").rows
+        samples = np.concatenate([*latents.sample_pictures(sampler, player, points)])
+        fake = quality.extract_features(extractor, samples, "VGG16, samples").rows
         return frechet_distance(real, fake)
 
     return measure

@@ -11,8 +11,11 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
+from flax import nnx
 from PIL import Image
 
+from jaxart import train
+from jaxart.gan import networks
 from jaxart.paintings import preparation
 from jaxart.paintings.sources import inputs
 
@@ -64,6 +67,19 @@ def small_config(data_dir: str) -> Any:
     config.checkpoints.every_steps = 4
     config.log.every_steps = 2
     return config
+
+
+@pytest.fixture(scope="session")
+def tiny_run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A finished run of twelve steps, with checkpoints at 4, 8 and 12.
+
+    Its weights are so large that its samples differ from each other.
+    """
+    workdir = str(tmp_path_factory.mktemp("tiny_run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "KERNEL", nnx.initializers.normal(0.2))
+        train.main(copy.deepcopy(small_config), workdir)
+    return workdir
 
 
 @pytest.fixture

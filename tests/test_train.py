@@ -111,7 +111,7 @@ def judged_config(config: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     cheap = quality.vgg_extractor(LAYERS)
     monkeypatch.setattr(quality, "vgg_extractor", lambda: cheap)
     config.evaluate.every_steps = 3
-    config.evaluate.count = quality.LEAST
+    config.evaluate.count = quality.MIN_COUNT
     config.checkpoints.every_steps = 12
     config.checkpoints.keep = 1
     return config
@@ -235,10 +235,10 @@ def test_a_recorded_distance_is_that_of_the_samples(judged_config: Any, tmp_path
     restored = run_dir.network_from_part(jax.tree.map(jnp.asarray, restored))
     still = nnx.view(generator, use_running_average=True)
     nnx.update(still, restored.params, restored.batch_stats)
-    z = latents.draw(0, 0, quality.LEAST, judged_config.generator.latent)
+    z = latents.draw(0, range(quality.MIN_COUNT), judged_config.generator.latent)
     samples = np.rint(np.clip((np.asarray(still(z)) + 1) * 127.5, 0, 255))
     source = dataset.open_source(judged_config.data.data_dir, "paintings")
-    crops = pipeline.crops(source, size=32, count=quality.LEAST, seed=0)
+    crops = pipeline.crops(source, size=32, count=quality.MIN_COUNT, seed=0)
 
     def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scaled = jnp.asarray(pixels, jnp.float32) / 255
@@ -317,7 +317,7 @@ def long_config(config: Any) -> Any:
     config.samples.every_steps = 100
     config.log.every_steps = 5
     config.evaluate.every_steps = 100
-    config.evaluate.count = quality.LEAST
+    config.evaluate.count = quality.MIN_COUNT
     return config
 
 

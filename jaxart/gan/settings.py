@@ -168,6 +168,13 @@ class Settings:
         """Return the settings as nested dictionaries, for JSON and `from_config`."""
         return dataclasses.asdict(self)
 
+    def with_data_dir(self, data_dir: str | None) -> "Settings":
+        """Return the settings with another folder of datasets, if one is given."""
+        if data_dir is None:
+            return self
+        data = dataclasses.replace(self.data, data_dir=data_dir)
+        return dataclasses.replace(self, data=data)
+
     def make_generator(self, rngs: nnx.Rngs) -> Generator:
         """Return a new generator."""
         width, latent = self.generator.width, self.generator.latent
@@ -253,7 +260,7 @@ def _check_range(key: str, value: Any) -> None:
         if value < 0:
             raise ValueError(f"{key} must not be negative; got {value}")
     elif key == "evaluate.count":
-        if value < quality.LEAST:
-            raise ValueError(f"{key} must be at least {quality.LEAST}; got {value}")
+        if value < quality.MIN_COUNT:
+            raise ValueError(f"{key} must be at least {quality.MIN_COUNT}; got {value}")
     elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
         raise ValueError(f"{key} must be at least 1; got {value}")
