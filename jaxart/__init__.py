@@ -4,6 +4,7 @@ The map
 -------
 Commands (`python -m jaxart.NAME --help`)::
 
+    __main__.py        all of them as one program
     train.py           train a GAN
     sample.py          restore a checkpoint, draw samples
     explore.py         what a GAN learned: interpolation, arithmetic, deconvnet
@@ -38,6 +39,7 @@ Rooms, each importing only from those below it::
         scenes.py      what is seen on them, before a stroke is laid
         reading.py     records read for their pixels alone
         resident.py    the whole dataset on the device, and batches cut from it there
+        evaluation_crops.py  crops that a trained GAN is evaluated on
         pipeline.py    shuffle, crop, batch, shard; the only file that knows Grain
     gan/
         convolution.py the strided and the transposed convolution, lowered to suit
@@ -50,10 +52,13 @@ Rooms, each importing only from those below it::
         runs.py        what a run's folder may hold
         cost.py        what a run costs, known before it begins
         devices.py     that update on one device, on a mesh (jit), or with pmap
-        latents.py     points of the generator's input space, and their pictures
+        latents.py     points of the generator's input space, interpolation, samples
+        latent_figures.py    figures and frames of interpolation and arithmetic
         trained.py     networks restored from a run's checkpoint
-        deconvnet.py   what a feature of the discriminator looks at
-        quality.py     samples against crops of the dataset, as a network sees them
+        deconvnet.py   features of the discriminator projected back to pixels
+        feature_figures.py   figures of what excites features, layer by layer
+        quality.py     features of pictures, metrics on them, accuracy of D
+        evaluation.py  metrics of samples, floor and noise, and accuracy of D
     painter/
         painting.py    a whole painting: what to call from Python
         settings.py    what a user chooses
@@ -73,15 +78,16 @@ Rooms, each importing only from those below it::
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
     winograd.py        a 3 by 3 convolution with fewer products, on CPUs
-    inception.py       InceptionV3's features, for those who have its weights
+    inception.py       InceptionV3's features, from weights that the user provides
     weights.py         files of weights, read as if hostile
-    metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
-    batches.py         a compiled call over more items than it takes at once
+    metrics.py         Fréchet and kernel distance, precision, recall, neighbours
+    batches.py         map a compiled function over any number of items
+    arguments.py       arguments that several commands share
     command.py         how each command starts; the only file that knows flags
     atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
-    figures.py         pictures with words: captions and rows
-    films.py           pictures that move: GIF, WebP, MP4
+    figures.py         pictures and text laid out on white
+    films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together
     records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
     memory.py          the process's memory, kept for the next update
@@ -94,5 +100,5 @@ In jaxtyping's signatures: `b` pictures of a batch, `h` height, `w` width, `c`
 channels, `i` input and `o` output channels, `z` latent numbers, `n` strokes or
 pictures counted, `p` parameters, `k` windows of a round, `m` points or groups of tiles,
 `t` tiles of a group. In `metrics.py` `n` and `m` rows of features, `c` features, `k`
-neighbours, `r` rows of a block, `s` singular values.
+nearest neighbours, `r` rows of a block, `s` singular values.
 """

@@ -24,10 +24,13 @@ Source: Beyers and Loane, section 5, who judge by eye; `jaxart/metrics.py`.
 """
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+
+import numpy as np
 
 from jaxart import arguments, command
-from jaxart.gan import evaluation, quality
+from jaxart.gan import evaluation, quality, run_dir, trained
+from jaxart.paintings import choice, evaluation_crops
 
 
 def main(
@@ -48,20 +51,54 @@ def main(
     data_dir: arguments.DataDir = None,
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
+    timer = evaluation.Timer()
+    if count < quality.MIN_COUNT:
+        raise ValueError(f"count must be at least {quality.MIN_COUNT}; got {count}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative; got {seed}")
     if nearest is not None:
         arguments.check_out("nearest", nearest, (".png",))
-    scalars = evaluation.evaluate(
-        workdir,
-        step=step,
-        count=count,
-        seed=seed,
-        layers=layers.split(","),
-        floor=floor,
-        nearest=nearest,
-        inception_weights=inception_weights,
-        data_dir=data_dir,
+    extractors = {"vgg": quality.vgg_extractor(layers.split(","))}
+    if inception_weights is not None:
+        extractors["inception"] = quality.inception_extractor(inception_weights)
+    settings = run_dir.read_settings(workdir)
+    size, data = settings.size, settings.data
+    data_dir = choice.folder(data.data_dir if data_dir is None else data_dir)
+    splits = evaluation_crops.open_splits(
+        data.name, data_dir, source=data.source, size=size, floor=floor
     )
-    print(json.dumps(scalars))
+    generator = trained.generator(workdir, step)
+    # Of the same step, even if the run saves another one meanwhile.
+    discriminator = trained.discriminator(workdir, str(generator.step))
+    timer.lap()
+    samples = evaluation.sample(generator, count, seed)
+    seconds: dict[str, Any] = {"draw": timer.lap()}
+    crops = evaluation_crops.cut(splits, size=size, count=count, seed=seed, floor=floor)
+    seconds["cut"] = timer.lap()
+    noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
+    sets = evaluation.Sets(crops.real, samples, crops.floor, noise)
+    features = {}
+    for network, extractor in extractors.items():
+        features[network], seconds[network] = evaluation.extract(
+            network, extractor, sets, quality.cache_dir(data_dir)
+        )
+    if nearest is not None:
+        evaluation.save_nearest(nearest, sets, features["vgg"])
+    scalars = evaluation.compare(features, seed, seconds)
+    accuracy = evaluation.accuracy(discriminator, crops.train, crops.held_out, samples)
+    result = {
+        "step": generator.step,
+        "count": count,
+        "dataset": data.name,
+        "pictures": {name: len(split) for name, split in splits._asdict().items()},
+        "layers": layers.split(","),
+        **scalars["samples"],
+        "floor": {"split": floor, **scalars["floor"]},
+        "noise": scalars["noise"],
+        "discriminator_accuracy": accuracy,
+        "seconds": seconds | {"total": timer.total()},
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -124,13 +124,19 @@ def deconvnet(
         if number < 1:
             raise ValueError(f"{flag} must be at least 1; got {number}")
     model = trained.discriminator(workdir, step)
+    size, data = model.settings.size, model.settings.data
     if picture is None:
-        settings = model.settings.with_data_dir(data_dir)
-        records = choice.pictures(settings)
-        pixels = pipeline.crops(records, size=settings.size, count=crops, seed=seed)
+        if data_dir is None:
+            data_dir = data.data_dir
+        records = choice.open_pictures(
+            data.name, data_dir, source=data.source, size=size
+        )
+        pixels = pipeline.crops(records, size=size, count=crops, seed=seed)
         figure = feature_figures.of_crops(model, pixels, keep=keep, filters=filters)
     else:
-        figure = feature_figures.of_picture(model, picture, keep=keep, filters=filters)
+        figure = feature_figures.of_picture(
+            model, picture, keep=keep, filters=filters, grey=data.name in choice.GREY
+        )
     images.save_png(out, figure)
     print(f"{len(model.network.stages)} layers at step {model.step} are in {out}")
 

@@ -13,7 +13,6 @@ from jaxart import figures, images
 from jaxart.figures import Pixels
 from jaxart.gan import deconvnet
 from jaxart.gan.trained import Trained
-from jaxart.paintings import choice
 
 
 COLUMNS = 16  # projections in a row
@@ -60,7 +59,12 @@ def of_crops(
 
 
 def of_picture(
-    discriminator: Trained, path: str, *, keep: deconvnet.Keep, filters: int
+    discriminator: Trained,
+    path: str,
+    *,
+    keep: deconvnet.Keep,
+    filters: int,
+    grey: bool,
 ) -> Pixels:
     """Draw the features of each layer that a picture excites most.
 
@@ -69,13 +73,12 @@ def of_picture(
         path: of the picture, of which the centre is used.
         keep: of a feature map, as for `deconvnet.make_projector`.
         filters: features of each layer, at most.
+        grey: whether the discriminator was trained on grey pictures.
 
     Raises:
         ValueError: the picture cannot be read, or is too small.
     """
-    settings = discriminator.settings
-    picture = _centre_crop(path, settings.size)[None]
-    grey = settings.data.name in choice.GREY
+    picture = _centre_crop(path, discriminator.settings.size)[None]
     layers = []
     for activations in _max_activations(discriminator, picture):
         features = np.argsort(-activations[0], kind="stable")[:filters]

@@ -168,13 +168,6 @@ class Settings:
         """Return the settings as nested dictionaries, for JSON and `from_config`."""
         return dataclasses.asdict(self)
 
-    def with_data_dir(self, data_dir: str | None) -> "Settings":
-        """Return the settings with another folder of datasets, if one is given."""
-        if data_dir is None:
-            return self
-        data = dataclasses.replace(self.data, data_dir=data_dir)
-        return dataclasses.replace(self, data=data)
-
     def make_generator(self, rngs: nnx.Rngs) -> Generator:
         """Return a new generator."""
         width, latent = self.generator.width, self.generator.latent
