@@ -24,7 +24,6 @@ with the crops. All sets are in memory, at size 64 about 12 kB a picture of six 
 Source: Beyers and Loane, section 5, who judge by eye; `jaxart/metrics.py`.
 """
 
-import dataclasses
 import json
 import math
 import sys
@@ -139,8 +138,7 @@ def main(
         extractors["inception"] = quality.inception_extractor(inception_weights)
     settings = run_dir.read_settings(workdir)
     if data_dir is not None:
-        data = dataclasses.replace(settings.data, data_dir=data_dir)
-        settings = dataclasses.replace(settings, data=data)
+        settings = settings.with_data(data_dir=data_dir)
     pictures = _opened(settings, floor)
     model = _restored(settings, workdir, step, count, seed)
     clock.lap()

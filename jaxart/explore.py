@@ -6,7 +6,6 @@ that `python -m jaxart.sample --numbered` prints beneath their pictures.
 Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -197,8 +196,7 @@ def deconvnet(
     grey = settings.data.name in choice.GREY
     if picture is None:
         if data_dir is not None:
-            data = dataclasses.replace(settings.data, data_dir=data_dir)
-            settings = dataclasses.replace(settings, data=data)
+            settings = settings.with_data(data_dir=data_dir)
         source = choice.pictures(settings)
         pixels = pipeline.crops(source, size=settings.size, count=crops, seed=seed)
         choose = _most_exciting

@@ -7,10 +7,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxart.records import Records
 from PIL import Image
 
 from jaxart import records as records_module
-from jaxart.records import Records
 
 
 def metrics(*values: float) -> dict:
