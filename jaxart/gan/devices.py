@@ -136,7 +136,7 @@ def _jit(steps: Steps, axis: str | None) -> Updates:
 
     run = jax.jit(
         updates,
-        in_shardings=(on_all, on_all, in_parts),
+        in_shardings=(on_all, None, None),  # as they were put
         out_shardings=(on_all, on_all),
         donate_argnums=0,
     )
