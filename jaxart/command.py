@@ -21,7 +21,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import (
@@ -142,6 +142,26 @@ def line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else text
+
+
+def settings_diff(
+    old: Mapping[str, Any], new: Mapping[str, Any], may_change: tuple[str, ...]
+) -> list[str]:
+    """Return how settings differ from those before, a text for each that does.
+
+    >>> settings_diff({"width": 4, "steps": 9}, {"width": 8, "steps": 10}, ("steps",))
+    ['width (was 4, now 8)']
+
+    Args:
+        old: by name.
+        new: by name.
+        may_change: beginnings of the names that are left out.
+    """
+    return [
+        f"{name} (was {old.get(name)}, now {new.get(name)})"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and not name.startswith(may_change)
+    ]
 
 
 def config_path(name: str) -> str:

@@ -11,11 +11,9 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from flax import nnx
 from PIL import Image
 
 from jaxart import train
-from jaxart.gan import networks
 from jaxart.paintings import preparation
 from jaxart.paintings.sources import inputs
 
@@ -34,6 +32,11 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Grain asks for a flag even where no command has parsed any.
 flags.FLAGS.mark_as_parsed()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker of tests that are long by nature."""
+    config.addinivalue_line("markers", "slow: long by nature: kills, processes")
 
 
 @pytest.fixture(scope="session")
@@ -70,16 +73,17 @@ def small_config(data_dir: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A finished run of twelve steps, with checkpoints at 4, 8 and 12.
-
-    Its weights are so large that its samples differ from each other.
-    """
-    workdir = str(tmp_path_factory.mktemp("tiny_run"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "KERNEL", nnx.initializers.normal(0.2))
-        train.main(copy.deepcopy(small_config), workdir)
+def tiny_run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of that config, with checkpoints at 4, 8 and 12: only to read."""
+    workdir = tmp_path_factory.mktemp("tiny") / "run"
+    train.main(small_config, str(workdir))
     return workdir
+
+
+@pytest.fixture(scope="session")
+def workdir(tiny_run: Path) -> str:
+    """The folder of that run, as commands take it."""
+    return str(tiny_run)
 
 
 @pytest.fixture

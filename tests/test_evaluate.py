@@ -66,13 +66,13 @@ def small_and_compiled_once() -> Iterator[None]:
 
 
 @pytest.fixture
-def evaluated(tiny_run: str, dark_held_out: str, capfd: Any) -> Evaluated:
+def evaluated(workdir: str, dark_held_out: str, capfd: Any) -> Evaluated:
     """What the command prints."""
 
     def run(**settings: Any) -> dict[str, Any]:
         capfd.readouterr()
         defaults = {"count": COUNT, "layers": LAYER, "data_dir": dark_held_out}
-        evaluate.main(tiny_run, **{**defaults, **settings})
+        evaluate.main(workdir, **{**defaults, **settings})
         [line] = capfd.readouterr().out.splitlines()
         return json.loads(line)
 
@@ -129,10 +129,10 @@ def test_the_same_seed_gives_the_same_metrics(evaluated: Evaluated):
 
 
 def test_metrics_are_those_of_samples_and_crops(
-    evaluated: Evaluated, tiny_run: str, dark_held_out: str, tmp_path: Path
+    evaluated: Evaluated, workdir: str, dark_held_out: str, tmp_path: Path
 ):
     found = evaluated(layers="relu1_2")
-    sample.main(tiny_run, f"{tmp_path}/", count=COUNT)
+    sample.main(workdir, f"{tmp_path}/", count=COUNT)
     samples = [np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir())]
     crops = cut(dark_held_out, 2 * COUNT)
     extractor = quality.vgg_extractor(["relu1_2"])
@@ -224,10 +224,10 @@ def test_inception_adds_its_metrics(evaluated: Evaluated, monkeypatch):
 
 
 def test_samples_are_beside_their_nearest_crops(
-    evaluated: Evaluated, tiny_run: str, dark_held_out: str, tmp_path: Path
+    evaluated: Evaluated, workdir: str, dark_held_out: str, tmp_path: Path
 ):
     evaluated(nearest=str(tmp_path / "nearest.png"))
-    sample.main(tiny_run, f"{tmp_path}/many/", count=evaluation.SAMPLES)
+    sample.main(workdir, f"{tmp_path}/many/", count=evaluation.SAMPLES)
     with Image.open(tmp_path / "nearest.png") as picture:
         grid = np.asarray(picture)
     step = 32 + images.BORDER
@@ -246,14 +246,14 @@ def test_samples_are_beside_their_nearest_crops(
 
 
 def test_a_dataset_without_held_out_pictures_is_evaluated_without_them(
-    tiny_run: str, dark_held_out: str, tmp_path: Path, capfd
+    workdir: str, dark_held_out: str, tmp_path: Path, capfd
 ):
     shutil.copytree(dark_held_out, tmp_path / "data")
     path = tmp_path / "data/paintings/1.0.0/dataset_info.json"
     info = json.loads(path.read_text())
     path.write_text(json.dumps(info | {"splits": info["splits"][:1]}))
     settings = {"count": COUNT, "layers": LAYER, "data_dir": str(tmp_path / "data")}
-    evaluate.main(tiny_run, **settings)
+    evaluate.main(workdir, **settings)
     output = capfd.readouterr()
     accuracy = json.loads(output.out)["discriminator_accuracy"]
     assert accuracy["held_out"] is accuracy["held_out_error"] is None
@@ -261,7 +261,7 @@ def test_a_dataset_without_held_out_pictures_is_evaluated_without_them(
     assert "paintings in" in note
     assert "has no held-out split: it was prepared by an earlier" in note
     with pytest.raises(ValueError, match="has no held-out split"):
-        evaluate.main(tiny_run, **settings, floor="held_out")
+        evaluate.main(workdir, **settings, floor="held_out")
 
 
 @pytest.mark.parametrize(
@@ -280,26 +280,26 @@ def test_a_dataset_without_held_out_pictures_is_evaluated_without_them(
     ],
 )
 def test_invalid_arguments_are_refused(
-    tiny_run: str, capfd, monkeypatch, settings: dict, complaint: str
+    workdir: str, capfd, monkeypatch, settings: dict, complaint: str
 ):
     def sample_pictures(*args: Any, **settings: Any) -> None:
         raise AssertionError("sampled before all arguments were checked")
 
     monkeypatch.setattr(latents, "sample_pictures", sample_pictures)
     with pytest.raises(ValueError, match=complaint) as caught:
-        evaluate.main(**{"workdir": tiny_run, "count": COUNT, **settings})
+        evaluate.main(**{"workdir": workdir, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""
 
 
-def test_a_run_without_a_checkpoint_is_refused(tiny_run: str, tmp_path: Path):
-    shutil.copy(Path(tiny_run, "config.json"), tmp_path)
+def test_a_run_without_a_checkpoint_is_refused(workdir: str, tmp_path: Path):
+    shutil.copy(Path(workdir, "config.json"), tmp_path)
     with pytest.raises(ValueError, match=r"must hold a checkpoint; .* none yet"):
         evaluate.main(str(tmp_path))
 
 
-def test_a_foreign_picture_is_not_overwritten(tiny_run: str, tmp_path: Path):
+def test_a_foreign_picture_is_not_overwritten(workdir: str, tmp_path: Path):
     out = tmp_path / "portrait.png"
     Image.new("RGB", (3, 3)).save(out)
     with pytest.raises(OSError, match="not written by jaxart"):
-        evaluate.main(tiny_run, count=COUNT, nearest=str(out))
+        evaluate.main(workdir, count=COUNT, nearest=str(out))

@@ -6,14 +6,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
 from jaxart import explore, figures, films, images, sample
-from jaxart.gan import deconvnet, feature_figures, latent_figures, latents
+from jaxart.gan import deconvnet, feature_figures, latent_figures, latents, trained
 from jaxart.paintings import choice, pipeline
 
 
@@ -23,18 +24,29 @@ MARGIN = 8
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_batches() -> Iterator[None]:
-    """A hundred pictures in a call are more than these tests need."""
+def distinct_samples() -> Iterator[None]:
+    """Larger weights than those of the run, so that its samples differ; small batches.
+
+    A hundred pictures in a call are more than these tests need.
+    """
+    restore = trained._restored
+
+    def with_larger_kernels(*args: Any) -> trained.Trained:
+        model = restore(*args)
+        params = jax.tree.map(lambda x: 3 * x if x.ndim == 4 else x, model.state.params)
+        return model._replace(state=model.state._replace(params=params))
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "_restored", with_larger_kernels)
         patch.setattr(latents, "BATCH_SIZE", 8)
         yield
 
 
 @pytest.fixture(scope="module")
-def singles(tiny_run: str, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+def singles(workdir: str, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The pictures that `sample` draws, by their numbers."""
     folder = tmp_path_factory.mktemp("singles")
-    sample.main(tiny_run, f"{folder}/", count=8)
+    sample.main(workdir, f"{folder}/", count=8)
     return np.stack([pixels(path) for path in sorted(folder.iterdir())])
 
 
@@ -65,10 +77,10 @@ def find(figure: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
 
 
 def test_rows_start_and_end_with_the_pictures_of_their_numbers(
-    tiny_run, singles, tmp_path
+    workdir, singles, tmp_path
 ):
     out = tmp_path / "a.png"
-    explore.interpolation(tiny_run, str(out), seeds="3,0,6", pictures=4)
+    explore.interpolation(workdir, str(out), seeds="3,0,6", pictures=4)
     figure = pixels(out)
     top, left = min(find(figure, singles[3]))
     for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
@@ -76,9 +88,9 @@ def test_rows_start_and_end_with_the_pictures_of_their_numbers(
         assert (top + row * STEP, left + 3 * STEP) in find(figure, singles[end])
 
 
-def test_numbers_are_beside_the_ends_of_each_row(tiny_run, singles, tmp_path):
+def test_numbers_are_beside_the_ends_of_each_row(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.interpolation(tiny_run, str(out), seeds="3,0,6", pictures=4)
+    explore.interpolation(workdir, str(out), seeds="3,0,6", pictures=4)
     figure = pixels(out)
     top, left = min(find(figure, singles[3]))
     for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
@@ -87,26 +99,26 @@ def test_numbers_are_beside_the_ends_of_each_row(tiny_run, singles, tmp_path):
         assert find(beside[:, left + 4 * STEP :], figures.text(str(end)))
 
 
-def test_an_open_path_has_one_row_less(tiny_run, singles, tmp_path):
+def test_an_open_path_has_one_row_less(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.interpolation(tiny_run, str(out), seeds="1,2", pictures=5, loop=False)
+    explore.interpolation(workdir, str(out), seeds="1,2", pictures=5, loop=False)
     figure = pixels(out)
     assert figure.shape[0] == SIDE + 2 * MARGIN
     ((top, left),) = find(figure, singles[1])
     assert find(figure, singles[2]) == [(top, left + 4 * STEP)]
 
 
-def test_the_default_points_are_the_first_ones(tiny_run, tmp_path):
-    explore.interpolation(tiny_run, f"{tmp_path}/a.png", pictures=2, points=3)
-    explore.interpolation(tiny_run, f"{tmp_path}/b.png", pictures=2, seeds="0,1,2")
+def test_the_default_points_are_the_first_ones(workdir, tmp_path):
+    explore.interpolation(workdir, f"{tmp_path}/a.png", pictures=2, points=3)
+    explore.interpolation(workdir, f"{tmp_path}/b.png", pictures=2, seeds="0,1,2")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_both_methods_have_the_same_ends_but_not_the_same_middle(tiny_run, tmp_path):
+def test_both_methods_have_the_same_ends_but_not_the_same_middle(workdir, tmp_path):
     drawn = {}
     for way in get_args(latents.Method):
         out = tmp_path / f"{way}.png"
-        explore.interpolation(tiny_run, str(out), seeds="1,2", pictures=3, way=way)
+        explore.interpolation(workdir, str(out), seeds="1,2", pictures=3, way=way)
         drawn[way] = pixels(out)
     differing = np.abs(drawn["linear"].astype(int) - drawn["spherical"]).max((0, 2)) > 1
     columns = np.flatnonzero(differing)
@@ -114,20 +126,20 @@ def test_both_methods_have_the_same_ends_but_not_the_same_middle(tiny_run, tmp_p
     assert columns.max() - columns.min() < SIDE
 
 
-def test_the_batch_size_does_not_show(tiny_run, tmp_path, monkeypatch):
+def test_the_batch_size_does_not_show(workdir, tmp_path, monkeypatch):
     drawn = []
     for batch_size in (latents.BATCH_SIZE, 4):
         monkeypatch.setattr(latents, "BATCH_SIZE", batch_size)
         out = tmp_path / f"{batch_size}.png"
-        explore.interpolation(tiny_run, str(out), seeds="1,2,5", pictures=3)
+        explore.interpolation(workdir, str(out), seeds="1,2,5", pictures=3)
         drawn.append(pixels(out))
     assert near(*drawn)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_a_closed_film_shows_each_point_once(tiny_run, singles, tmp_path, suffix):
+def test_a_closed_film_shows_each_point_once(workdir, singles, tmp_path, suffix):
     out = tmp_path / f"a{suffix}"
-    explore.interpolation(tiny_run, str(out), seeds="3,0,6", pictures=5)
+    explore.interpolation(workdir, str(out), seeds="3,0,6", pictures=5)
     with Image.open(out) as film:
         frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)]
     assert len(frames) == 15
@@ -137,9 +149,7 @@ def test_a_closed_film_shows_each_point_once(tiny_run, singles, tmp_path, suffix
         assert distances.argmin() == number
 
 
-def test_an_open_film_ends_with_the_last_point(
-    tiny_run, singles, tmp_path, monkeypatch
-):
+def test_an_open_film_ends_with_the_last_point(workdir, singles, tmp_path, monkeypatch):
     frames = []
 
     def write(path, pictures, **options):
@@ -147,7 +157,7 @@ def test_an_open_film_ends_with_the_last_point(
 
     monkeypatch.setattr(films, "write", write)
     out = f"{tmp_path}/a.webp"
-    explore.interpolation(tiny_run, out, seeds="3,6,1", pictures=2, loop=False)
+    explore.interpolation(workdir, out, seeds="3,6,1", pictures=2, loop=False)
     assert len(frames) == 2 * 2 + 1
     large = figures.enlarge(singles, latent_figures.FILM_SIDE)
     for index, number in ((0, 3), (2, 6), (-1, 1)):
@@ -155,10 +165,10 @@ def test_an_open_film_ends_with_the_last_point(
 
 
 def test_arithmetic_shows_its_terms_and_a_row_for_each_result(
-    tiny_run, singles, tmp_path
+    workdir, singles, tmp_path
 ):
     out = tmp_path / "a.png"
-    explore.arithmetic(tiny_run, str(out), plus="3", minus="0", to="6,7")
+    explore.arithmetic(workdir, str(out), plus="3", minus="0", to="6,7")
     figure, large = pixels(out), figures.enlarge(singles, latent_figures.TERM_SIDE)
     ((_, first),), ((_, second),) = (find(figure, large[n]) for n in (3, 0))
     ((top, third),), ((bottom, below),) = (find(figure, large[n]) for n in (6, 7))
@@ -169,17 +179,17 @@ def test_arithmetic_shows_its_terms_and_a_row_for_each_result(
     assert len(find(figure, figures.text("z1 - z2 + z3"))) == 2
 
 
-def test_a_point_minus_itself_leaves_the_other(tiny_run, singles, tmp_path):
+def test_a_point_minus_itself_leaves_the_other(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.arithmetic(tiny_run, str(out), plus="3", minus="3", to="6")
+    explore.arithmetic(workdir, str(out), plus="3", minus="3", to="6")
     large = figures.enlarge(singles, latent_figures.TERM_SIDE)
     # Once as z3, and once as the result.
     assert len(find(pixels(out), large[6])) == 2
 
 
-def test_the_points_of_an_average_are_shown(tiny_run, singles, tmp_path):
+def test_the_points_of_an_average_are_shown(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.arithmetic(tiny_run, str(out), plus="3,5,6", minus="1,2", to="0+7,4")
+    explore.arithmetic(workdir, str(out), plus="3,5,6", minus="1,2", to="0+7,4")
     figure = pixels(out)
     for number in (3, 5, 6, 1, 2, 0, 7):
         assert len(find(figure, singles[number])) == 1
@@ -193,10 +203,10 @@ def test_the_points_of_an_average_are_shown(tiny_run, singles, tmp_path):
     )
 
 
-def test_a_picture_is_shown_beside_the_projections(tiny_run, singles, tmp_path):
+def test_a_picture_is_shown_beside_the_projections(workdir, singles, tmp_path):
     path, out = tmp_path / "picture.png", tmp_path / "a.png"
     Image.fromarray(singles[0]).save(path)
-    explore.deconvnet(tiny_run, str(out), picture=str(path), filters=4)
+    explore.deconvnet(workdir, str(out), picture=str(path), filters=4)
     figure = pixels(out)
     (large,) = figures.enlarge(singles[:1], feature_figures.PICTURE_SIDE)
     assert len(find(figure, large)) == 1
@@ -215,15 +225,15 @@ def test_a_picture_is_shown_beside_the_projections(tiny_run, singles, tmp_path):
         assert len(find(figure, figures.text(title))) == 1
 
 
-def test_colours_are_those_of_the_dataset_and_not_of_the_picture(tiny_run, tmp_path):
+def test_colours_are_those_of_the_dataset_and_not_of_the_picture(workdir, tmp_path):
     """A grey picture, and a network that learned from colours."""
     grey, out = tmp_path / "grey.png", tmp_path / "a.png"
     levels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
     Image.fromarray(levels).save(grey)
-    explore.deconvnet(tiny_run, str(out), picture=str(grey), filters=2)
+    explore.deconvnet(workdir, str(out), picture=str(grey), filters=2)
     assert np.ptp(pixels(out), axis=-1).any()
     moved = tmp_path / "digits"
-    shutil.copytree(tiny_run, moved)
+    shutil.copytree(workdir, moved)
     config = json.loads((moved / "config.json").read_text())
     config["data"]["name"] = "mnist"
     (moved / "config.json").write_text(json.dumps(config))
@@ -233,10 +243,10 @@ def test_colours_are_those_of_the_dataset_and_not_of_the_picture(tiny_run, tmp_p
 
 @pytest.mark.parametrize("keep", ["map", "place"])
 def test_without_a_picture_each_feature_has_a_crop_of_the_dataset(
-    tiny_run, tmp_path, keep
+    workdir, tmp_path, keep
 ):
     out = tmp_path / "a.png"
-    explore.deconvnet(tiny_run, str(out), keep=keep, filters=3, crops=24)
+    explore.deconvnet(workdir, str(out), keep=keep, filters=3, crops=24)
     height, width, _ = pixels(out).shape
     words = figures.text("layer").shape[0]
     # Three layers, each a line of words above three pairs.
@@ -246,14 +256,14 @@ def test_without_a_picture_each_feature_has_a_crop_of_the_dataset(
 
 
 def test_only_as_many_crops_are_used_as_asked_for(
-    tiny_run, small_config, data_dir, tmp_path, monkeypatch
+    workdir, small_config, data_dir, tmp_path, monkeypatch
 ):
     source = choice.open_pictures("paintings", data_dir, source="", size=SIDE)
     crops = pipeline.crops(source, size=SIDE, count=3, seed=0)
     # The last of them is alone in its batch.
     monkeypatch.setattr(deconvnet, "BATCH_SIZE", 2)
     out = tmp_path / "a.png"
-    explore.deconvnet(tiny_run, str(out), filters=4, crops=3)
+    explore.deconvnet(workdir, str(out), filters=4, crops=3)
     figure = pixels(out)
     shown = [len(find(figure, crop)) for crop in crops]
     assert sum(shown) == 3 * 4
@@ -296,8 +306,8 @@ def test_contrast_is_symmetric_about_zero():
         ({"workdir": "/nowhere"}, "workdir must hold a run"),
     ],
 )
-def test_invalid_interpolations_are_refused(tiny_run, tmp_path, settings, complaint):
-    settings = {"workdir": tiny_run, "out": f"{tmp_path}/a.png", **settings}
+def test_invalid_interpolations_are_refused(workdir, tmp_path, settings, complaint):
+    settings = {"workdir": workdir, "out": f"{tmp_path}/a.png", **settings}
     with pytest.raises(ValueError, match=complaint):
         explore.interpolation(**settings)
     assert not list(tmp_path.iterdir())
@@ -314,9 +324,9 @@ def test_invalid_interpolations_are_refused(tiny_run, tmp_path, settings, compla
         ({"out": "a.gif"}, r"out must end in \.png; got 'a.gif'"),
     ],
 )
-def test_invalid_arithmetic_is_refused(tiny_run, tmp_path, settings, complaint):
+def test_invalid_arithmetic_is_refused(workdir, tmp_path, settings, complaint):
     settings = {"plus": "1", "minus": "2", "to": "3", **settings}
-    settings = {"workdir": tiny_run, "out": f"{tmp_path}/a.png", **settings}
+    settings = {"workdir": workdir, "out": f"{tmp_path}/a.png", **settings}
     with pytest.raises(ValueError, match=complaint):
         explore.arithmetic(**settings)
 
@@ -333,32 +343,32 @@ def test_invalid_arithmetic_is_refused(tiny_run, tmp_path, settings, complaint):
     ],
 )
 def test_invalid_projections_are_refused(
-    tiny_run, tmp_path, monkeypatch, settings, complaint
+    workdir, tmp_path, monkeypatch, settings, complaint
 ):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (40, 31)).save("small.png")
-    settings = {"workdir": tiny_run, "out": "a.png", **settings}
+    settings = {"workdir": workdir, "out": "a.png", **settings}
     with pytest.raises(ValueError, match=complaint):
         explore.deconvnet(**settings)
 
 
-def test_a_foreign_file_is_not_overwritten(tiny_run, tmp_path):
+def test_a_foreign_file_is_not_overwritten(workdir, tmp_path):
     out = tmp_path / "portrait.png"
     Image.new("RGB", (3, 3)).save(out)
     before = out.read_bytes()
     for attempt in (
-        lambda: explore.interpolation(tiny_run, str(out)),
-        lambda: explore.arithmetic(tiny_run, str(out), plus="1", minus="2", to="3"),
-        lambda: explore.deconvnet(tiny_run, str(out)),
+        lambda: explore.interpolation(workdir, str(out)),
+        lambda: explore.arithmetic(workdir, str(out), plus="1", minus="2", to="3"),
+        lambda: explore.deconvnet(workdir, str(out)),
     ):
         with pytest.raises(FileExistsError, match="not written by jaxart"):
             attempt()
     assert out.read_bytes() == before
 
 
-def test_only_the_workdir_is_needed(tiny_run, tmp_path):
+def test_only_the_workdir_is_needed(workdir, tmp_path):
     moved = tmp_path / "moved"
-    shutil.copytree(tiny_run, moved)
+    shutil.copytree(workdir, moved)
     explore.interpolation(str(moved), f"{tmp_path}/a.png", points=2, pictures=2)
     assert (tmp_path / "a.png").exists()
 

@@ -22,15 +22,15 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(picture)
 
 
-def test_a_grid_has_as_many_pictures_as_asked_for(tiny_run: str, tmp_path: Path):
+def test_a_grid_has_as_many_pictures_as_asked_for(workdir: str, tmp_path: Path):
     out = tmp_path / "grid.png"
-    sample.main(tiny_run, str(out), count=6)
+    sample.main(workdir, str(out), count=6)
     assert pixels(out).shape == (2 * 32 + 2, 3 * 32 + 2 * 2, 3)
 
 
-def test_single_pictures_are_those_of_the_grid(tiny_run: str, tmp_path: Path):
-    sample.main(tiny_run, f"{tmp_path}/many/", count=4)
-    sample.main(tiny_run, str(tmp_path / "grid.png"), count=4)
+def test_single_pictures_are_those_of_the_grid(workdir: str, tmp_path: Path):
+    sample.main(workdir, f"{tmp_path}/many/", count=4)
+    sample.main(workdir, str(tmp_path / "grid.png"), count=4)
     names = sorted(path.name for path in (tmp_path / "many").iterdir())
     assert names == ["000000.png", "000001.png", "000002.png", "000003.png"]
     grid = pixels(tmp_path / "grid.png")
@@ -39,19 +39,19 @@ def test_single_pictures_are_those_of_the_grid(tiny_run: str, tmp_path: Path):
     )
 
 
-def test_a_picture_does_not_depend_on_the_count(tiny_run: str, tmp_path: Path):
+def test_a_picture_does_not_depend_on_the_count(workdir: str, tmp_path: Path):
     counts = (2, latents.BATCH_SIZE + 1)
     for count in counts:
-        sample.main(tiny_run, f"{tmp_path}/{count}/", count=count)
+        sample.main(workdir, f"{tmp_path}/{count}/", count=count)
         assert len(list((tmp_path / str(count)).iterdir())) == count
     for name in ("000000.png", "000001.png"):
         few, many = (tmp_path / str(count) / name for count in counts)
         assert few.read_bytes() == many.read_bytes()
 
 
-def test_seed_and_step_decide_the_pictures(tiny_run: str, tmp_path: Path):
+def test_seed_and_step_decide_the_pictures(workdir: str, tmp_path: Path):
     def sampled(name: str, **settings: Any) -> bytes:
-        sample.main(tiny_run, str(tmp_path / name), count=4, **settings)
+        sample.main(workdir, str(tmp_path / name), count=4, **settings)
         return (tmp_path / name).read_bytes()
 
     latest = sampled("a.png")
@@ -61,9 +61,9 @@ def test_seed_and_step_decide_the_pictures(tiny_run: str, tmp_path: Path):
     assert sampled("e.png", seed=1) != latest
 
 
-def test_numbers_are_below_the_pictures(tiny_run: str, tmp_path: Path):
-    sample.main(tiny_run, f"{tmp_path}/many/", count=4)
-    sample.main(tiny_run, str(tmp_path / "grid.png"), count=4, numbered=True)
+def test_numbers_are_below_the_pictures(workdir: str, tmp_path: Path):
+    sample.main(workdir, f"{tmp_path}/many/", count=4)
+    sample.main(workdir, str(tmp_path / "grid.png"), count=4, numbered=True)
     grid = pixels(tmp_path / "grid.png")
     row = (len(grid) - 2) // 2
     for number in range(4):
@@ -76,19 +76,19 @@ def test_numbers_are_below_the_pictures(tiny_run: str, tmp_path: Path):
         assert (windows == caption).all((-3, -2, -1)).any()
 
 
-def test_only_the_workdir_is_needed(tiny_run: str, tmp_path: Path):
+def test_only_the_workdir_is_needed(workdir: str, tmp_path: Path):
     moved = tmp_path / "moved"
-    shutil.copytree(tiny_run, moved)
+    shutil.copytree(workdir, moved)
     sample.main(str(moved), str(tmp_path / "grid.png"), count=1)
     assert pixels(tmp_path / "grid.png").shape == (32, 32, 3)
 
 
-def test_a_foreign_file_is_not_overwritten(tiny_run: str, tmp_path: Path):
+def test_a_foreign_file_is_not_overwritten(workdir: str, tmp_path: Path):
     out = tmp_path / "portrait.png"
     Image.new("RGB", (3, 3)).save(out)
     before = out.read_bytes()
     with pytest.raises(OSError, match="not written by jaxart"):
-        sample.main(tiny_run, str(out), count=1)
+        sample.main(workdir, str(out), count=1)
     assert out.read_bytes() == before
 
 
@@ -105,14 +105,14 @@ def test_a_foreign_file_is_not_overwritten(tiny_run: str, tmp_path: Path):
     ],
 )
 def test_invalid_arguments_are_refused(
-    tiny_run: str, tmp_path: Path, settings: dict, complaint: str
+    workdir: str, tmp_path: Path, settings: dict, complaint: str
 ):
     with pytest.raises(ValueError, match=complaint):
-        sample.main(**{"workdir": tiny_run, "out": str(tmp_path / "a.png"), **settings})
+        sample.main(**{"workdir": workdir, "out": str(tmp_path / "a.png"), **settings})
 
 
-def test_a_run_without_a_checkpoint_is_refused(tiny_run: str, tmp_path: Path):
-    shutil.copy(Path(tiny_run, "config.json"), tmp_path)
+def test_a_run_without_a_checkpoint_is_refused(workdir: str, tmp_path: Path):
+    shutil.copy(Path(workdir, "config.json"), tmp_path)
     with pytest.raises(ValueError, match="has none yet"):
         sample.main(str(tmp_path), str(tmp_path / "a.png"))
     assert not (tmp_path / "checkpoints").exists()

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+import jax
 import optax
 from flax import nnx
+from jaxtyping import Array, Integer
 from ml_collections import ConfigDict
 
 from jaxart.gan import quality
+from jaxart.gan.devices import Parallel
 from jaxart.gan.networks import SIZES, Discriminator, Generator
 from jaxart.gan.update import Loss
 
 
-Parallel = Literal["jit", "pmap"]
 Dtype = Literal["float32", "bfloat16"]
 LARGEST_SEED = 2**32 - 1
 
@@ -27,6 +29,7 @@ LARGEST_SEED = 2**32 - 1
 MAY_CHANGE = (
     "checkpoints.",
     "data.data_dir",
+    "data.on_device",
     "data.source",
     "data.workers",
     "evaluate.every_steps",
@@ -168,6 +171,11 @@ class Settings:
         """Return the settings as nested dictionaries, for JSON and `from_config`."""
         return dataclasses.asdict(self)
 
+    def with_data(self, **values: Any) -> "Settings":
+        """Return the settings with other values of `data`."""
+        data = dataclasses.replace(self.data, **values)
+        return dataclasses.replace(self, data=data)
+
     def make_generator(self, rngs: nnx.Rngs) -> Generator:
         """Return a new generator."""
         width, latent = self.generator.width, self.generator.latent
@@ -177,6 +185,13 @@ class Settings:
         """Return a new discriminator."""
         width = self.discriminator.width
         return Discriminator(self.size, width, dtype=self.dtype, rngs=rngs)
+
+    def make_networks(
+        self, seed: int | Integer[Array, ""]
+    ) -> tuple[Generator, Discriminator]:
+        """Return both networks as a run of that seed starts with them."""
+        rngs = nnx.Rngs(jax.random.key(seed))
+        return self.make_generator(rngs), self.make_discriminator(rngs)
 
     def make_optimizer(self) -> optax.GradientTransformation:
         """Return the optimizer of either network."""

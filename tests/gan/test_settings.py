@@ -1,29 +1,18 @@
 """The settings of a run: what they may be, and what they become."""
 
-import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
 
-from jaxart.gan import run_dir
 from jaxart.gan.settings import Settings, flatten
 
 
 @pytest.fixture
 def nested(config: Any) -> dict[str, Any]:
     """The small config as nested dictionaries, to be changed."""
-    return copy.deepcopy(config.to_dict())
-
-
-@pytest.fixture
-def config(small_config: Any) -> Any:
-    config = copy.deepcopy(small_config)
-    if "seeds" in config:
-        del config["seeds"]
-    return config
+    return config.to_dict()
 
 
 def test_settings_have_the_values_of_the_config(config: Any):
@@ -97,21 +86,3 @@ def test_missing_settings_are_named(nested: dict[str, Any]):
     complaint = "must have evaluate.count and evaluate.every_steps and steps, as"
     with pytest.raises(ValueError, match=complaint):
         Settings.from_config(nested)
-
-
-def test_the_one_seed_of_an_older_run_is_read(nested: dict[str, Any], tmp_path: Path):
-    expected = Settings.from_config(nested)
-    for seeds in (1, 2):
-        (tmp_path / "config.json").write_text(json.dumps(nested | {"seeds": seeds}))
-        if seeds == 1:
-            assert run_dir.read_settings(tmp_path) == expected
-        else:
-            with pytest.raises(ValueError, match="seeds is gone"):
-                run_dir.read_settings(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"steps": 1}'])
-def test_a_damaged_config_is_named(text: str, tmp_path: Path):
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=r"config\.json is damaged"):
-        run_dir.read_settings(tmp_path)
