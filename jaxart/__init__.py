@@ -2,7 +2,7 @@
 
 The map
 -------
-Commands (`python -m jaxart.NAME --help`)::
+Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
 
     __main__.py        all of them as one program
     train.py           train a GAN
@@ -77,13 +77,13 @@ Rooms, each importing only from those below it::
         svg.py         a painting's strokes as shapes
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
-    winograd.py        a 3 by 3 convolution with fewer products, on CPUs
+    winograd.py        3 by 3 and 4 by 4 convolutions with fewer products, for CPUs
     inception.py       InceptionV3's features, from weights that the user provides
-    weights.py         files of weights, read as if hostile
+    weights.py         files of weights, read as untrusted input
     metrics.py         Fréchet and kernel distance, precision, recall, neighbours
     batches.py         map a compiled function over any number of items
     arguments.py       arguments that several commands share
-    command.py         how each command starts; the only file that knows flags
+    command.py         flags, configs, errors, signals; the only file that knows absl
     atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
     figures.py         pictures and text laid out on white
@@ -91,7 +91,7 @@ Rooms, each importing only from those below it::
     processes.py       several processes that train together
     records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
     memory.py          the process's memory, kept for the next update
-    machine.py         what the machine has: memory, and a rate of arithmetic
+    machine.py         the machine's free memory and peak FLOP/s
     checkpoints.py     save and restore; the only file that knows Orbax
 
 Axis letters

@@ -1,12 +1,12 @@
 """Pictures: files <-> arrays, value ranges, sizes and grids.
 
-The only file that knows ranges: *pixels* are uint8 from 0 to 255, *images* are float32
-in [-1, 1]. It also stands between the program and the files people have. A collection
-holds truncated files, web pages named .jpg and headers that promise a billion pixels;
-each ends here as a `PictureError`, whose text begins with what is wrong: "missing",
-"unreadable", "not a picture", "too large" or "too small".
+The only file that knows value ranges: *pixels* are uint8 from 0 to 255, *images* are
+float32 in [-1, 1]. Files are untrusted: collections hold truncated files, web pages
+named .jpg and headers that claim a billion pixels. Each is a `PictureError`, whose text
+begins with the kind: "missing", "unreadable", "not a picture", "too large" or "too
+small".
 
-No JAX is imported, because worker processes import this file.
+JAX is not imported, because worker processes import this file.
 
 Source: the sizes are those of the paper's section on its data ("resized to the smallest
 size that still has at least 16,384 pixels").
@@ -31,23 +31,23 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageErro
 from jaxart import atomic
 
 
-# Decoded pixels of one picture at most: where Pillow itself raises instead of warning.
-# At four bytes a pixel, and again as RGB, such a picture needs 1.4 GB for a moment.
-LARGEST = 178_956_970
+# The largest picture that is decoded: where Pillow itself raises instead of warning. At
+# four bytes a pixel, and again as RGB, it takes 1.4 GB.
+MAX_PIXELS = 178_956_970
 
-# Raster formats that pictures of paintings come in. Not the ones that run an
-# interpreter (EPS, PDF), nor those without a signature, which any file may seem to be.
+# Common raster formats. Not those that run an interpreter (EPS, PDF), nor those without
+# a signature, which any file may match.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
 
 CROP = 64  # side of the crops that a network is trained on by default, in pixels
 BORDER = 2  # between the pictures of a grid, in pixels
-MARK = ("Software", "jaxart")  # text in the PNGs that may be written again
+MARK = ("Software", "jaxart")  # text in our PNGs, which may be overwritten
 
-# Decoding to no less than this many times the wanted size leaves the result to the
-# filter: it differs from a full decode by a level or two.
-MARGIN = 3
+# Cheap reductions stop at this many times the final size, and Lanczos does the rest:
+# the result differs from a full decode by a level or two. As Pillow's `reducing_gap`.
+REDUCING_GAP = 3
 
-# What makes a picture upright, by EXIF's orientation.
+# What makes a picture upright, by EXIF orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,7 +61,7 @@ TURNS = {
 # Those of them that swap width and height.
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
-# Where a picture's bytes are: at a path, or in an open file.
+# A path, or an open file.
 Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
 
 
@@ -74,18 +74,17 @@ class WithSides(NamedTuple):
 
 
 class PictureError(ValueError):
-    """A picture that cannot be used; the text says why."""
+    """A picture that cannot be used; the text is the reason."""
 
 
 def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture of any common format and mode, upright and over white.
 
-    What counts is what the file holds, not its suffix. Of an animation the first frame
+    The format is recognised by content, not by suffix. The first frame of an animation
     is read.
 
     Args:
-        path: a picture with at most `LARGEST` pixels, or its bytes in an open file;
-            larger ones are never decoded.
+        path: a path or an open file; a picture of over `MAX_PIXELS` is not decoded.
 
     Raises:
         PictureError: the file is missing, unreadable, truncated, not a picture or too
@@ -126,7 +125,7 @@ def read_with_sides(path: Location, size: int = CROP) -> WithSides:
         sides = image.width, image.height
         width, height = smallest_sides(*sides, size)
         # Does nothing to formats other than JPEG.
-        image.draft(image.mode, (MARGIN * width, MARGIN * height))
+        image.draft(image.mode, (REDUCING_GAP * width, REDUCING_GAP * height))
         image.load()
         small, turn = _shrunk(_rgb(image), (width, height)), _turn(image)
         if turn in SIDEWAYS:
@@ -144,18 +143,17 @@ def resize_for_crops(
         size: side of the crops, in pixels; see `smallest_sides`.
 
     Raises:
-        PictureError: the picture is too small; nothing is ever enlarged.
+        PictureError: the picture is too small; pictures are never enlarged.
     """
     height, width = smallest_sides(pixels.shape[0], pixels.shape[1], size)
     return np.asarray(_shrunk(Image.fromarray(pixels), (width, height)))
 
 
 def smallest_sides(first: int, second: int, size: int = CROP) -> tuple[int, int]:
-    """Return the sides of the smallest version of a picture that suits crops.
+    """Return the sides of the smallest version of a picture for crops of `size`.
 
-    It has at least `(2 * size) ** 2` pixels, so that crops differ, both sides are at
-    least `size`, and the longer side is the shorter one's times the aspect ratio,
-    rounded.
+    It has at least `(2 * size) ** 2` pixels, so that crops differ, and both sides have
+    at least `size`. The longer side is the shorter one times the aspect ratio, rounded.
 
     >>> smallest_sides(1000, 1000, 64)
     (128, 128)
@@ -170,23 +168,23 @@ def smallest_sides(first: int, second: int, size: int = CROP) -> tuple[int, int]
     Raises:
         PictureError: the picture itself has fewer pixels or a shorter side than that.
     """
-    enough = (2 * size) ** 2
+    min_pixels = (2 * size) ** 2
     long, short = max(first, second), min(first, second)
-    if long * short < enough or short < size:
+    if long * short < min_pixels or short < size:
         raise PictureError(
             f"too small: {first} x {second} pixels; crops of {size} x {size} need "
-            f"{enough:,} pixels and sides of at least {size}"
+            f"{min_pixels:,} pixels and sides of at least {size}"
         )
-    # One below the real-valued answer, for what rounding the longer side may gain.
-    side = max(size, math.isqrt(enough * short // long) - 1)
-    while side * _rounded(side * long, short) < enough:
+    # One less than the real-valued solution, since the longer side may be rounded up.
+    side = max(size, math.isqrt(min_pixels * short // long) - 1)
+    while side * _divide_rounded(side * long, short) < min_pixels:
         side += 1
-    other = _rounded(side * long, short)
+    other = _divide_rounded(side * long, short)
     return (other, side) if first > second else (side, other)
 
 
 def to_images(pixels: UInt8[Any, "..."]) -> Float32[Any, "..."]:
-    """Return pixels as images in [-1, 1]; on NumPy arrays and, under jit, on JAX's.
+    """Return pixels as images in [-1, 1]; for arrays of NumPy and, under jit, of JAX.
 
     >>> to_images(np.array([0, 255], np.uint8))
     array([-1.,  1.], dtype=float32)
@@ -195,9 +193,7 @@ def to_images(pixels: UInt8[Any, "..."]) -> Float32[Any, "..."]:
 
 
 def to_pixels(images: Float[Any, "..."]) -> UInt8[Any, "..."]:
-    """Return images as pixels: rounded, and clipped where they leave [-1, 1].
-
-    Like `to_images`, it takes NumPy's arrays and JAX's.
+    """Return images as pixels, rounded and clipped; for arrays of NumPy and JAX.
 
     >>> to_pixels(np.array([-7.0, 0.0, 1.0]))
     array([  0, 128, 255], dtype=uint8)
@@ -212,8 +208,8 @@ def grid(
 
     Args:
         pixels: at least one picture.
-        columns: pictures in a row; None for a grid that is full and nearly square, or
-            nearly square where no full one is.
+        columns: pictures in a row; None for a nearly square grid, without gaps if
+            there is one.
 
     Raises:
         ValueError: there is no picture, or `columns` is below 1.
@@ -225,25 +221,25 @@ def grid(
         raise ValueError(f"columns must be at least 1; got {columns}")
     columns = min(columns or _squarest(count), count)
     rows = -(-count // columns)
-    tall, wide = height + BORDER, width + BORDER
-    canvas = np.full((rows * tall - BORDER, columns * wide - BORDER, 3), 255, np.uint8)
-    for place, picture in enumerate(pixels):
-        top, left = place // columns * tall, place % columns * wide
+    dy, dx = height + BORDER, width + BORDER
+    canvas = np.full((rows * dy - BORDER, columns * dx - BORDER, 3), 255, np.uint8)
+    for index, picture in enumerate(pixels):
+        top, left = index // columns * dy, index % columns * dx
         canvas[top : top + height, left : left + width] = picture
     return canvas
 
 
 def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write a PNG, all of it or nothing, and make the folders above it.
+    """Write a PNG atomically, and make the folders above it.
 
-    A file in its place is replaced only if it is one of ours: it carries a mark.
+    An existing file is replaced only if it is ours: our PNGs carry a mark.
 
     Args:
-        path: where to; the suffix is not looked at.
+        path: of the file; the suffix is ignored.
         pixels: the picture.
 
     Raises:
-        FileExistsError: something else is in its place.
+        FileExistsError: the file exists and is not ours.
     """
     mark = PngImagePlugin.PngInfo()
     mark.add_text(*MARK)
@@ -263,9 +259,9 @@ def is_our_png(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Location) -> Iterator[Image.Image]:
-    """Open a picture of bearable size; whatever fails is a `PictureError`."""
+    """Open a picture that is not too large; any failure is a `PictureError`."""
     with warnings.catch_warnings():
-        # Pillow's are about odd metadata, and about sizes that `LARGEST` lets pass.
+        # Of odd metadata, and of sizes that `MAX_PIXELS` allows.
         warnings.simplefilter("ignore")
         try:
             with Image.open(path, formats=_formats()) as image:
@@ -278,7 +274,7 @@ def _opened(path: Location) -> Iterator[Image.Image]:
         except UnidentifiedImageError:
             raise PictureError("not a picture") from None
         except Image.DecompressionBombError:
-            raise PictureError(f"too large: over {LARGEST:,} pixels") from None
+            raise PictureError(f"too large: over {MAX_PIXELS:,} pixels") from None
         except MemoryError:
             raise PictureError("too large: not enough memory to decode it") from None
         # Decoders of hostile files raise nearly anything: OSError, SyntaxError,
@@ -296,16 +292,16 @@ def _formats() -> list[str]:
 
 
 def _check_size(image: Image.Image) -> None:
-    """Refuse an absurd picture by its header, before anything is decoded."""
+    """Refuse a picture that is too large by its header, before decoding it."""
     width, height = image.size
-    if width * height > LARGEST:
+    if width * height > MAX_PIXELS:
         raise PictureError(
-            f"too large: {width} x {height} pixels; at most {LARGEST:,} are decoded"
+            f"too large: {width} x {height} pixels; at most {MAX_PIXELS:,} are decoded"
         )
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return what makes a loaded picture upright; broken EXIF turns nothing."""
+    """Return what makes a loaded picture upright; None if its EXIF is broken."""
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
@@ -317,9 +313,9 @@ def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded picture of any mode to RGB, with white behind it."""
+    """Convert a loaded picture of any mode to RGB, over white."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_to_uint8(np.asarray(image))).convert("RGB")
     if image.mode == "LAB":
         return ImageCms.applyTransform(image, _lab_to_srgb()) or image
     if image.has_transparency_data:
@@ -330,11 +326,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Scale grey values of 16 or more bits to 8; Pillow's own conversion clips them.
+def _to_uint8(values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Scale grey values of 16 or more bits to 8; Pillow's conversion would clip them.
 
-    Integers fill 16 bits, and floats go up to 1, 255 or 65,535, as programs write them.
-    Values beyond that, or below zero, are taken to fill the range they have.
+    The range is 16 bits for integers, and up to 1, 255 or 65,535 for floats. Values
+    outside, or below zero, are scaled by their own minimum and maximum.
     """
     whites = (1, 255, 65_535) if values.dtype.kind == "f" else (65_535,)
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
@@ -354,16 +350,15 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
 
 
 def _shrunk(image: Image.Image, sides: tuple[int, int]) -> Image.Image:
-    """Resize an RGB picture to (width, height), neither larger than its own.
+    """Shrink an RGB picture to (width, height).
 
-    Lanczos, over as many pixels as fall on one: of Pillow's filters the one that keeps
-    most detail without aliasing. Where the picture is many times too large, blocks of
-    it are averaged first, which is faster and looks the same.
+    With Lanczos, antialiased: of Pillow's filters the one that keeps most detail. A
+    picture that is many times larger is box-filtered first, which is faster.
     """
-    return image.resize(sides, Image.Resampling.LANCZOS, reducing_gap=MARGIN)
+    return image.resize(sides, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
 
 
-def _rounded(numerator: int, denominator: int) -> int:
+def _divide_rounded(numerator: int, denominator: int) -> int:
     """Return the quotient rounded half up, exactly."""
     return (2 * numerator + denominator) // (2 * denominator)
 

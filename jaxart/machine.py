@@ -1,9 +1,9 @@
-"""What the machine under a program has: memory, and a rate of arithmetic.
+"""The machine: memory available to arrays, and peak FLOP/s.
 
-A share of the machine's rate says more than seconds do: it is the same question on a
-laptop and on an accelerator. Accelerators have published rates. Of CPUs nothing is
-published that could be reached, so their rate is measured: that of large matrix
-products, which nothing made of products exceeds, unless it saves some of them.
+The peak makes utilisation comparable between a laptop and an accelerator. It is
+published for accelerators. The peaks published for CPUs are not reached in practice,
+so theirs is measured: the FLOP/s of large matrix products, which nothing exceeds that
+does not save products.
 
 Source: NVIDIA's data sheets of the A100 (2021), the H100 (2023) and the H200 (2024),
 without sparsity; Google, "Cloud TPU system architecture", for one chip.
@@ -22,11 +22,11 @@ import psutil
 
 
 SIDE = 1024  # of the matrices whose products are timed
-PRODUCTS = 4  # of one timing, each of 2·SIDE³ operations
+PRODUCTS = 4  # in a timing, each of 2·SIDE³ FLOP
 TIMINGS = 5
 
-# The beginning of a device's kind -> operations a second, by the type of the products.
-# XLA takes float32 products in TF32 on these GPUs, and in bfloat16 on TPUs.
+# Prefix of JAX's `device_kind` -> FLOP/s by dtype. XLA computes float32 products in
+# TF32 on these GPUs, and in bfloat16 on TPUs.
 PUBLISHED = {
     "NVIDIA A100": {"float32": 156e12, "bfloat16": 312e12},
     "NVIDIA H100 80GB HBM3": {"float32": 494.7e12, "bfloat16": 989.4e12},
@@ -37,22 +37,22 @@ PUBLISHED = {
     "TPU v5": {"float32": 459e12, "bfloat16": 459e12},
     "TPU v6 lite": {"float32": 918e12, "bfloat16": 918e12},
 }
-NOT_MEANT = ("TPU v4 lite",)  # begin alike
+UNPUBLISHED = ("TPU v4 lite",)  # although a prefix above matches
 
-# Files of a control group: its limit, what it uses, and the line of its statistics with
-# what it would give back.
-GROUP_FILES = (
+# Files of a control group, versions 2 and 1: limit, usage, and the key in memory.stat
+# of the usage that the kernel can reclaim.
+CGROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
 class Peak(NamedTuple):
-    """The rate that a machine's arithmetic cannot exceed.
+    """The peak FLOP/s of a device.
 
     Args:
         flop_per_second: of one device.
-        source: where it is from, in words.
+        source: where the number comes from, for messages.
     """
 
     flop_per_second: float
@@ -60,31 +60,30 @@ class Peak(NamedTuple):
 
 
 def memory() -> int | None:
-    """Return the bytes that a program's arrays may take on one of its devices.
+    """Return the bytes that arrays may take on one device; None if it is unknown.
 
-    Devices of a CPU share its memory: what is free now, within the limits of the
-    process's control group, and what its arrays have taken already. None where a device
-    does not say.
+    Devices of a CPU share its memory: the free memory within the limits of the
+    process's control groups, plus the memory of arrays that exist already.
     """
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        rooms = [psutil.virtual_memory().available, *_rooms_of_groups()]
-        parts = [part for one in jax.live_arrays() for part in one.addressable_shards]
-        taken = sum(part.data.nbytes for part in parts)
-        return (min(rooms) + taken) // jax.local_device_count()
+        bytes_free = min([psutil.virtual_memory().available, *_cgroup_bytes_free()])
+        shards = [s for array in jax.live_arrays() for s in array.addressable_shards]
+        bytes_used = sum(shard.data.nbytes for shard in shards)
+        return (bytes_free + bytes_used) // jax.local_device_count()
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def peak(dtype: str) -> Peak | None:
-    """Return the rate of a device, published or measured; None if it is neither.
+    """Return a device's peak, published or measured; None if it is unknown.
 
     Args:
-        dtype: of the products, "float32" or "bfloat16".
+        dtype: of the operands, "float32" or "bfloat16".
     """
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        # All of them together have the machine's cores.
-        rate = product_rate(dtype) / jax.local_device_count()
+        # All devices share the cores.
+        rate = measured(dtype) / jax.local_device_count()
         return Peak(rate, "that this machine's own matrix products reach")
     rate = published(device.device_kind, dtype)
     if rate is None:
@@ -93,35 +92,35 @@ def peak(dtype: str) -> Peak | None:
 
 
 def published(kind: str, dtype: str) -> float | None:
-    """Return the operations a second that a maker states for a device, if known.
+    """Return the FLOP/s of a device by its data sheet, if known.
 
     >>> published("NVIDIA H200", "bfloat16")
     989400000000000.0
     >>> published("TPU v4 lite", "bfloat16")
 
     Args:
-        kind: of the device, as JAX names it.
-        dtype: of the products.
+        kind: JAX's `device_kind`.
+        dtype: of the operands.
     """
     names = [name for name in PUBLISHED if kind.startswith(name)]
-    if not names or kind.startswith(NOT_MEANT):
+    if not names or kind.startswith(UNPUBLISHED):
         return None
     return PUBLISHED[max(names, key=len)].get(dtype)
 
 
 @cache
-def product_rate(dtype: str) -> float:
-    """Return the operations a second of this machine's matrix products, measured once.
+def measured(dtype: str) -> float:
+    """Return the FLOP/s of this machine's matrix products, measured once.
 
     Args:
         dtype: of the matrices.
     """
-    timed = product_timer(dtype)
-    return statistics.median(timed() for _ in range(TIMINGS))
+    time_matmuls = matmul_timer(dtype)
+    return statistics.median(time_matmuls() for _ in range(TIMINGS))
 
 
-def product_timer(dtype: str) -> Callable[[], float]:
-    """Return a function that times a few products; it returns operations a second.
+def matmul_timer(dtype: str) -> Callable[[], float]:
+    """Return a function that times some matrix products and returns their FLOP/s.
 
     Args:
         dtype: of the matrices.
@@ -129,45 +128,45 @@ def product_timer(dtype: str) -> Callable[[], float]:
     a, b = jnp.full((2, SIDE, SIDE), 1 / SIDE, dtype)
 
     @jax.jit
-    def products(a, b):
+    def matmuls(a, b):
         return jax.lax.fori_loop(0, PRODUCTS, lambda _, c: c @ b, a)
 
-    def timed() -> float:
-        begin = time.perf_counter()
-        products(a, b).block_until_ready()
-        return PRODUCTS * 2 * SIDE**3 / (time.perf_counter() - begin)
+    def time_matmuls() -> float:
+        start = time.perf_counter()
+        matmuls(a, b).block_until_ready()
+        return PRODUCTS * 2 * SIDE**3 / (time.perf_counter() - start)
 
-    timed()  # compiles
-    return timed
+    time_matmuls()  # compiles
+    return time_matmuls
 
 
-def _rooms_of_groups() -> list[int]:
-    """Return the bytes that are left in each control group of this process."""
+def _cgroup_bytes_free() -> list[int]:
+    """Return the free bytes of each control group of this process that has a limit."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
-    rooms = []
+    groups = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
             root = Path("/sys/fs/cgroup") / controllers
-            own = root / path.lstrip("/")
-            rooms += [_room(group) for group in (own, *own.parents)]
-    return [room for room in rooms if room is not None]
+            group = root / path.lstrip("/")
+            groups += [group, *group.parents]
+    return [free for group in groups if (free := _bytes_free(group)) is not None]
 
 
-def _room(group: Path) -> int | None:
-    """Return the bytes that are left in a control group, if it has a limit."""
-    for limit, usage, inactive in GROUP_FILES:
+def _bytes_free(group: Path) -> int | None:
+    """Return the free bytes of a control group, if it has a limit."""
+    for limit_file, usage_file, reclaimable in CGROUP_FILES:
         try:
-            most = (group / limit).read_text().strip()
-            used = int((group / usage).read_text())
+            limit = (group / limit_file).read_text().strip()
+            usage = int((group / usage_file).read_text())
             lines = (group / "memory.stat").read_text().splitlines()
         except OSError:
             continue
-        if most == "max":
+        if limit == "max":
             return None
-        counts = dict(line.split() for line in lines)
-        return max(0, int(most) - used + int(counts.get(inactive, 0)))
+        stat = dict(line.split() for line in lines)
+        return max(0, int(limit) - usage + int(stat.get(reclaimable, 0)))
     return None

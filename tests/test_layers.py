@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from jaxart import __main__ as program
+
 
 PACKAGE = Path(__file__).parents[1] / "jaxart"
 COMMANDS = {"train", "sample", "explore", "evaluate", "prepare", "paint"}
-ROOMS = {"gan", "painter", "paintings"}
+PACKAGES = {"gan", "painter", "paintings"}
 
 
 def imports(path: Path) -> set[str]:
@@ -20,15 +22,15 @@ def imports(path: Path) -> set[str]:
     return {n.removeprefix("jaxart.") for n in names if n.startswith("jaxart.")}
 
 
-def allowed(importer: str, room: str) -> bool:
-    if room in COMMANDS:
+def allowed(importer: str, package: str) -> bool:
+    if package in COMMANDS:
         return False
-    if room not in ROOMS or importer in COMMANDS:
+    if package not in PACKAGES or importer in COMMANDS:
         return True
-    if importer == room:
+    if importer == package:
         return True
-    # Invented paintings are painted with the painter's own strokes.
-    return (importer, room) == ("paintings", "painter")
+    # Synthetic paintings are painted with the painter's strokes.
+    return (importer, package) == ("paintings", "painter")
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
@@ -38,7 +40,11 @@ def test_imports_point_down_only(path: Path):
         assert allowed(importer, name.split(".")[0]), f"{path} imports {name}"
 
 
-def test_the_map_names_every_room():
+def test_the_program_has_every_command():
+    assert set(program.COMMANDS) == COMMANDS
+
+
+def test_the_map_names_every_module():
     plan = (PACKAGE / "__init__.py").read_text()
     for path in PACKAGE.rglob("*.py"):
         if path.name != "__init__.py":
@@ -46,11 +52,11 @@ def test_the_map_names_every_room():
 
 
 @pytest.mark.parametrize(
-    ("library", "room"),
+    ("library", "module"),
     [("orbax", "checkpoints.py"), ("absl", "command.py"), ("apache_beam", "beam.py")],
 )
-def test_one_room_knows_a_library(library: str, room: str):
+def test_one_module_knows_a_library(library: str, module: str):
     for path in PACKAGE.rglob("*.py"):
-        if path.name != room:
+        if path.name != module:
             assert f"import {library}" not in path.read_text()
             assert f"from {library}" not in path.read_text()

@@ -1,4 +1,4 @@
-"""The machine's memory and its rate of arithmetic."""
+"""The machine's memory and peak FLOP/s."""
 
 from pathlib import Path
 
@@ -20,47 +20,49 @@ from jaxart import machine
         ("TPU v5p", "bfloat16", 459),
     ],
 )
-def test_the_longest_name_that_fits_gives_the_published_rate(
+def test_the_longest_matching_prefix_gives_the_published_peak(
     kind: str, dtype: str, tera: float
 ):
     assert machine.published(kind, dtype) == tera * 1e12
 
 
 @pytest.mark.parametrize("kind", ["NVIDIA H100 NVL", "TPU v4 lite", "cpu", ""])
-def test_a_device_without_a_published_rate_has_none(kind: str):
+def test_a_device_without_a_published_peak_has_none(kind: str):
     assert machine.published(kind, "float32") is None
 
 
-def test_a_timing_divides_the_operations_by_the_seconds(
+def test_a_timing_divides_the_flop_by_the_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    timed = machine.product_timer("float32")
+    time_matmuls = machine.matmul_timer("float32")
     times = iter([10.0, 12.0])
     monkeypatch.setattr(machine.time, "perf_counter", lambda: next(times))
-    assert timed() == machine.PRODUCTS * 2 * 1024**3 / 2
+    assert time_matmuls() == machine.PRODUCTS * 2 * 1024**3 / 2
 
 
-def test_the_peak_of_a_cpu_is_measured_and_shared(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(machine, "product_rate", lambda dtype: 800.0)
-    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
-    found = machine.peak("float32")
-    assert found is not None
-    assert found.flop_per_second == 100.0
-    assert "own matrix products" in found.source
-
-
-def test_memory_is_what_is_free_on_the_machine(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(machine, "_rooms_of_groups", list)
-    free = psutil.virtual_memory().available
-    found = machine.memory()
-    assert found is not None
-    assert abs(found - free) < 0.2 * free
-
-
-def test_what_arrays_have_taken_already_is_not_lost_to_them(
+def test_the_devices_of_a_cpu_share_its_measured_peak(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(machine, "_rooms_of_groups", lambda: [4096, 8192])
+    monkeypatch.setattr(machine, "measured", lambda dtype: 800.0)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+    peak = machine.peak("float32")
+    assert peak is not None
+    assert peak.flop_per_second == 100.0
+    assert "own matrix products" in peak.source
+
+
+def test_memory_is_the_free_memory_of_the_machine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "_cgroup_bytes_free", list)
+    free = psutil.virtual_memory().available
+    memory = machine.memory()
+    assert memory is not None
+    assert abs(memory - free) < 0.2 * free
+
+
+def test_the_memory_of_arrays_that_exist_is_counted_as_available(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(machine, "_cgroup_bytes_free", lambda: [4096, 8192])
     monkeypatch.setattr(jax, "local_device_count", lambda: 8)
     monkeypatch.setattr(jax, "live_arrays", list)
     assert machine.memory() == 4096 // 8
@@ -70,7 +72,7 @@ def test_what_arrays_have_taken_already_is_not_lost_to_them(
 
 
 def group(folder: Path, limit: str, version: int) -> Path:
-    """Write the files of a control group that uses 70 bytes, 20 of them for naught."""
+    """Write the files of a control group: 70 bytes used, 20 of them reclaimable."""
     names = ("memory.max", "memory.current")
     if version == 1:
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
@@ -82,12 +84,14 @@ def group(folder: Path, limit: str, version: int) -> Path:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_control_group_leaves_its_limit_less_its_use(tmp_path: Path, version: int):
-    assert machine._room(group(tmp_path, "100", version)) == 50
-    assert machine._room(group(tmp_path, "60", version)) == 10
-    assert machine._room(group(tmp_path, "40", version)) == 0
+def test_the_free_bytes_of_a_control_group_are_its_limit_less_its_usage(
+    tmp_path: Path, version: int
+):
+    assert machine._bytes_free(group(tmp_path, "100", version)) == 50
+    assert machine._bytes_free(group(tmp_path, "60", version)) == 10
+    assert machine._bytes_free(group(tmp_path, "40", version)) == 0
 
 
-def test_a_control_group_without_a_limit_leaves_all(tmp_path: Path):
-    assert machine._room(group(tmp_path, "max", 2)) is None
-    assert machine._room(tmp_path / "nothing") is None
+def test_a_control_group_without_a_limit_has_no_number_of_free_bytes(tmp_path: Path):
+    assert machine._bytes_free(group(tmp_path, "max", 2)) is None
+    assert machine._bytes_free(tmp_path / "nothing") is None

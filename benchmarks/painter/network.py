@@ -107,7 +107,7 @@ def answered(
     if with_peer:
         ways["torch"] = theirs(weights, images, question)
     found = {name: np.asarray(way()[0]) for name, way in ways.items()}
-    products = machine.product_timer("float32")
+    products = machine.matmul_timer("float32")
     turns: dict[str, list[float]] = {name: [] for name in ways}
     rates = []  # of the machine
     for _ in range(repeats):

@@ -35,7 +35,7 @@ class Twin:
                 break
         network = nn.Sequential(*modules).requires_grad_(False)
         self._network = network.to(memory_format=torch.channels_last)
-        normal = torch.tensor((vgg.MEAN, vgg.DEVIATION))
+        normal = torch.tensor((vgg.MEAN, vgg.STD))
         self._mean, self._deviation = normal[:, None, :, None, None]
 
     def features(self, images: torch.Tensor) -> torch.Tensor:

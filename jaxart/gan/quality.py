@@ -99,7 +99,7 @@ def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
         maps = vgg.features(weights, images, layers)
         return jnp.concatenate([x.mean(axis=(1, 2)) for x in maps], axis=1)
 
-    name = " ".join(["vgg16", vgg.PACKAGED, *layers])
+    name = " ".join(["vgg16", vgg.WEIGHTS_SHA256, *layers])
     return _make_extractor(name, vgg.load(), features)
 
 

@@ -223,11 +223,11 @@ def _sides(picture: dict[str, Any]) -> tuple[int, int]:
         type(height) is int
         and type(width) is int
         and min(height, width) > 0
-        and height * width <= images.LARGEST
+        and height * width <= images.MAX_PIXELS
     ):
         return height, width
     raise ValueError(
-        f"must be of a picture of at most {images.LARGEST:,} pixels; got "
+        f"must be of a picture of at most {images.MAX_PIXELS:,} pixels; got "
         f"{_short(width)} x {_short(height)}"
     )
 
