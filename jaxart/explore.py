@@ -69,7 +69,7 @@ def interpolation(
     else:
         images.save_png(out, latent_figures.interpolation_grid(generator, path))
     visited = ", ".join(map(str, (*numbers, *numbers[:loop])))
-    print(f"the way from {visited} at step {generator.step} is in {out}")
+    print(f"the path through {visited} at step {generator.step} is in {out}")
 
 
 def arithmetic(
@@ -142,7 +142,7 @@ def deconvnet(
 
 
 def _numbers(flag: str, text: str, count: int, separator: str = ",") -> list[int]:
-    """Read numbers of points on a grid of so many."""
+    """Read numbers of points, on a grid of `count`."""
     try:
         numbers = [int(word) for word in text.split(separator)]
     except ValueError:

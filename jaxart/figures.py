@@ -127,7 +127,7 @@ def bracket(height: int) -> Pixels:
 
 
 def add_margin(pixels: Pixels, margin: int = 8) -> Pixels:
-    """Return a figure with a white margin of so many pixels around it."""
+    """Return a figure with a white margin around it, in pixels."""
     padding = ((margin, margin), (margin, margin), (0, 0))
     return np.pad(pixels, padding, constant_values=255)
 

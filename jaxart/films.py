@@ -113,7 +113,7 @@ def _check_frames(frames: Iterator[Pixels], max_side: int) -> Iterator[Pixels]:
 
 
 def _repeat_last(frames: Iterator[Pixels], times: int) -> Iterator[Pixels]:
-    """Yield frames, and the last one so many more times."""
+    """Yield frames, and repeat the last one."""
     frame = None
     for frame in frames:
         yield frame

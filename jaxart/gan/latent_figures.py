@@ -47,12 +47,12 @@ def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
     t = jnp.linspace(0, 1, path.pictures)
     segments = latents.interpolate(points, t, path.method, closed=path.closed)
     rows, columns, latent = segments.shape
-    drawn = np.stack([*_pictures(generator, segments.reshape(-1, latent))])
+    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent))])
     labels = [str(number) for number in (*path.numbers, path.numbers[0])]
-    height = drawn.shape[1]
+    height = pictures.shape[1]
     parts = [
         figures.row_labels(labels[:rows], height, images.BORDER),
-        images.grid(drawn, columns),
+        images.grid(pictures, columns),
         figures.row_labels(labels[1 : rows + 1], height, images.BORDER),
     ]
     return figures.add_margin(figures.hstack(parts, gap=6))
@@ -97,15 +97,15 @@ def arithmetic(
     sums = jnp.stack([latents.arithmetic(z1, z2, z3) for z3 in z3s])
     means = jnp.stack([term.mean(0) for term in points])
     parts = [sums, means, *points]
-    drawn = np.stack([*_pictures(generator, jnp.concatenate(parts))])
+    pictures = np.stack([*_pictures(generator, jnp.concatenate(parts))])
     ends = np.cumsum([len(part) for part in parts])[:-1]
-    sum_pictures, mean_pictures, *point_pictures = np.split(drawn, ends)
+    sum_pictures, mean_pictures, *point_pictures = np.split(pictures, ends)
     names = ["z1", "z2", *["z3"] * len(z3s)]
-    drawn_terms = [
+    term_figures = [
         _draw_term(*term)
         for term in zip(names, terms, mean_pictures, point_pictures, strict=True)
     ]
-    return _draw_equation(drawn_terms, sum_pictures)
+    return _draw_equation(term_figures, sum_pictures)
 
 
 def _points(generator: Trained, numbers: Sequence[int], seed: int) -> latents.Points:

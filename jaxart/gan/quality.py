@@ -89,7 +89,9 @@ def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
         ValueError: a layer is unknown or named twice, or there is none.
     """
     if not layers or len(set(layers)) < len(layers):
-        raise ValueError(f"layers must be some, each once; got {','.join(layers)!r}")
+        raise ValueError(
+            f"layers must be one or more, each once; got {','.join(layers)!r}"
+        )
     for layer in layers:
         vgg.receptive_field(layer)  # raises if there is no such layer
 

@@ -146,7 +146,7 @@ def test_a_cache_that_cannot_be_written_is_ignored(
     [
         (("relu3_3", "relu3_4"), "layer must be one of .*; got 'relu3_4'"),
         (("",), "layer must be one of"),
-        ((), "layers must be some, each once"),
+        ((), "layers must be one or more, each once"),
         (("relu3_3", "relu3_3"), "each once; got 'relu3_3,relu3_3'"),
     ],
 )
