@@ -38,20 +38,20 @@ Rooms, each importing only from those below it::
         invented.py    paintings made up with our own brush
         scenes.py      what is seen on them, before a stroke is laid
         reading.py     records read for their pixels alone
-        resident.py    the whole dataset on the device, and batches cut from it there
         evaluation_crops.py  crops that a trained GAN is evaluated on
-        pipeline.py    shuffle, crop, batch, shard; the only file that knows Grain
+        atlas.py       the whole dataset in one array on the device, and crops of it
+        pipeline.py    shuffle, box, batch, shard; the only file that knows Grain
     gan/
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
         update.py      the losses, and one update of generator and discriminator
-        loop.py        the loop of a run: updates, records, checkpoints
-        settings.py    the settings of a run, checked, and the networks they describe
-        run_dir.py     the folder of a run
-        runs.py        what a run's folder may hold
-        cost.py        what a run costs, known before it begins
         devices.py     that update on one device, on a mesh (jit), or with pmap
+        settings.py    the settings of a run, checked, and the networks they describe
+        run_dir.py     the folder of a run: config, checkpoints, samples, metrics, lock
+        run_log.py     progress bar, metrics.jsonl, TensorBoard, PNGs of samples
+        train_loop.py  the loop of a run: updates, samples, metrics, checkpoints
+        cost.py        what a run costs, known before it begins
         latents.py     points of the generator's input space, interpolation, samples
         latent_figures.py    figures and frames of interpolation and arithmetic
         trained.py     networks restored from a run's checkpoint
@@ -89,7 +89,6 @@ Rooms, each importing only from those below it::
     figures.py         pictures and text laid out on white
     films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together
-    records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
     memory.py          the process's memory, kept for the next update
     machine.py         the machine's free memory and peak FLOP/s
     checkpoints.py     save and restore; the only file that knows Orbax
