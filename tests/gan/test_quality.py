@@ -215,11 +215,12 @@ def test_a_discriminator_classifies_whole_batches_by_their_own_statistics():
     state = network_state(discriminator)
     real_fraction = quality.make_real_fraction(discriminator, 8)
     real, error = real_fraction(state, pixels)
-    split = nnx.split(discriminator)
-    classify = jax.jit(lambda images: nnx.merge(*split)(images))
+    graphdef, values = nnx.split(discriminator)
+    classify = jax.jit(lambda values, images: nnx.merge(graphdef, values)(images))
     logits = []
     for batch in (pixels[:8], pixels[8:16]):
-        logits += list(np.asarray(classify(jnp.asarray(batch / 127.5 - 1, "float32"))))
+        images = jnp.asarray(batch / 127.5 - 1, "float32")
+        logits += list(np.asarray(classify(values, images)))
     assert real == np.mean(np.array(logits) > 0)
     assert 0 < real < 1
     is_real = np.reshape(logits, (2, 8)) > 0
