@@ -86,14 +86,7 @@ def test_rows_start_and_end_with_the_pictures_of_their_numbers(
     for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
         assert (top + row * STEP, left) in find(figure, singles[start])
         assert (top + row * STEP, left + 3 * STEP) in find(figure, singles[end])
-
-
-def test_numbers_are_beside_the_ends_of_each_row(workdir, singles, tmp_path):
-    out = tmp_path / "a.png"
-    explore.interpolation(workdir, str(out), seeds="3,0,6", pictures=4)
-    figure = pixels(out)
-    top, left = min(find(figure, singles[3]))
-    for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
+        # The numbers are beside them.
         beside = figure[top + row * STEP :][:SIDE]
         assert find(beside[:, :left], figures.text(str(start)))
         assert find(beside[:, left + 4 * STEP :], figures.text(str(end)))

@@ -45,15 +45,8 @@ def open_splits(
 ) -> Splits:
     """Open a dataset; if it has no held-out pictures, a line on stderr says so.
 
-    Args:
-        name: as for `choice.open_pictures`.
-        data_dir: likewise.
-        source: likewise.
-        size: likewise.
-        floor: split of the floor, "train" or "held_out".
-
-    Raises:
-        ValueError: as in `choice.open_pictures`, or the floor's pictures are missing.
+    Arguments and errors are those of `choice.open_pictures`; `floor`, "train" or
+    "held_out", is the split that must not be empty.
     """
     open_split = partial(choice.open_pictures, name, data_dir, source=source, size=size)
     train = open_split()
@@ -85,11 +78,7 @@ def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crop
         return Crops(real, following, real, None)
     order = np.random.default_rng(seed).permutation(len(train))
     subset = order[: min(len(held_out), count)]
-    seen = [{"pixels": train[int(index)]["pixels"]} for index in subset]
-    unseen = crops(held_out, count=count)
-    return Crops(
-        real,
-        following if floor == "train" else unseen,
-        crops(seen, count=count),
-        unseen,
-    )
+    chosen = [{"pixels": train[int(index)]["pixels"]} for index in subset]
+    held_out_crops = crops(held_out, count=count)
+    floor_crops = following if floor == "train" else held_out_crops
+    return Crops(real, floor_crops, crops(chosen, count=count), held_out_crops)
