@@ -26,18 +26,16 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
-import optax
 from absl import app, flags
-from flax import nnx
 from timing import median_and_spread, ratio
 
 from jaxart.gan import devices
-from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.settings import Settings
+from jaxart.gan.update import init_state
 
 
 _WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_bound=1)
@@ -46,7 +44,9 @@ _DEVICES = flags.DEFINE_integer("devices", 8, "how many to simulate", lower_boun
 _UPDATES = flags.DEFINE_integer("updates", 1, "updates of a turn", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 3, "turns of each contender", lower_bound=1)
 _PMAP = flags.DEFINE_bool("pmap", True, "with pmap as well")
-_CONTENDER = flags.DEFINE_enum("contender", None, devices.KINDS, "for its own use")
+_CONTENDER = flags.DEFINE_enum(
+    "contender", None, get_args(devices.Parallel), "for its own use"
+)
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
 ONE = "one device"
@@ -55,40 +55,36 @@ REDUCED = re.compile(r"= (.*?) all-reduce(?:-start)?\(")
 ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 
 
-def contend(parallel: str) -> None:
+def contend(parallel: Any) -> None:
     """Be one contender: compile, say what that gave, and do a turn for each line read.
 
     Args:
         parallel: of the config.
     """
     config = runpy.run_path(str(CONFIG))["get_config"]()
-    size, count = config.size, _BATCH_SIZE.value
-    shape = {"size": size, "width": _WIDTH.value, "dtype": config.dtype}
-    rngs = nnx.Rngs(0)
-    networks = (
-        Generator(latent=config.generator.latent, **shape, rngs=rngs),
-        Discriminator(**shape, rngs=rngs),
-    )
-    optimizer = optax.adam(**config.optimizer)
-    compiled = devices.compiled(
-        *networks, optimizer, loss=config.loss, parallel=parallel, batch_size=count
+    config.generator.width = config.discriminator.width = _WIDTH.value
+    settings = Settings.from_config(config)
+    size, count = settings.size, _BATCH_SIZE.value
+    networks, optimizer = settings.make_networks(0), settings.make_optimizer()
+    updates = devices.make_updates(
+        *networks, optimizer, loss=settings.loss, parallel=parallel, batch_size=count
     )
     pixels = np.random.default_rng(0).integers(0, 256, (1, count, size, size, 3))
-    state = compiled.spread(start(*networks, optimizer, 0))
-    batch = compiled.feed(pixels.astype(np.uint8))
+    state = updates.replicate(init_state(*networks, optimizer, 0))
+    batch = updates.shard(pixels.astype(np.uint8))
     begin = time.perf_counter()
-    steps: Any = compiled.steps
+    run: Any = updates.run
     found = {}
     if parallel == "jit":
-        steps = steps.lower(state, batch).compile()
-        found = counted(steps)
-    state, _ = jax.block_until_ready(steps(state, batch))
+        run = run.lower(state, None, batch).compile()
+        found = counted(run)
+    state, _ = jax.block_until_ready(run(state, None, batch))
     found["compile_seconds"] = time.perf_counter() - begin
     print(json.dumps(found), flush=True)
     for _ in sys.stdin:
         begin, before = time.perf_counter(), time.process_time()
         for _ in range(_UPDATES.value):
-            state, _ = steps(state, batch)
+            state, _ = run(state, None, batch)
         jax.block_until_ready(state)
         seconds = time.perf_counter() - begin, time.process_time() - before
         print(json.dumps([value / _UPDATES.value for value in seconds]), flush=True)

@@ -1,14 +1,15 @@
-"""Time updates that are fed by the pipeline against ones that draw their own batches.
+"""Time updates on crops from the host against ones that crop an atlas on the device.
 
     python benchmarks/fed_updates.py [--width=16] [--data_dir=DIR]
 
-The pictures of `--data_dir`, else invented ones, feed the compiled update of the
-paper's networks in three ways: one batch that is on the device already (nothing is
-fed), the pipeline, and the whole dataset on the device. The three take turns; a turn is
-`--updates` updates with one wait at the end, in calls of one update.
+The pictures of `--data_dir`, else made-up ones, feed the compiled update of the
+paper's networks in three ways: one batch that is on the device already, crops from the
+host, and corners of the same crops in an atlas on the device. The three take turns; a
+turn is `--updates` updates with one wait at the end, in calls of one update.
 
 Prints a table and, last, one JSON object on a line; `ratio` is the seconds of an update
-on the device divided by those of one that the pipeline feeds.
+from the atlas divided by those of one on crops from the host; `share` is the seconds of
+an update whose batch is on the device already divided by those of one from the atlas.
 """
 
 import json
@@ -18,21 +19,19 @@ import runpy
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from absl import app, flags
-from flax import nnx
+from jaxtyping import Array
 
 from jaxart.gan import devices
-from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
-from jaxart.paintings import choice, pipeline, resident
+from jaxart.gan.settings import Settings
+from jaxart.gan.update import init_state
+from jaxart.paintings import atlas, choice, pipeline
 
 
 _WIDTH = flags.DEFINE_integer("width", 16, "width of both networks", lower_bound=1)
@@ -42,51 +41,57 @@ _REPEATS = flags.DEFINE_integer("repeats", 5, "turns of each way", lower_bound=1
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "prepared paintings")
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
-NOTHING, PIPELINE, DEVICE = "nothing", "pipeline", "dataset on the device"
+SYNTHETIC = choice.NAMES[-1]
+READY, HOST, ATLAS = "a batch that is there", "crops from the host", "the atlas"
 
 
 def ways() -> dict[str, Callable[[int], float]]:
-    """Return what times some updates, by what feeds them."""
+    """Return what times some updates, by where their crops come from."""
     config: Any = runpy.run_path(str(CONFIG))["get_config"]()
-    name = "paintings" if _DATA_DIR.value else "invented"
-    pictures = choice.open_pictures(name, _DATA_DIR.value, source="", size=config.size)
-    shape = {"size": config.size, "dtype": config.dtype, "rngs": nnx.Rngs(0)}
-    generator = Generator(width=_WIDTH.value, latent=100, **shape)
-    discriminator = Discriminator(width=_WIDTH.value, **shape)
-    optimizer = optax.adam(**config.optimizer)
-    size = {"size": config.size, "batch_size": _BATCH_SIZE.value}
-    compiled = devices.compiled(
-        generator,
-        discriminator,
+    config.generator.width = config.discriminator.width = _WIDTH.value
+    settings = Settings.from_config(config)
+    name = "paintings" if _DATA_DIR.value else SYNTHETIC
+    size = settings.size
+    records = choice.open_pictures(name, _DATA_DIR.value, source="", size=size)
+    networks, optimizer = settings.make_networks(0), settings.make_optimizer()
+
+    def to_pixels(pixels: Array | None, batch: Array) -> Array:
+        return batch if pixels is None else atlas.crops(pixels, batch, size)
+
+    updates = devices.make_updates(
+        *networks,
         optimizer,
-        loss=config.loss,
+        loss=settings.loss,
         parallel="jit",
         batch_size=_BATCH_SIZE.value,
-        draw=partial(resident.batch, **size),
+        to_pixels=to_pixels,
     )
-    batches = pipeline.batches(pictures, **size, seed=0)
-    one = compiled.feed(next(batches)[None])
-    kept = compiled.keep(resident.load(pictures))(1)
-    feeds: dict[str, Callable[[], devices.Fed]] = {
-        NOTHING: lambda: one,
-        PIPELINE: lambda: compiled.feed(np.asarray(next(batches))[None]),
-        DEVICE: lambda: kept,
-    }
+    packed = atlas.load(records)
+    keys = {"size": size, "batch_size": _BATCH_SIZE.value, "seed": 0}
+    crops, corners = (pipeline.batches(source, **keys) for source in (records, packed))
+    ready = updates.shard(next(crops)[None])
+    on_device = updates.replicate_dataset(packed.pixels)
 
-    def timer(fed: Callable[[], devices.Fed]) -> Callable[[int], float]:
-        state = compiled.spread(start(generator, discriminator, optimizer, 0))
+    def timer(
+        dataset: Array | None, next_batches: Callable[[], Array]
+    ) -> Callable[[int], float]:
+        state = updates.replicate(init_state(*networks, optimizer, 0))
 
-        def timed(updates: int) -> float:
+        def timed(count: int) -> float:
             nonlocal state
             begin = time.perf_counter()
-            for _ in range(updates):
-                state = compiled.steps(state, fed())[0]
+            for _ in range(count):
+                state = updates.run(state, dataset, next_batches())[0]
             jax.block_until_ready(state)
-            return (time.perf_counter() - begin) / updates
+            return (time.perf_counter() - begin) / count
 
         return timed
 
-    return {name: timer(fed) for name, fed in feeds.items()}
+    return {
+        READY: timer(None, lambda: ready),
+        HOST: timer(None, lambda: updates.shard(next(crops)[None])),
+        ATLAS: timer(on_device, lambda: updates.shard(next(corners)[None])),
+    }
 
 
 def main(_: list[str]) -> None:
@@ -98,7 +103,7 @@ def main(_: list[str]) -> None:
         for name, timed in timers.items():
             turns[name].append(timed(_UPDATES.value))
     found: dict[str, dict[str, float]] = {}
-    print(f"{'fed by':28}{'s/update':>10}{'spread':>9}{'images/s':>10}")
+    print(f"{'crops of':28}{'s/update':>10}{'spread':>9}{'images/s':>10}")
     for name, seconds in turns.items():
         low, high = np.percentile(seconds, [25, 75])
         median = statistics.median(seconds)
@@ -109,15 +114,18 @@ def main(_: list[str]) -> None:
         }
         rate = _BATCH_SIZE.value / median
         print(f"{name:28}{median:>10.4f}{high - low:>9.4f}{rate:>10.1f}")
-    pairs = zip(turns[DEVICE], turns[PIPELINE], strict=True)
+    pairs = zip(turns[ATLAS], turns[HOST], strict=True)
     packages = ("jax", "flax", "grain", "numpy")
     line = {
         "name": "fed_updates",
-        **found[DEVICE],
+        **found[ATLAS],
         "width": _WIDTH.value,
         "batch_size": _BATCH_SIZE.value,
         "ways": found,
         "ratio": statistics.median(a / b for a, b in pairs),
+        "share": statistics.median(
+            a / b for a, b in zip(turns[READY], turns[ATLAS], strict=True)
+        ),
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}, "
         f"{os.cpu_count()} cores, {platform.machine()}",
         "versions": {name: version(name) for name in packages},

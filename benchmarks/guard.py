@@ -9,7 +9,7 @@ that fails is timed again, up to `--tries` times.
 
 * **convolution**: one update of the DCGAN against the same with XLA's own convolutions.
 * **calls**: several updates in one call against as many calls.
-* **kept**: an update that cuts its batch from a dataset on the device against one that
+* **atlas**: an update that cuts its batch from an atlas on the device against one that
   is given its batch.
 * **features**: gradients through VGG16's first layers against XLA's own convolutions.
 * **nine losses**: those of a round of strokes in one call against nine calls.
@@ -44,9 +44,9 @@ from timing import median_and_spread, ratio, time_call
 from jaxart import vgg, winograd
 from jaxart.gan import convolution, devices
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.update import init_state
 from jaxart.painter.settings import Settings
-from jaxart.paintings import resident
+from jaxart.paintings import atlas
 
 
 _TURNS = flags.DEFINE_integer("turns", 7, "turns of each check", lower_bound=1)
@@ -55,7 +55,7 @@ _ONLY = flags.DEFINE_list("only", [], "names of checks; default: all")
 
 SIZE, WIDTH, BATCH_SIZE = 64, 32, 8  # of the DCGAN
 IN_ONE_CALL = 3  # updates
-PICTURES = 200  # of the dataset that is kept
+PICTURES = 200  # of the atlas
 CONFIG = Path(__file__).parents[1] / "configs" / "paint.py"
 
 TABLE = (
@@ -104,9 +104,9 @@ def check_calls() -> Check:
     return Check(updates(IN_ONE_CALL), one_by_one, 1.25)
 
 
-def check_kept() -> Check:
-    """Compare an update that cuts its own batch with one that is given it."""
-    return Check(updates(1, kept=True), updates(1), 1.3)
+def check_atlas() -> Check:
+    """Compare an update that cuts its batch from an atlas with one that is given it."""
+    return Check(updates(1, from_atlas=True), updates(1), 1.3)
 
 
 def check_features() -> Check:
@@ -145,43 +145,51 @@ def check_nine_losses() -> Check:
 CHECKS = {
     "convolution": (check_convolution, "cpu"),
     "calls": (check_calls, ""),
-    "kept": (check_kept, ""),
+    "atlas": (check_atlas, ""),
     "features": (check_features, "cpu"),
     "nine losses": (check_nine_losses, ""),
 }
 
 
 @functools.cache
-def updates(count: int, *, kept: bool = False) -> Call:
-    """Return a call of some updates of the DCGAN, of a dataset that is kept or not."""
+def updates(count: int, *, from_atlas: bool = False) -> Call:
+    """Return a call of updates of the DCGAN, on crops of an atlas or given ones."""
     shape = {"size": SIZE, "dtype": "float32", "rngs": nnx.Rngs(0)}
     networks = (
         Generator(width=WIDTH, latent=100, **shape),
         Discriminator(width=WIDTH, **shape),
     )
     optimizer = optax.adam(1e-4)
-    compiled = devices.compiled(
+    compiled = devices.make_updates(
         *networks,
         optimizer,
         loss="non_saturating",
         parallel="jit",
         batch_size=BATCH_SIZE,
-        draw=functools.partial(resident.batch, size=SIZE, batch_size=BATCH_SIZE),
+        to_pixels=_crops if from_atlas else lambda _, pixels: pixels,
     )
-    state = compiled.spread(start(*networks, optimizer, 0))
-    if kept:
-        pictures = [{"pixels": pixels} for pixels in _pictures(PICTURES, 2 * SIZE)]
-        fed = compiled.keep(resident.load(pictures))(count)
+    state = compiled.replicate(init_state(*networks, optimizer, 0))
+    dataset = None
+    if from_atlas:
+        records = [{"pixels": pixels} for pixels in _pictures(PICTURES, 2 * SIZE)]
+        packed = atlas.load(records)
+        dataset = compiled.replicate_dataset(packed.pixels)
+        corners = packed.boxes[: count * BATCH_SIZE, :2]
+        batches = compiled.shard(corners.reshape(count, BATCH_SIZE, 2))
     else:
-        batches = _pictures(count * BATCH_SIZE, SIZE)
-        fed = compiled.feed(batches.reshape(count, BATCH_SIZE, SIZE, SIZE, 3))
+        pixels = _pictures(count * BATCH_SIZE, SIZE)
+        batches = compiled.shard(pixels.reshape(count, BATCH_SIZE, SIZE, SIZE, 3))
 
     def call() -> Any:
         nonlocal state
-        state, metrics = compiled.steps(state, fed)
+        state, metrics = compiled.run(state, dataset, batches)
         return metrics
 
     return call
+
+
+def _crops(pixels: Array, corners: Array) -> Array:
+    return atlas.crops(pixels, corners, SIZE)
 
 
 def _pictures(count: int, size: int) -> UInt8[np.ndarray, "b h w 3"]:

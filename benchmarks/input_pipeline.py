@@ -40,7 +40,7 @@ from PIL import Image
 from timing import median_and_spread, ratio, time_call
 
 from jaxart import images
-from jaxart.paintings import dataset, pipeline, preparation, resident
+from jaxart.paintings import atlas, dataset, pipeline, preparation
 from jaxart.paintings.choice import REMEMBERED
 from jaxart.paintings.reading import pixel_records
 from jaxart.paintings.sources import inputs
@@ -64,6 +64,7 @@ AHEAD = 6  # batches taken before the clock starts: more than are read ahead
 
 LIMIT = "memory copies"
 DEVICE = "jaxart, cut on the device"
+BOXES = "jaxart, boxes alone"
 MEMORY = f"jaxart, {REMEMBERED:,} in memory"
 RECORDS = "jaxart, records"
 JPEG = "torch, JPEG"
@@ -128,6 +129,7 @@ def ours(records: Source) -> dict[str, Batches]:
     settings = {"size": SIZE, "batch_size": _BATCH_SIZE.value, "seed": 0}
     return {
         LIMIT: copies(pictures),
+        BOXES: pipeline.batches(repeated_atlas(in_memory), **settings),
         DEVICE: on_device(in_memory),
         MEMORY: pipeline.batches(Repeated(in_memory, REMEMBERED), **settings),
         few: pipeline.batches(in_memory, **settings),
@@ -153,13 +155,19 @@ def copies(pictures: list[np.ndarray]) -> Batches:
 
 def on_device(in_memory: Source) -> Batches:
     """Yield batches cut by the device."""
-    data = jax.device_put(resident.load(in_memory))
-    cut = partial(resident.batch, size=SIZE, batch_size=_BATCH_SIZE.value)
-    compiled = jax.jit(cut)
-    key, step = jax.random.key(0), 0
-    while True:
-        yield compiled(data, key, np.int32(step)).block_until_ready()
-        step += 1
+    packed = atlas.load(in_memory)
+    pixels = jax.device_put(packed.pixels)
+    crops = jax.jit(partial(atlas.crops, size=SIZE))
+    for corners in pipeline.batches(
+        packed, size=SIZE, batch_size=_BATCH_SIZE.value, seed=0
+    ):
+        yield crops(pixels, corners).block_until_ready()
+
+
+def repeated_atlas(in_memory: Source) -> atlas.Atlas:
+    """Return an atlas whose pictures are repeated to an epoch of the paper."""
+    packed = atlas.load(in_memory)
+    return atlas.Atlas(packed.pixels, np.resize(packed.boxes, (EPOCH, 4)))
 
 
 def theirs(records: Source, originals: list[Path], folder: Path) -> dict[str, Batches]:

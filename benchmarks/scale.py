@@ -105,7 +105,7 @@ def counted(size: int, dtype: str) -> Network:
         stage.kernel.shape[3] * (SMALLEST << number) ** 2
         for number, stage in enumerate(reversed(d_stages))
     ]
-    # G paints once; D sees the real and the fake batch, and the fake one in G's turn.
+    # One pass of G; D passes over the real, the fake, and in G's step the fake batch.
     passes = sum(g_maps) + 3 * sum(d_maps)
     norms = len(g_stages) + 3 * (len(d_stages) - 1)
     return Network(

@@ -38,16 +38,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 import timing
 from absl import app, flags
-from flax import nnx
 from jaxtyping import UInt8
 
 from jaxart import machine, memory, train
 from jaxart.gan import cost, devices
-from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import start
+from jaxart.gan.settings import Settings
+from jaxart.gan.update import init_state
 
 
 _WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_bound=1)
@@ -104,7 +102,7 @@ class Times(NamedTuple):
         }
 
 
-def settings() -> Config:
+def config_of_flags() -> Config:
     """Return the paper's config with what the flags say."""
     config = runpy.run_path(str(CONFIG))["get_config"]()
     config.batch_size = _BATCH_SIZE.value
@@ -114,32 +112,25 @@ def settings() -> Config:
     return config
 
 
-def players(config: Config) -> tuple[Generator, Discriminator]:
-    """Return both networks."""
-    shape = {"size": config.size, "dtype": config.dtype, "rngs": nnx.Rngs(config.seed)}
-    return (
-        Generator(**config.generator, **shape),
-        Discriminator(**config.discriminator, **shape),
-    )
-
-
 def bare(config: Config, updates: int) -> Contender:
     """Return our compiled update alone, on a batch that is already on the device."""
-    networks, optimizer = players(config), optax.adam(**config.optimizer)
-    compiled = devices.compiled(
+    settings = Settings.from_config(config)
+    networks = settings.make_networks(settings.seed)
+    optimizer = settings.make_optimizer()
+    compiled = devices.make_updates(
         *networks,
         optimizer,
-        loss=config.loss,
-        parallel=config.parallel,
-        batch_size=config.batch_size,
+        loss=settings.loss,
+        parallel=settings.parallel,
+        batch_size=settings.batch_size,
     )
-    state = compiled.spread(start(*networks, optimizer, config.seed))
-    batch = compiled.feed(random_pixels(config.batch_size, config.size)[None])
+    state = compiled.replicate(init_state(*networks, optimizer, settings.seed))
+    batch = compiled.shard(random_pixels(settings.batch_size, settings.size)[None])
 
     def run(updates: int) -> None:
         nonlocal state
         for _ in range(updates):
-            state, _ = compiled.steps(state, batch)
+            state, _ = compiled.run(state, None, batch)
         jax.block_until_ready(state)
 
     return warmed_up(run, updates)
@@ -330,7 +321,7 @@ def share(ours: Times, products: Times, config: Config, flop: int) -> dict[str, 
 
 def main(_: list[str]) -> None:
     """Time all contenders and print what was found out."""
-    config, updates = settings(), _UPDATES.value
+    config, updates = config_of_flags(), _UPDATES.value
     makers = {PRODUCT: product, BARE: partial(bare, config, updates)}
     contenders = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -348,7 +339,7 @@ def main(_: list[str]) -> None:
                 print(f"{name}: left out: {error}", flush=True)
         times = take_turns(contenders, _REPEATS.value)
     products = times.pop(PRODUCT)
-    flop = cost.flop_per_image(*players(config))
+    flop = cost.flop_per_image(*Settings.from_config(config).make_networks(0))
     found = report(times, config, flop) | share(times[BARE], products, config, flop)
     print_table(times, config.batch_size, flop)
     print(

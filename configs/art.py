@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.seeds = 1  # GANs trained side by side, from `seed` upwards
     config.size = 64  # side of the pictures, in pixels
     config.batch_size = 128
     config.steps = 158_807  # 100 epochs of 203,274 paintings

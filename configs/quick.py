@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.seeds = 1  # GANs trained side by side, from `seed` upwards
     config.size = 64  # side of the pictures, in pixels
     config.batch_size = 64
     config.steps = 1_000

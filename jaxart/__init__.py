@@ -38,21 +38,27 @@ Rooms, each importing only from those below it::
         invented.py    paintings made up with our own brush
         scenes.py      what is seen on them, before a stroke is laid
         reading.py     records read for their pixels alone
-        resident.py    the whole dataset on the device, and batches cut from it there
-        pipeline.py    shuffle, crop, batch, shard; the only file that knows Grain
+        evaluation_crops.py  crops that a trained GAN is evaluated on
+        atlas.py       the whole dataset in one array on the device, and crops of it
+        pipeline.py    shuffle, box, batch, shard; the only file that knows Grain
     gan/
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
-        update.py      the losses, and one update of both players
-        loop.py        the loop of a run: updates, records, checkpoints
-        runs.py        the settings of a run and its folder
-        cost.py        what a run costs, known before it begins
+        update.py      the losses, and one update of generator and discriminator
         devices.py     that update on one device, on a mesh (jit), or with pmap
-        latents.py     points of the generator's input space, and their pictures
-        trained.py     networks as a run's checkpoint has them
-        deconvnet.py   what a feature of the discriminator looks at
-        quality.py     samples against crops of the dataset, as a network sees them
+        settings.py    the settings of a run, checked, and the networks they describe
+        run_dir.py     the folder of a run: config, checkpoints, samples, metrics, lock
+        run_log.py     progress bar, metrics.jsonl, TensorBoard, PNGs of samples
+        train_loop.py  the loop of a run: updates, samples, metrics, checkpoints
+        cost.py        what a run costs, known before it begins
+        latents.py     points of the generator's input space, interpolation, samples
+        latent_figures.py    figures and frames of interpolation and arithmetic
+        trained.py     networks restored from a run's checkpoint
+        deconvnet.py   features of the discriminator projected back to pixels
+        feature_figures.py   figures of what excites features, layer by layer
+        quality.py     features of pictures, metrics on them, accuracy of D
+        evaluation.py  metrics of samples, floor and noise, and accuracy of D
     painter/
         painting.py    a whole painting: what to call from Python
         settings.py    what a user chooses
@@ -72,17 +78,17 @@ Rooms, each importing only from those below it::
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
     winograd.py        3 by 3 and 4 by 4 convolutions with fewer products, for CPUs
-    inception.py       InceptionV3's features, for those who have its weights
+    inception.py       InceptionV3's features, from weights that the user provides
     weights.py         files of weights, read as untrusted input
-    metrics.py         Fréchet and kernel distance, precision, recall, nearest pictures
-    batches.py         a compiled call over more items than it takes at once
+    metrics.py         Fréchet and kernel distance, precision, recall, neighbours
+    batches.py         map a compiled function over any number of items
+    arguments.py       arguments that several commands share
     command.py         flags, configs, errors, signals; the only file that knows absl
     atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
-    figures.py         pictures with words: captions and rows
-    films.py           pictures that move: GIF, WebP, MP4
+    figures.py         pictures and text laid out on white
+    films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together
-    records.py         progress bar, metrics.jsonl, TensorBoard, PNGs
     memory.py          the process's memory, kept for the next update
     machine.py         the machine's free memory and peak FLOP/s
     checkpoints.py     save and restore; the only file that knows Orbax
@@ -93,5 +99,5 @@ In jaxtyping's signatures: `b` pictures of a batch, `h` height, `w` width, `c`
 channels, `i` input and `o` output channels, `z` latent numbers, `n` strokes or
 pictures counted, `p` parameters, `k` windows of a round, `m` points or groups of tiles,
 `t` tiles of a group. In `metrics.py` `n` and `m` rows of features, `c` features, `k`
-neighbours, `r` rows of a block, `s` singular values.
+nearest neighbours, `r` rows of a block, `s` singular values.
 """

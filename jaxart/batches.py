@@ -1,7 +1,7 @@
-"""A compiled call over more items than it takes at once.
+"""Map a compiled function over more items than fit into one call.
 
-All batches have one shape, so that there is one compilation however many items there
-are; what only fills the last one is cut off again.
+All batches have one shape, so that there is one compilation for any number of items:
+the last batch is padded, and the results for its padding are dropped.
 """
 
 import operator
@@ -14,26 +14,27 @@ from jaxtyping import PyTree, Shaped
 from tqdm import tqdm
 
 
-def mapped(
-    call: Callable[[Any], PyTree],
+def map_batches(
+    function: Callable[[Any], PyTree],
     items: Shaped[np.ndarray, "n ..."],
-    size: int,
+    batch_size: int,
     title: str,
 ) -> Iterator[PyTree]:
-    """Yield what a call returns for a few items after the other, as NumPy arrays.
+    """Yield the results for one batch of items after the other, as NumPy arrays.
 
     Args:
-        call: takes `size` items; each array that it returns has a row for each.
+        function: takes `batch_size` items; each array it returns has a row for each.
         items: at least one.
-        size: items of one call.
-        title: of the progress bar, which is seen where it takes long.
+        batch_size: items of a call.
+        title: of the progress bar, which is shown after two seconds.
     """
     with tqdm(
         total=len(items), desc=title, unit="picture", leave=False, delay=2
     ) as bar:
-        for first in range(0, len(items), size):
-            batch = items.take(range(first, first + size), axis=0, mode="clip")
-            count = min(size, len(items) - first)
-            answers = jax.tree.map(np.asarray, call(batch))
-            yield jax.tree.map(operator.itemgetter(slice(count)), answers)
+        for start in range(0, len(items), batch_size):
+            indices = range(start, start + batch_size)
+            batch = items.take(indices, axis=0, mode="clip")
+            count = min(batch_size, len(items) - start)
+            results = jax.tree.map(np.asarray, function(batch))
+            yield jax.tree.map(operator.itemgetter(slice(count)), results)
             bar.update(count)

@@ -13,9 +13,7 @@ Of several processes that train together, the first alone writes and reads.
 """
 
 import contextlib
-import json
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,16 +22,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
-from ml_collections import ConfigDict
-
-from jaxart.command import Config
 
 
-CONFIG = "config.json"
-UNFINISHED = "config.unfinished"  # what a run killed while writing it leaves
 FOLDER = "checkpoints"
 DISTANCE = "distance"  # of a checkpoint's samples from the dataset, among its metrics
-BEST = "best"  # what a person calls the checkpoint with the smallest
+BEST = "best"  # the step of the checkpoint with the smallest distance
 
 KEPT = ocp.checkpoint_managers
 
@@ -93,16 +86,6 @@ class Checkpoints:
     def latest(self) -> int | None:
         """Return the step of the latest checkpoint, or None if there is none."""
         return self._manager.latest_step()
-
-    def steps(self) -> set[int]:
-        """Return the steps of all checkpoints."""
-        return set(self._manager.all_steps())
-
-    def forget_after(self, step: int) -> None:
-        """Delete the checkpoints after a step: the run will come by there again."""
-        for later in self.steps():
-            if later > step:
-                self._manager.delete(later)
 
     def best(self) -> Best | None:
         """Return the checkpoint with the smallest distance, or None if none has one.
@@ -227,27 +210,3 @@ def _check_same_shape(expected: Any, found: Any) -> None:
 
 def _distance(metrics: dict[str, float]) -> float:
     return metrics[DISTANCE]
-
-
-def write_config(workdir: str, config: Config) -> None:
-    """Write the config of a run into its folder, whole or not at all."""
-    path = Path(workdir) / CONFIG
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(UNFINISHED)
-    unfinished.write_text(json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n")
-    os.replace(unfinished, path)
-
-
-def read_config(workdir: str) -> Config:
-    """Return the config of the run in a folder.
-
-    Raises:
-        ValueError: the folder holds no run, or its config cannot be read.
-    """
-    path = Path(workdir) / CONFIG
-    if not path.is_file():
-        raise ValueError(f"workdir must hold a run ({CONFIG}); {workdir} does not")
-    try:
-        return ConfigDict(json.loads(path.read_text()))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error

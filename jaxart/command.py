@@ -21,7 +21,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import (
@@ -84,7 +84,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     """
     _quiet_libraries()
     _set_up_compilation_cache()
-    names = _define_flags(command)
+    names, required = _define_flags(command)
     arguments, configs = _arguments(command), _default_configs(command)
     _add_help(arguments)
 
@@ -101,7 +101,7 @@ def run(command: Callable[..., None]) -> NoReturn:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(128 + signal.SIGINT)
 
-    app.run(main, flags_parser=functools.partial(_parse, arguments, configs))
+    app.run(main, flags_parser=functools.partial(_parse, arguments, required, configs))
     sys.exit(0)
 
 
@@ -142,6 +142,26 @@ def line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else text
+
+
+def settings_diff(
+    old: Mapping[str, Any], new: Mapping[str, Any], may_change: tuple[str, ...]
+) -> list[str]:
+    """Return how settings differ from those before, a text for each that does.
+
+    >>> settings_diff({"width": 4, "steps": 9}, {"width": 8, "steps": 10}, ("steps",))
+    ['width (was 4, now 8)']
+
+    Args:
+        old: by name.
+        new: by name.
+        may_change: beginnings of the names that are left out.
+    """
+    return [
+        f"{name} (was {old.get(name)}, now {new.get(name)})"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and not name.startswith(may_change)
+    ]
 
 
 def config_path(name: str) -> str:
@@ -186,9 +206,10 @@ def stop_signals():
             signal.signal(number, handler)
 
 
-def _define_flags(command: Callable[..., None]) -> list[str]:
+def _define_flags(command: Callable[..., None]) -> tuple[list[str], list[str]]:
+    """Define the flags of a command; return the names of all and of the required."""
     hints = get_type_hints(command, include_extras=True)
-    names = []
+    names, required_names = [], []
     for name, parameter in inspect.signature(command).parameters.items():
         if parameter.kind is parameter.POSITIONAL_ONLY:
             continue
@@ -207,10 +228,10 @@ def _define_flags(command: Callable[..., None]) -> list[str]:
         else:
             _DEFINERS[_without_none(kind)](name, default, text)
         if required:
-            flags.mark_flag_as_required(name)
+            required_names.append(name)
         # `--help` shows the key flags of the main module.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return names
+    return names, required_names
 
 
 class _Argument(NamedTuple):
@@ -320,13 +341,19 @@ def _with_config_paths(argv: list[str], configs: dict[str, str | None]) -> list[
 
 
 def _parse(
-    arguments: list[_Argument], configs: dict[str, str | None], argv: list[str]
+    arguments: list[_Argument],
+    required: list[str],
+    configs: dict[str, str | None],
+    argv: list[str],
 ) -> list[str]:
     try:
         # Flags may follow positional arguments.
         flags.FLAGS.set_gnu_getopt(True)
         rest = flags.FLAGS(_with_config_paths(argv, configs))
         _check_arguments(arguments, rest[1:])
+        missing = [f"--{name}" for name in required if flags.FLAGS[name].value is None]
+        if missing:
+            raise ValueError(f"missing flags: {' '.join(missing)}")
     except (AttributeError, KeyError) as error:
         # The text is the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")

@@ -1,117 +1,43 @@
-"""Say how good a model is: `python -m jaxart.evaluate --workdir=DIR`.
+"""Measure how good a model is: `python -m jaxart.evaluate --workdir=DIR`.
 
-One JSON object on standard output. Samples are compared with crops of the training
-pictures, and so are other real crops, the floor, which is what a perfect model would
-get, and noise: random pixels, what a model that knows nothing gets. The numbers are
-seen through VGG16, whence their names, and depend on `count`: only those of the same
-dataset, layers and count may be compared with each other.
+Prints one JSON object. Samples are compared with crops of the training pictures; so are
+other real crops, the floor, which a perfect model would reach, and noise, random
+pixels. The metrics are of features of VGG16, hence their names, and depend on `count`:
+compare only those of the same dataset, layers and count with each other.
 
-The errors are of drawing crops and samples, with the pictures given. Many crops are of
-one picture and not independent: for what other pictures of the same kind would give,
-the errors are several times too small where there are few pictures.
+The errors are those of drawing crops and samples from the given pictures. Crops of one
+picture are not independent: for other pictures of the same kind, the errors are several
+times too small where there are few pictures.
 
-`discriminator_accuracy` tells over-fitting: a discriminator that knows the training
-pictures by heart takes them for real, and those that were held out for fakes. It judges
-by the statistics of its batch, which many crops of few pictures move. So as many
-training pictures are chosen as were held out, at random, and cut and batched alike. The
-errors are over batches, null if there is only one.
+`discriminator_accuracy` shows over-fitting: a discriminator that has memorised the
+training pictures classifies them as real, and those that were held out as fake. It uses
+the statistics of its batch, which depend on how many pictures the crops are of; so they
+are of as many training pictures, chosen at random, as were held out. The errors are
+over batches, null if there is only one.
 
-`seconds` are those of drawing samples, of cutting all crops, and for each network of
-describing each set, null for what is kept from before, and of comparing the samples
-with the crops. All sets are in memory, at size 64 about 12 kB a picture of six sets:
-0.7 GB at 10,000.
+`seconds` are those of drawing the samples, of cutting all crops, and for each network
+of extracting the features of each set, null if they were cached, and of comparing the
+samples with the crops. All sets are in memory, at size 64 about 12 kB a picture of six
+sets: 0.7 GB at 10,000.
 
 Source: Beyers and Loane, section 5, who judge by eye; `jaxart/metrics.py`.
 """
 
 import json
-import math
-import sys
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, UInt8
-from tqdm import tqdm
 
-from jaxart import atomic, command, images, metrics
-from jaxart.checkpoints import read_config
-from jaxart.command import Config
-from jaxart.gan import latents, quality, trained
-from jaxart.paintings import choice, pipeline
-
-
-# Of the picture of nearest crops: its samples, and the crops beside each.
-SAMPLES, NEIGHBOURS = 16, 7
-
-Pixels = UInt8[np.ndarray, "n h w 3"]
-Rows = Float32[np.ndarray, "n c"]
-Source = Sequence[dict[str, Any]]
-
-
-class Pictures(NamedTuple):
-    """The pictures of a dataset.
-
-    Args:
-        train: those that training saw.
-        held_out: those that it never did; none, where nothing was held out.
-    """
-
-    train: Source
-    held_out: Source
-
-
-class Model(NamedTuple):
-    """What a checkpoint can do.
-
-    Args:
-        step: of the checkpoint.
-        draw: makes so many samples of its generator.
-        believed: the share of pictures that its discriminator takes for real.
-    """
-
-    step: int
-    draw: Callable[[], Pixels]
-    believed: Callable[[Pixels], metrics.Estimate]
-
-
-class Sets(NamedTuple):
-    """Pictures that are described, `count` of each.
-
-    Args:
-        crops: of training pictures, which all others are compared with.
-        samples: of the generator.
-        floor: other real crops.
-        noise: random pixels.
-    """
-
-    crops: Pixels
-    samples: Pixels
-    floor: Pixels
-    noise: Pixels
-
-
-class Judged(NamedTuple):
-    """Crops that the discriminator judges.
-
-    Args:
-        train: of as many training pictures as there are held-out ones, if there are.
-        held_out: of pictures that training never saw, if there are any.
-    """
-
-    train: Pixels
-    held_out: Pixels | None
+from jaxart import arguments, command
+from jaxart.gan import evaluation, quality, run_dir, trained
+from jaxart.paintings import choice, evaluation_crops
 
 
 def main(
-    workdir: Annotated[str, "folder of a run"],
+    workdir: arguments.Workdir,
     count: Annotated[int, "how many samples, and crops to compare them with"] = 10_000,
     seed: Annotated[int, "of the samples and of the crops"] = 0,
-    step: Annotated[
-        str | None, "which checkpoint: a number, or best; the latest, if not given"
-    ] = None,
+    step: arguments.Step = None,
     layers: Annotated[str, "of VGG16, set side by side"] = ",".join(quality.LAYERS),
     floor: Annotated[
         Literal["train", "held_out"], "where the other real crops come from"
@@ -122,176 +48,57 @@ def main(
     inception_weights: Annotated[
         str | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
     ] = None,
-    data_dir: Annotated[str | None, "where the dataset is, if not where it was"] = None,
+    data_dir: arguments.DataDir = None,
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
-    clock = _Clock()
-    if count < quality.LEAST:
-        raise ValueError(f"count must be at least {quality.LEAST}; got {count}")
+    timer = evaluation.Timer()
+    if count < quality.MIN_COUNT:
+        raise ValueError(f"count must be at least {quality.MIN_COUNT}; got {count}")
     if seed < 0:
         raise ValueError(f"seed must not be negative; got {seed}")
     if nearest is not None:
-        if not nearest.endswith(".png"):
-            raise ValueError(f"nearest must be FILE.png; got {nearest!r}")
-        atomic.check_replaceable(nearest, images.is_our_png)
+        arguments.check_out("nearest", nearest, (".png",))
     extractors = {"vgg": quality.vgg_extractor(layers.split(","))}
     if inception_weights is not None:
         extractors["inception"] = quality.inception_extractor(inception_weights)
-    config = read_config(workdir)
-    if data_dir is not None:
-        config.data.data_dir = data_dir
-    pictures = _opened(config, floor)
-    model = _restored(config, workdir, step, count, seed)
-    clock.lap()
-    samples = model.draw()
-    seconds: dict[str, Any] = {"draw": clock.lap()}
-    crops, others, judged = _cut(config, pictures, floor, count, seed)
-    seconds["cut"] = clock.lap()
-    noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
-    sets = Sets(crops, samples, others, noise)
-    rows = {}
-    for network, extractor in extractors.items():
-        rows[network], seconds[network] = _described(config, network, extractor, sets)
-    if nearest is not None:
-        _save_nearest(nearest, sets, rows["vgg"])
-    figures = _compared(rows, seed, seconds)
-    print(
-        json.dumps(
-            {
-                "step": model.step,
-                "count": count,
-                "dataset": config.data.name,
-                "pictures": {name: len(of) for name, of in pictures._asdict().items()},
-                "layers": layers.split(","),
-                **figures["samples"],
-                "floor": {"split": floor, **figures["floor"]},
-                "noise": figures["noise"],
-                "discriminator_accuracy": _accuracy(model, judged, samples),
-                "seconds": seconds | {"total": clock.total()},
-            }
-        )
+    settings = run_dir.read_settings(workdir)
+    size, data = settings.size, settings.data
+    data_dir = choice.folder(data.data_dir if data_dir is None else data_dir)
+    splits = evaluation_crops.open_splits(
+        data.name, data_dir, source=data.source, size=size, floor=floor
     )
-
-
-class _Clock:
-    def __init__(self):
-        self._begin = self._last = time.perf_counter()
-
-    def lap(self) -> float:
-        """Return the seconds since it was last looked at."""
-        last, self._last = self._last, time.perf_counter()
-        return round(self._last - last, 2)
-
-    def total(self) -> float:
-        return round(time.perf_counter() - self._begin, 2)
-
-
-def _described(
-    config: Config, network: str, extractor: quality.Extractor, sets: Sets
-) -> tuple[dict[str, Rows], dict[str, float | None]]:
-    """Return a row for each picture of each set, and the seconds that these took."""
-    folder = quality.folder(choice.folder(config.data.data_dir))
-    rows, seconds = {}, {}
-    for name, pixels in sets._asdict().items():
-        keep = None if name == "samples" else folder
-        found = quality.described(extractor, pixels, f"{network}, {name}", keep)
-        rows[name] = found.rows
-        seconds[name] = None if found.seconds is None else round(found.seconds, 2)
-    return rows, seconds
-
-
-def _compared(
-    rows: dict[str, dict[str, Rows]], seed: int, seconds: dict[str, Any]
-) -> dict[str, dict[str, float]]:
-    """Return how sets compare with the crops, by the networks that saw them.
-
-    Args:
-        rows: of each network, by set.
-        seed: of the kernel distance's subsets.
-        seconds: of each network; those of comparing the samples are added.
-    """
-    others = [name for name in Sets._fields if name != "crops"]
-    figures: dict[str, dict[str, float]] = {name: {} for name in others}
-    pairs = [(network, name) for network in rows for name in others]
-    for network, name in tqdm(pairs, "distances", leave=False, delay=2):
-        clock = _Clock()
-        figures[name] |= quality.compared(
-            rows[network]["crops"], rows[network][name], network=network, seed=seed
-        )
-        if name == "samples":
-            seconds[network]["compare"] = clock.lap()
-    return figures
-
-
-def _save_nearest(path: str, sets: Sets, rows: dict[str, Rows]) -> None:
-    """Write the first samples, each at the left of its nearest crops."""
-    found = metrics.nearest(rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS)
-    lines = [sets.samples[:SAMPLES, None], sets.crops[found.indices]]
-    pixels = np.concatenate(lines, axis=1).reshape(-1, *sets.samples.shape[1:])
-    images.save_png(path, images.grid(pixels, 1 + NEIGHBOURS))
-
-
-def _restored(
-    config: Config, workdir: str, step: str | None, count: int, seed: int
-) -> Model:
     generator = trained.generator(workdir, step)
-    # Of the same step, even if a run saves another one meanwhile.
+    # Of the same step, even if the run saves another one meanwhile.
     discriminator = trained.discriminator(workdir, str(generator.step))
-    points = latents.draw(seed, 0, count, config.generator.latent)
-    sampler = latents.sampler(generator.network)
-
-    def draw() -> Pixels:
-        return np.concatenate([*latents.pictures(sampler, generator.player, points)])
-
-    judge = quality.judge(discriminator.network, min(config.batch_size, count))
-    return Model(generator.step, draw, partial(judge, discriminator.player))
-
-
-def _opened(config: Config, floor: str) -> Pictures:
-    train = choice.pictures(config)
-    try:
-        return Pictures(train, choice.pictures(config, held_out=True))
-    except choice.NoHeldOutError as error:
-        if floor == "held_out":
-            raise
-        print(f"no accuracy on held-out pictures: {error}", file=sys.stderr)
-        return Pictures(train, [])
-
-
-def _cut(
-    config: Config, pictures: Pictures, floor: str, count: int, seed: int
-) -> tuple[Pixels, Pixels, Judged]:
-    """Return crops, others for the floor, and those that are judged."""
-    cut = partial(pipeline.crops, size=config.size, seed=seed)
-    train, unseen = pictures
-    # The crops that come next are other ones, of other pictures as long as there are.
-    both = cut(train, count=2 * count if floor == "train" else count)
-    crops, others = both[:count], both[count:]
-    if not len(unseen):
-        return crops, others, Judged(crops, None)
-    held_out = cut(unseen, count=count)
-    seen = cut(_some(train, min(len(unseen), count), seed), count=count)
-    others = others if floor == "train" else held_out
-    return crops, others, Judged(seen, held_out)
-
-
-def _some(pictures: Source, count: int, seed: int) -> Source:
-    """Return so many of them, or all if they are less, chosen at random."""
-    chosen = np.random.default_rng(seed).permutation(len(pictures))[:count]
-    return [{"pixels": pictures[int(number)]["pixels"]} for number in chosen]
-
-
-def _accuracy(model: Model, judged: Judged, samples: Pixels) -> dict[str, float | None]:
-    """Return how often the discriminator is right, by what it is shown."""
-    shown = {"train": judged.train, "held_out": judged.held_out, "samples": samples}
-    figures: dict[str, float | None] = {}
-    for name, pixels in shown.items():
-        figures[name] = figures[f"{name}_error"] = None
-        if pixels is not None:
-            share, error = model.believed(pixels)
-            figures[name] = 1 - share if name == "samples" else share
-            figures[f"{name}_error"] = None if math.isnan(error) else error
-    return figures
+    timer.lap()
+    samples = evaluation.sample(generator, count, seed)
+    seconds: dict[str, Any] = {"draw": timer.lap()}
+    crops = evaluation_crops.cut(splits, size=size, count=count, seed=seed, floor=floor)
+    seconds["cut"] = timer.lap()
+    noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
+    sets = evaluation.Sets(crops.real, samples, crops.floor, noise)
+    features = {}
+    for network, extractor in extractors.items():
+        features[network], seconds[network] = evaluation.extract(
+            network, extractor, sets, quality.cache_dir(data_dir)
+        )
+    if nearest is not None:
+        evaluation.save_nearest(nearest, sets, features["vgg"])
+    scalars = evaluation.compare(features, seed, seconds)
+    accuracy = evaluation.accuracy(discriminator, crops.train, crops.held_out, samples)
+    result = {
+        "step": generator.step,
+        "count": count,
+        "dataset": data.name,
+        "pictures": {name: len(split) for name, split in splits._asdict().items()},
+        "layers": layers.split(","),
+        **scalars["samples"],
+        "floor": {"split": floor, **scalars["floor"]},
+        "noise": scalars["noise"],
+        "discriminator_accuracy": accuracy,
+        "seconds": seconds | {"total": timer.total()},
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

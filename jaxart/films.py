@@ -1,12 +1,11 @@
-"""Films as GIF, animated WebP or MP4: a painting as it grows, a walk that has no end.
+"""Films as GIF, animated WebP or MP4.
 
-Frames are taken one by one: of a film as MP4 or WebP, no more than two are in memory at
-a time.
+Frames come from an iterator; of an MP4 or WebP, at most two are in memory at a time.
 
-A GIF has 256 colours. All its frames share them, because colours chosen anew for each
-frame flicker and cannot be left out where nothing changed. They are chosen from all
-frames, which wait in a file meanwhile. Nothing is dithered: the strokes of a painting
-are flat, and noise would fill the file.
+A GIF has 256 colours. All frames share one palette: with a palette for each frame the
+colours flicker, and pixels that do not change cannot be left out. It is chosen from all
+frames, which are spooled to a temporary file meanwhile. Nothing is dithered: strokes
+are flat, and noise would enlarge the file.
 """
 
 import os
@@ -26,12 +25,12 @@ from jaxart import atomic
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 
-# The longest side that a format can hold, in pixels.
-LONGEST = {".gif": 65_535, ".webp": 16_383, ".mp4": 16_384}
+# The longest side that a format supports, in pixels.
+MAX_SIDE = {".gif": 65_535, ".webp": 16_383, ".mp4": 16_384}
 
-FASTEST = 50  # frames a second; browsers play a GIF that is faster at ten
-MARK = "jaxart"  # in films that may be written again: a comment, or the software's name
-THUMBNAIL = 64  # side of what a GIF's colours see of each frame, in pixels
+MAX_FPS = 50  # browsers play a faster GIF at 10 frames a second
+MARK = "jaxart"  # comment or software name in films that may be overwritten
+THUMBNAIL = 64  # side of a frame where a GIF's palette is chosen, in pixels
 
 
 def write(
@@ -45,48 +44,47 @@ def write(
 
     Args:
         path: ends in .gif, .webp or .mp4; of the three, an MP4 is by far the smallest.
-        frames: at least one, all of one size; taken one by one.
-        fps: frames a second, from 1 to 50; a GIF rounds their length to 0.01 s.
-        hold: how long the last frame stays before the film begins again, in seconds;
-            with 0, frames whose last is followed by their first make a film without
-            a seam.
+        frames: at least one, all of one size.
+        fps: frames a second, from 1 to 50; a GIF rounds their duration to 0.01 s.
+        hold: how long the last frame is shown before the film repeats, in seconds; 0
+            for frames that loop.
 
     Raises:
-        ValueError: as `check` says, `fps` is out of range, or the frames are none, too
-            large, or of several sizes.
-        FileExistsError: something that we did not write is in its place.
+        ValueError: as in `check`, `fps` is out of range, or there are no frames, or
+            they are too large or of several sizes.
+        FileExistsError: there is a file that jaxart did not write.
     """
     check(path)
-    if not 1 <= fps <= FASTEST:
-        raise ValueError(f"fps must be between 1 and {FASTEST}; got {fps}")
+    if not 1 <= fps <= MAX_FPS:
+        raise ValueError(f"fps must be between 1 and {MAX_FPS}; got {fps}")
     suffix = _suffix(path)
-    frames = _of_one_size(frames, LONGEST[suffix])
+    frames = _check_frames(frames, MAX_SIDE[suffix])
     with atomic.replacing(path, IS_OURS[suffix]) as unfinished:
-        WRITERS[suffix](unfinished, _held(frames, round(hold * fps)), fps)
+        WRITERS[suffix](unfinished, _repeat_last(frames, round(hold * fps)), fps)
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Refuse a film that could not be written, before work is done in vain.
+    """Check, before the frames are made, that a film can be written.
 
     Raises:
         ValueError: the suffix is none of the formats, or the library for MP4 is not
             installed.
-        FileExistsError: something that we did not write is in its place.
+        FileExistsError: there is a file that jaxart did not write.
     """
     suffix = _suffix(path)
     if suffix == ".mp4":
-        _av()
+        _import_av()
     atomic.check_replaceable(path, IS_OURS[suffix])
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
     suffix = Path(path).suffix.lower()
-    if suffix not in LONGEST:
+    if suffix not in MAX_SIDE:
         raise ValueError(f"film must end in .gif, .webp or .mp4; got {os.fspath(path)}")
     return suffix
 
 
-def _av() -> ModuleType:
+def _import_av() -> ModuleType:
     """Import PyAV, which only MP4 needs."""
     try:
         import av
@@ -95,8 +93,8 @@ def _av() -> ModuleType:
     return av
 
 
-def _of_one_size(frames: Iterator[Pixels], longest: int) -> Iterator[Pixels]:
-    """Pass frames on, if there are any, as long as they are of one bearable size."""
+def _check_frames(frames: Iterator[Pixels], max_side: int) -> Iterator[Pixels]:
+    """Yield frames, of which there must be one, and all of one size."""
     shape = None
     for frame in frames:
         shape = shape or frame.shape
@@ -104,9 +102,9 @@ def _of_one_size(frames: Iterator[Pixels], longest: int) -> Iterator[Pixels]:
             raise ValueError(
                 f"frames must have one size; got {shape[:2]} and {frame.shape[:2]}"
             )
-        if max(shape) > longest:
+        if max(shape) > max_side:
             raise ValueError(
-                f"frames must be at most {longest:,} pixels wide and high for this "
+                f"frames must be at most {max_side:,} pixels wide and high for this "
                 f"format; got {shape[1]} x {shape[0]}"
             )
         yield frame
@@ -114,8 +112,8 @@ def _of_one_size(frames: Iterator[Pixels], longest: int) -> Iterator[Pixels]:
         raise ValueError("frames must be at least one; got none")
 
 
-def _held(frames: Iterator[Pixels], times: int) -> Iterator[Pixels]:
-    """Pass frames on, and the last one some more times."""
+def _repeat_last(frames: Iterator[Pixels], times: int) -> Iterator[Pixels]:
+    """Yield frames, and repeat the last one."""
     frame = None
     for frame in frames:
         yield frame
@@ -148,15 +146,15 @@ def _write_gif(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
             duration=10 * round(100 / fps),
             loop=0,
             comment=MARK,
-            # Leaves out what is as it was in the frame before.
+            # Leaves out pixels that are unchanged since the frame before.
             optimize=True,
         )
 
 
 def _palette(thumbnails: list[UInt8[np.ndarray, "small small 3"]]) -> Image.Image:
-    """Return a picture with the colours of a film, one less than a GIF can have.
+    """Return a picture with the palette of a GIF.
 
-    The one left free marks what is as it was in the frame before.
+    It has 255 colours: the last index marks pixels that are unchanged.
     """
     return Image.fromarray(np.concatenate(thumbnails)).quantize(
         255, method=Image.Quantize.MAXCOVERAGE, kmeans=1
@@ -164,7 +162,7 @@ def _palette(thumbnails: list[UInt8[np.ndarray, "small small 3"]]) -> Image.Imag
 
 
 def _thumbnail(frame: Pixels) -> UInt8[np.ndarray, "small small 3"]:
-    """Return pixels of a frame, evenly spread, as they are: no colour is averaged."""
+    """Subsample a frame on an even grid: no colours are averaged."""
     rows, columns = (
         (np.arange(THUMBNAIL) + 0.5) * side // THUMBNAIL for side in frame.shape[:2]
     )
@@ -188,7 +186,7 @@ def _write_webp(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
 
 
 def _write_mp4(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
-    av = _av()
+    av = _import_av()
     from av.video.reformatter import ColorRange, Colorspace
 
     first = next(frames)
@@ -198,11 +196,11 @@ def _write_mp4(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
     ) as film:
         film.metadata["comment"] = MARK
         stream = film.add_stream("libx264", Fraction(fps).limit_denominator(1000))
-        # Two pixels share a colour, across and down.
+        # Chroma is subsampled by two, across and down.
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18"}
-        # Without these, players guess how to turn the colours back, each its own way.
+        # Without these, players guess the colour space.
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
         context.color_range = ColorRange.MPEG
@@ -218,27 +216,29 @@ def _write_mp4(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
 
 
 def _is_our_gif(path: Path) -> bool:
-    return _marked(
+    return _has_mark(
         path, "GIF", lambda image: image.info.get("comment") == MARK.encode()
     )
 
 
 def _is_our_webp(path: Path) -> bool:
     software = ExifTags.Base.Software
-    return _marked(path, "WEBP", lambda image: image.getexif().get(software) == MARK)
+    return _has_mark(path, "WEBP", lambda image: image.getexif().get(software) == MARK)
 
 
-def _marked(path: Path, name: str, ours: Callable[[Image.Image], bool]) -> bool:
+def _has_mark(
+    path: Path, format_name: str, is_ours: Callable[[Image.Image], bool]
+) -> bool:
     try:
-        with Image.open(path, formats=[name]) as image:
-            return ours(image)
+        with Image.open(path, formats=[format_name]) as image:
+            return is_ours(image)
     except Exception:
         return False
 
 
 def _is_our_mp4(path: Path) -> bool:
     try:
-        with _av().open(str(path), format="mp4") as film:
+        with _import_av().open(str(path), format="mp4") as film:
             return film.metadata.get("comment") == MARK
     except Exception:
         return False

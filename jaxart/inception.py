@@ -1,12 +1,11 @@
-"""InceptionV3 as the Fréchet inception distance knows it: 2,048 features of a picture.
+"""InceptionV3 as the Fréchet inception distance uses it: 2,048 features of a picture.
 
-One table, `BLOCKS`, says what the network is; the features and the shapes that a file
-of weights must have are read off it. A block's branches all see the block's input, and
-their outputs follow each other. Each convolution is normalised, by statistics that are
-long fixed, and rectified; the normalisation is multiplied into the kernel when it is
-read. Images are sRGB in [0, 1].
+One table, `BLOCKS`, defines the network: the forward pass, and the shapes that a file
+of weights must have. All branches of a block have the block's input, and their outputs
+are concatenated. A convolution is followed by batch norm and ReLU; batch norm is folded
+into the kernel when the weights are loaded. Images are sRGB in [0, 1].
 
-A picture's convolutions are 11.4 GFLOP whatever its size, as it is resized to 299 x 299
+The convolutions are 11.4 GFLOP for a picture of any size, as it is resized to 299 x 299
 first.
 
 Weights are the user's: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid, which
@@ -14,11 +13,11 @@ were Google's of December 2015. Only with these is a distance comparable to publ
 ones, and torchvision's InceptionV3 is another network.
 
 Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision"
-(2015); Seitzer's pytorch-fid (inception.py) for the differences of the network that
-Google published, an average that does not count the padding, and a max-pool in the last
-block, and for the bilinear resizing, whose pixels have their centres in the middle.
-Deviation: TensorFlow's program of 2017 resized with centres in the corners. pytorch-fid
-does not, and most published figures are now its.
+(2015); Seitzer's pytorch-fid (inception.py) for how the network that Google published
+differs, in average pools that do not count the padding and a max pool in the last
+block, and for bilinear resizing with half-pixel centres.
+Deviation: TensorFlow's program of 2017 resized without half-pixel centres. pytorch-fid
+does not, and most published values are now computed with it.
 """
 
 import os
@@ -34,21 +33,21 @@ from jaxtyping import Array, Float
 from jaxart.weights import Convolution, read
 
 
-SIZE = 299  # of the pictures that the network knows, in pixels
-EPSILON = 0.001  # of the normalisation
+INPUT_SIZE = 299  # side of the network's input, in pixels
+EPSILON = 0.001  # of batch norm
 CLASSES = 1008  # Google's; torchvision's network has 1000
 
 
 class Conv(NamedTuple):
-    """A convolution, normalised and rectified.
+    """A convolution with batch norm and ReLU.
 
     Args:
         name: in the file of weights, after the block's.
         channels: of its output.
         height: of its kernel, in pixels.
         width: of its kernel.
-        stride: pixels from one output to the next.
-        padded: whether the output is as large as the input.
+        stride: of its windows, in pixels.
+        padded: pad with zeros as in "SAME" instead of "VALID".
     """
 
     name: str
@@ -60,28 +59,23 @@ class Conv(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """The mean or the largest of 3 x 3 pixels; with a stride of 1, padded."""
+    """A 3 x 3 max or average pool; padded where its stride is 1."""
 
-    largest: bool
+    is_max: bool
     stride: int
 
 
-AVERAGE = Pool(largest=False, stride=1)
-LARGEST = Pool(largest=True, stride=1)
-HALVE = Pool(largest=True, stride=2)
+AVERAGE_POOL = Pool(is_max=False, stride=1)
+MAX_POOL = Pool(is_max=True, stride=1)
+MAX_POOL_STRIDE_2 = Pool(is_max=True, stride=2)
 
-# What a branch does, step by step; two convolutions in a tuple see the same, and their
-# outputs follow each other.
-Step = Conv | Pool | tuple[Conv, Conv]
-Branch = tuple[Step, ...]
+# Two convolutions in a tuple have the same input; their outputs are concatenated.
+Layer = Conv | Pool | tuple[Conv, Conv]
+Branch = tuple[Layer, ...]
 Weights = dict[str, Convolution]
 
 
-def _stem(*steps: Step) -> tuple[Branch, ...]:
-    return (steps,)
-
-
-def _a(pooled: int) -> tuple[Branch, ...]:
+def _inception_a(pool_channels: int) -> tuple[Branch, ...]:
     return (
         (Conv("branch1x1", 64),),
         (Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, 5, 5)),
@@ -90,11 +84,11 @@ def _a(pooled: int) -> tuple[Branch, ...]:
             Conv("branch3x3dbl_2", 96, 3, 3),
             Conv("branch3x3dbl_3", 96, 3, 3),
         ),
-        (AVERAGE, Conv("branch_pool", pooled)),
+        (AVERAGE_POOL, Conv("branch_pool", pool_channels)),
     )
 
 
-def _b() -> tuple[Branch, ...]:
+def _inception_b() -> tuple[Branch, ...]:
     return (
         (Conv("branch3x3", 384, 3, 3, 2, padded=False),),
         (
@@ -102,11 +96,11 @@ def _b() -> tuple[Branch, ...]:
             Conv("branch3x3dbl_2", 96, 3, 3),
             Conv("branch3x3dbl_3", 96, 3, 3, 2, padded=False),
         ),
-        (HALVE,),
+        (MAX_POOL_STRIDE_2,),
     )
 
 
-def _c(channels: int) -> tuple[Branch, ...]:
+def _inception_c(channels: int) -> tuple[Branch, ...]:
     return (
         (Conv("branch1x1", 192),),
         (
@@ -121,11 +115,11 @@ def _c(channels: int) -> tuple[Branch, ...]:
             Conv("branch7x7dbl_4", channels, 7, 1),
             Conv("branch7x7dbl_5", 192, 1, 7),
         ),
-        (AVERAGE, Conv("branch_pool", 192)),
+        (AVERAGE_POOL, Conv("branch_pool", 192)),
     )
 
 
-def _d() -> tuple[Branch, ...]:
+def _inception_d() -> tuple[Branch, ...]:
     return (
         (Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 3, 2, padded=False)),
         (
@@ -134,11 +128,11 @@ def _d() -> tuple[Branch, ...]:
             Conv("branch7x7x3_3", 192, 7, 1),
             Conv("branch7x7x3_4", 192, 3, 3, 2, padded=False),
         ),
-        (HALVE,),
+        (MAX_POOL_STRIDE_2,),
     )
 
 
-def _e(pool: Pool) -> tuple[Branch, ...]:
+def _inception_e(pool: Pool) -> tuple[Branch, ...]:
     return (
         (Conv("branch1x1", 320),),
         (
@@ -154,45 +148,49 @@ def _e(pool: Pool) -> tuple[Branch, ...]:
     )
 
 
-# By their names in the file of weights, less the first one's, which has none.
+# By their prefix in the file of weights; the stem has none.
 BLOCKS: dict[str, tuple[Branch, ...]] = {
-    "": _stem(
-        Conv("Conv2d_1a_3x3", 32, 3, 3, 2, padded=False),
-        Conv("Conv2d_2a_3x3", 32, 3, 3, padded=False),
-        Conv("Conv2d_2b_3x3", 64, 3, 3),
-        HALVE,
-        Conv("Conv2d_3b_1x1", 80),
-        Conv("Conv2d_4a_3x3", 192, 3, 3, padded=False),
-        HALVE,
+    "": (
+        (
+            Conv("Conv2d_1a_3x3", 32, 3, 3, 2, padded=False),
+            Conv("Conv2d_2a_3x3", 32, 3, 3, padded=False),
+            Conv("Conv2d_2b_3x3", 64, 3, 3),
+            MAX_POOL_STRIDE_2,
+            Conv("Conv2d_3b_1x1", 80),
+            Conv("Conv2d_4a_3x3", 192, 3, 3, padded=False),
+            MAX_POOL_STRIDE_2,
+        ),
     ),
-    "Mixed_5b.": _a(32),
-    "Mixed_5c.": _a(64),
-    "Mixed_5d.": _a(64),
-    "Mixed_6a.": _b(),
-    "Mixed_6b.": _c(128),
-    "Mixed_6c.": _c(160),
-    "Mixed_6d.": _c(160),
-    "Mixed_6e.": _c(192),
-    "Mixed_7a.": _d(),
-    "Mixed_7b.": _e(AVERAGE),
-    # Surely a mistake of Google's, which the distance has kept.
-    "Mixed_7c.": _e(LARGEST),
+    "Mixed_5b.": _inception_a(32),
+    "Mixed_5c.": _inception_a(64),
+    "Mixed_5d.": _inception_a(64),
+    "Mixed_6a.": _inception_b(),
+    "Mixed_6b.": _inception_c(128),
+    "Mixed_6c.": _inception_c(160),
+    "Mixed_6d.": _inception_c(160),
+    "Mixed_6e.": _inception_c(192),
+    "Mixed_7a.": _inception_d(),
+    "Mixed_7b.": _inception_e(AVERAGE_POOL),
+    # Surely a mistake in the published network, and kept for the same distances.
+    "Mixed_7c.": _inception_e(MAX_POOL),
 }
 
 
 def features(
     weights: Weights, images: Float[Array, "b h w 3"]
 ) -> Float[Array, "b 2048"]:
-    """Return what the network's last block says about images, averaged over places.
+    """Return the features of the last block, averaged over positions.
 
     Args:
         weights: from `load`.
         images: sRGB in [0, 1], of any size.
     """
-    shape = (len(images), SIZE, SIZE, 3)
+    shape = (len(images), INPUT_SIZE, INPUT_SIZE, 3)
     x = 2 * jax.image.resize(images, shape, "linear", antialias=False) - 1
     for block, branches in BLOCKS.items():
-        x = jnp.concatenate([_run(weights, block, b, x) for b in branches], axis=3)
+        x = jnp.concatenate(
+            [_apply_branch(weights, block, branch, x) for branch in branches], axis=3
+        )
     return x.mean(axis=(1, 2))
 
 
@@ -209,7 +207,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
             which, in one line.
     """
     convolutions = _convolutions()
-    # Not used, but it tells this network from its siblings.
+    # Not used, but it distinguishes this network from torchvision's.
     shapes: dict[str, tuple[int, ...]] = {"fc.bias": (CLASSES,)}
     for name, shape in convolutions.items():
         shapes[f"{name}.conv.weight"] = shape
@@ -222,20 +220,20 @@ def load(path: str | os.PathLike[str]) -> Weights:
                 f"{path} must be weights of InceptionV3; its {name}.bn.running_var is "
                 "below 0"
             )
-    return {name: _folded(tensors, name) for name in convolutions}
+    return {name: _fold_batch_norm(tensors, name) for name in convolutions}
 
 
-def _folded(tensors: dict[str, np.ndarray], name: str) -> Convolution:
-    """Return a convolution that normalises its output."""
+def _fold_batch_norm(tensors: dict[str, np.ndarray], name: str) -> Convolution:
+    """Return a convolution with batch norm multiplied into it."""
     kernel = tensors[f"{name}.conv.weight"].transpose(2, 3, 1, 0)
-    gain, bias, mean, variance = (
+    scale, bias, mean, variance = (
         tensors[f"{name}.bn.{statistic}"].astype(np.float64)
         for statistic in ("weight", "bias", "running_mean", "running_var")
     )
-    gain = gain / np.sqrt(variance + EPSILON)
+    scale = scale / np.sqrt(variance + EPSILON)
     return Convolution(
-        jnp.asarray(kernel * gain, jnp.float32),
-        jnp.asarray(bias - mean * gain, jnp.float32),
+        jnp.asarray(kernel * scale, jnp.float32),
+        jnp.asarray(bias - mean * scale, jnp.float32),
     )
 
 
@@ -247,30 +245,29 @@ def _convolutions() -> dict[str, tuple[int, ...]]:
         outputs = 0
         for branch in branches:
             channels = inputs
-            for step in branch:
-                if isinstance(step, Pool):
+            for layer in branch:
+                if isinstance(layer, Pool):
                     continue
-                twins = (step,) if isinstance(step, Conv) else step
-                for conv in twins:
+                convs = (layer,) if isinstance(layer, Conv) else layer
+                for conv in convs:
                     shape = (conv.channels, channels, conv.height, conv.width)
                     shapes[block + conv.name] = shape
-                channels = sum(conv.channels for conv in twins)
+                channels = sum(conv.channels for conv in convs)
             outputs += channels
         inputs = outputs
     return shapes
 
 
-def _run(
+def _apply_branch(
     weights: Weights, block: str, branch: Branch, x: Float[Array, "b h w i"]
 ) -> Float[Array, "b _ _ o"]:
-    for step in branch:
-        if isinstance(step, Pool):
-            x = _pool(step, x)
-        elif isinstance(step, Conv):
-            x = _convolve(weights[block + step.name], step, x)
+    for layer in branch:
+        if isinstance(layer, Pool):
+            x = _pool(layer, x)
         else:
-            twins = [_convolve(weights[block + conv.name], conv, x) for conv in step]
-            x = jnp.concatenate(twins, axis=3)
+            convs = (layer,) if isinstance(layer, Conv) else layer
+            outputs = [_convolve(weights[block + conv.name], conv, x) for conv in convs]
+            x = jnp.concatenate(outputs, axis=3)
     return x
 
 
@@ -288,20 +285,20 @@ def _convolve(
 
 
 def _pool(pool: Pool, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ c"]:
-    if pool.largest:
-        return _over_windows(lax.max, -jnp.inf, pool.stride, x)
-    counts = _over_windows(lax.add, 0.0, pool.stride, jnp.ones((1, *x.shape[1:3], 1)))
-    return _over_windows(lax.add, 0.0, pool.stride, x) / counts
+    if pool.is_max:
+        return _reduce_window(lax.max, -jnp.inf, pool.stride, x)
+    counts = _reduce_window(lax.add, 0.0, pool.stride, jnp.ones((1, *x.shape[1:3], 1)))
+    return _reduce_window(lax.add, 0.0, pool.stride, x) / counts
 
 
-def _over_windows(
-    combine: Callable[[Array, Array], Array],
-    start: float,
+def _reduce_window(
+    reduce: Callable[[Array, Array], Array],
+    initial: float,
     stride: int,
     x: Float[Array, "b h w c"],
 ) -> Float[Array, "b _ _ c"]:
-    """Combine 3 x 3 pixels; with a stride of 1, as many windows as there are pixels."""
+    """Reduce windows of 3 x 3 pixels, padded where the stride is 1."""
     padding = "SAME" if stride == 1 else "VALID"
     return lax.reduce_window(
-        x, start, combine, (1, 3, 3, 1), (1, stride, stride, 1), padding
+        x, initial, reduce, (1, 3, 3, 1), (1, stride, stride, 1), padding
     )

@@ -1,27 +1,28 @@
-"""How alike two collections of pictures are, judged by their features.
+"""Distances between two sets of pictures, and how far their features overlap.
 
-A picture becomes a row of numbers (`vgg.py` or `inception.py` says which), a collection
-a cloud of points. Two clouds are compared as two Gaussians (Fréchet distance), by a
-kernel that knows no Gaussian (kernel distance), or by who is whose neighbour: precision
-and density say whether the made pictures look real, recall and coverage whether they
-are as varied as the real ones. All are pure functions of features; each number comes
-with its standard error. All depend on the features and, most of them, on how many
-pictures there are: compare only numbers of the same features and the same counts.
+A picture is a vector of features (of `vgg.py` or `inception.py`), a set of pictures a
+matrix with a row for each. Two sets are compared by the Fréchet distance of Gaussians
+fitted to them, by the kernel distance (the squared maximum mean discrepancy), or by
+nearest neighbours: precision and density measure fidelity, whether generated pictures
+look real; recall and coverage measure diversity, whether they vary as real ones do. All
+are pure functions of features and come with a standard error. They depend on the
+features and most of them on the number of pictures: compare only values of the same
+features and the same counts.
 
-Distances are computed in blocks of one shape, so that memory is bounded and one
-compilation serves any number of pictures. Sums that nearly cancel are done in float64,
-on the host.
+Pairwise distances are computed in blocks of one shape, so that memory is bounded and
+one compilation serves any number of pictures. Sums that nearly cancel are computed in
+float64 on the host.
 
 Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
 Nash Equilibrium" (2017), for the Fréchet distance; Rippl, Munk and Sturm, "Limit laws
 of the empirical Wasserstein distance: Gaussian distributions" (2016), for the idea of
-its error. Bińkowski et al., "Demystifying MMD GANs" (2018). Kynkäänniemi et al.,
-"Improved Precision and Recall Metric for Assessing Generative Models" (2019). Naeem et
-al., "Reliable Fidelity and Diversity Metrics for Generative Models" (2020), and their
-program for a ball without its border.
-Deviation: the Fréchet distance is found without a square root of a matrix, from
-singular values alone. The subsets of the kernel distance share no picture, as theirs
-do; the scatter of independent subsets is an error that can be trusted.
+its error. Bińkowski et al., "Demystifying MMD GANs" (2018), for the kernel distance.
+Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
+Models" (2019). Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative
+Models" (2020), and their program for balls without their border.
+Deviation: the Fréchet distance needs no matrix square root, only singular values. The
+subsets of the kernel distance are disjoint, which theirs are not: the scatter of
+independent subsets gives a trustworthy standard error.
 """
 
 import math
@@ -35,19 +36,19 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 
-# Rows of a block. A block of distances has this many, squared: 4 MB.
+# Rows of a block. A block of pairwise distances has this many, squared: 4 MB.
 BLOCK = 1024
 
 
 class Estimate(NamedTuple):
-    """A number found from samples, and its standard error."""
+    """An estimate from samples, and its standard error."""
 
     value: float
     error: float
 
 
-class Neighbourhoods(NamedTuple):
-    """What `neighbourhoods` found; all in [0, 1] but density, which is above 0."""
+class PRDC(NamedTuple):
+    """Precision, recall and coverage, in [0, 1], and density, at least 0."""
 
     precision: Estimate
     recall: Estimate
@@ -55,8 +56,8 @@ class Neighbourhoods(NamedTuple):
     coverage: Estimate
 
 
-class Nearest(NamedTuple):
-    """For each query its nearest points of a corpus, nearest first."""
+class Neighbours(NamedTuple):
+    """For each query its k nearest neighbours in a corpus, nearest first."""
 
     indices: Int[np.ndarray, "n k"]
     distances: Float[np.ndarray, "n k"]
@@ -65,25 +66,25 @@ class Nearest(NamedTuple):
 def frechet_distance(
     a: Float[Array | np.ndarray, "n c"], b: Float[Array | np.ndarray, "m _"]
 ) -> Estimate:
-    """Return the squared Fréchet distance of two Gaussians fitted to samples.
+    """Return the squared Fréchet distance of Gaussians fitted to two sets of samples.
 
     That is |μa − μb|² + tr(A) + tr(B) − 2 tr((AB)^½) for means μ and covariances A and
     B (over n − 1). The last trace is the sum of the singular values of Xa Xbᵀ, for any
-    X with XᵀX = A: no square root of a matrix, nothing complex, and never negative. X
-    are the centred samples where they are fewer than the features, so that all but one
-    product happens at the smaller side (n x m); else it comes from the eigenvectors of
-    the covariance.
+    X with XᵀX = A: no matrix square root, nothing complex, never negative. X are the
+    centred samples where they are fewer than the features, so that all but one product
+    is as small as the smaller side (n x m); else X comes from the eigenvectors of the
+    covariance.
 
-    The error is that of the first order in the weights of single samples (the
-    infinitesimal jackknife), from the same singular vectors. Where it is not right it
-    is rather too large: for clouds that are alike 1.4 times the scatter, and up to 1.6
-    times where there are about as many samples as features.
+    The error is of first order in the weights of single samples (the infinitesimal
+    jackknife), from the same singular vectors. It is conservative: for equal
+    distributions 1.4 times the scatter, and up to 1.6 times where there are about as
+    many samples as features.
 
-    It says how much the number scatters, not how far off it is. The number is too
-    large, by about a constant times 1/n + 1/m, so compare only distances of the same
-    counts. For one and the same Gaussian, with variance v in each of c directions, it
-    is v c (c + 5) / 4 · (1/n + 1/m) instead of 0. With fewer samples than features
-    such an offset is most of it.
+    It measures the scatter and not the bias. The estimate is biased upwards by about a
+    constant times 1/n + 1/m, so compare only distances of the same counts. For two
+    samples of one Gaussian with variance v in each of c directions it is
+    v c (c + 5) / 4 · (1/n + 1/m) instead of 0. With fewer samples than features the
+    bias is most of the value.
 
     Cost: with n and m above c, 4 (n + m) c² floating-point operations, and about 50 c³
     by the textbook's counts for two eigendecompositions (9 each), the singular vectors
@@ -100,14 +101,15 @@ def frechet_distance(
     a = _features("a", a, 2, "the Fréchet distance")
     b = _features("b", b, 2, "the Fréchet distance")
     _check_widths("a", a, "b", b)
-    first, second = _fitted(a), _fitted(b)
-    apart = first.mean - second.mean
-    products = first.factor @ second.factor.T
-    left, shared, right = np.linalg.svd(products, full_matrices=False)
-    spread = np.sum(first.rows**2) + np.sum(second.rows**2)
-    value = apart @ apart + spread - 2 * np.sum(shared)
-    variance = _influence(first, left, shared, apart)
-    variance += _influence(second, right.T, shared, -apart)
+    first, second = _fit_gaussian(a), _fit_gaussian(b)
+    mean_difference = first.mean - second.mean
+    u, singular_values, vt = np.linalg.svd(
+        first.factor @ second.factor.T, full_matrices=False
+    )
+    traces = np.sum(first.centred**2) + np.sum(second.centred**2)
+    value = mean_difference @ mean_difference + traces - 2 * np.sum(singular_values)
+    variance = _jackknife_variance(first, u, singular_values, mean_difference)
+    variance += _jackknife_variance(second, vt.T, singular_values, -mean_difference)
     return Estimate(max(float(value), 0.0), math.sqrt(variance))
 
 
@@ -117,164 +119,166 @@ def kernel_distance(
     *,
     seed: int,
     subsets: int,
-    size: int,
+    subset_size: int,
 ) -> Estimate:
     """Return the squared maximum mean discrepancy, with the kernel (x·y / c + 1)³.
 
-    The mean over subsets of its unbiased estimate, which may be below 0 where the true
-    value is not. It does not depend on the number of samples but by its scatter, of
-    which the error is the standard error over rows, if these are independent: no two
-    subsets share one.
+    The mean over disjoint subsets of its unbiased estimate, which may be below 0. Its
+    expectation does not depend on the number of samples. The error is the standard
+    error over subsets, which are independent where the samples are.
 
-    Cost: 6 subsets · size² c floating-point operations, in float64.
+    Cost: 6 subsets · subset_size² c floating-point operations, in float64.
 
     Args:
-        a: features, a row for each sample; at least subsets · size.
+        a: features, a row for each sample; at least subsets · subset_size.
         b: features to compare them with; at least as many.
         seed: draws the subsets, from `numpy.random.default_rng`: the first rows of a
             permutation of `a`, then of one of `b`.
         subsets: at least 2. The error's own error is 1 / sqrt(2 (subsets − 1)) of it.
-        size: samples of each in a subset, at least 2.
+        subset_size: samples of each set in a subset, at least 2.
 
     Raises:
-        ValueError: `subsets` or `size` is too small, or asks for more samples than
-            there are; the widths differ, or a feature is not finite.
+        ValueError: `subsets` or `subset_size` is too small, or asks for more samples
+            than there are; the widths differ, or a feature is not finite.
     """
-    for name, number in (("subsets", subsets), ("size", size)):
+    for name, number in (("subsets", subsets), ("subset_size", subset_size)):
         if number < 2:
             raise ValueError(f"{name} must be at least 2; got {number}")
-    used = subsets * size
-    a = _features("a", a, used, f"{subsets} subsets of {size}")
-    b = _features("b", b, used, f"{subsets} subsets of {size}")
+    total = subsets * subset_size
+    a = _features("a", a, total, f"{subsets} subsets of {subset_size}")
+    b = _features("b", b, total, f"{subsets} subsets of {subset_size}")
     _check_widths("a", a, "b", b)
     rng = np.random.default_rng(seed)
-    chosen = [rng.permutation(len(x))[:used].reshape(subsets, size) for x in (a, b)]
+    rows_a, rows_b = (
+        rng.permutation(len(x))[:total].reshape(subsets, subset_size) for x in (a, b)
+    )
     values = [
-        _discrepancy(a[i].astype(np.float64), b[j].astype(np.float64))
-        for i, j in zip(*chosen, strict=True)
+        _squared_mmd(a[i].astype(np.float64), b[j].astype(np.float64))
+        for i, j in zip(rows_a, rows_b, strict=True)
     ]
     return _mean(np.array(values))
 
 
-def neighbourhoods(
+def prdc(
     real: Float[Array | np.ndarray, "n c"],
     fake: Float[Array | np.ndarray, "m _"],
     *,
-    precision_neighbours: int = 3,
-    density_neighbours: int = 5,
-) -> Neighbourhoods:
+    precision_k: int = 3,
+    density_k: int = 5,
+) -> PRDC:
     """Return precision, recall, density and coverage, from one pass over distances.
 
-    A point's neighbourhood is the ball that reaches to its k-th nearest neighbour of
-    its own kind. Precision: the share of fakes in the neighbourhood of a real. Recall:
-    the share of reals in the neighbourhood of a fake. Density: in how many reals'
-    neighbourhoods a fake lies, over k; about 1 where both kinds are alike, and more
-    where fakes crowd. Coverage: the share of reals that have a fake in their
-    neighbourhood. The border belongs to the ball of the first two and not to that of
-    the last two.
+    The neighbourhood of a sample is the ball around it that reaches to its k-th nearest
+    neighbour in its own set; the union of the balls of a set estimates its manifold.
+    Precision: the fraction of fakes inside the real manifold. Recall: the fraction of
+    reals inside the fake manifold. Density: how many real neighbourhoods contain a
+    fake, on average over fakes and divided by k; about 1 for equal distributions, more
+    where fakes crowd. Coverage: the fraction of reals whose neighbourhood contains a
+    fake. Balls are closed for precision and recall, and open for density and coverage.
 
-    The errors are over the pictures that are judged, fakes for precision and density,
-    reals for recall and coverage, with the pictures that judge them given. Precision
-    and recall grow with the number of the ones that judge.
+    The errors are over fakes for precision and density and over reals for recall and
+    coverage, with the other set fixed. Precision grows with the number of reals, recall
+    with that of fakes.
 
     Cost: 2 (n² + m² + n m) c floating-point operations, in float32, and a few
     comparisons for each distance.
 
     Args:
-        real: features of real pictures, a row for each; more than the neighbours.
-        fake: features of made ones; more than the neighbours.
-        precision_neighbours: k of precision and recall, at least 1; 3 in the paper.
-        density_neighbours: k of density and coverage, at least 1; 5 in the paper.
+        real: features of real pictures, a row for each; more than either k.
+        fake: features of generated pictures; more than either k.
+        precision_k: neighbours for precision and recall, at least 1; 3 in the paper.
+        density_k: neighbours for density and coverage, at least 1; 5 in the paper.
 
     Raises:
-        ValueError: there are not more samples than neighbours, or no neighbours; the
-            widths differ, or a feature is not finite.
+        ValueError: a k is below 1 or not below the number of samples, the widths
+            differ, or a feature is not finite.
     """
-    counts = precision_neighbours, density_neighbours
-    if min(counts) < 1:
-        raise ValueError(f"neighbours must be at least 1; got {min(counts)}")
-    most = max(counts)
-    real = _features("real", real, most + 1, f"{most} neighbours")
-    fake = _features("fake", fake, most + 1, f"{most} neighbours")
+    if min(precision_k, density_k) < 1:
+        raise ValueError(
+            f"neighbours must be at least 1; got {min(precision_k, density_k)}"
+        )
+    k = max(precision_k, density_k)
+    real = _features("real", real, k + 1, f"{k} neighbours")
+    fake = _features("fake", fake, k + 1, f"{k} neighbours")
     _check_widths("real", real, "fake", fake)
-    reals, fakes = _blocks(real, fake)
-    # A point is its own nearest one, which does not count.
-    radii = [
-        _radii(_closest(block, fakes, precision_neighbours + 1)[0]) for block in fakes
+    real_blocks, fake_blocks = _blocks(real, fake)
+    # A sample is its own nearest neighbour, which does not count.
+    fake_radii = [
+        _squared_radii(_nearest(block, fake_blocks, precision_k + 1)[0])
+        for block in fake_blocks
     ]
-    of_reals = [jnp.zeros((2, BLOCK), jnp.int32)] * len(reals)
-    of_fakes = [jnp.zeros((2, BLOCK), jnp.int32)] * len(fakes)
-    for i, real_block in enumerate(reals):
-        closest, _ = _closest(real_block, reals, most + 1)
-        narrow = _radii(closest[:, : precision_neighbours + 1])
-        wide = _radii(closest[:, : density_neighbours + 1])
-        for j, fake_block in enumerate(fakes):
-            of_reals[i], of_fakes[j] = _judge(
-                of_reals[i],
-                of_fakes[j],
-                (real_block, narrow, wide),
-                (fake_block, radii[j]),
+    real_counts = [jnp.zeros((2, BLOCK), jnp.int32)] * len(real_blocks)
+    fake_counts = [jnp.zeros((2, BLOCK), jnp.int32)] * len(fake_blocks)
+    for i, real_block in enumerate(real_blocks):
+        squares, _ = _nearest(real_block, real_blocks, k + 1)
+        precision_radii = _squared_radii(squares[:, : precision_k + 1])
+        density_radii = _squared_radii(squares[:, : density_k + 1])
+        for j, fake_block in enumerate(fake_blocks):
+            real_counts[i], fake_counts[j] = _count_neighbourhoods(
+                real_counts[i],
+                fake_counts[j],
+                (real_block, precision_radii, density_radii),
+                (fake_block, fake_radii[j]),
             )
-    recalled, covered = np.concatenate(of_reals, axis=1)[:, : len(real)]
-    precise, around = np.concatenate(of_fakes, axis=1)[:, : len(fake)]
-    return Neighbourhoods(
+    recalled, covered = np.concatenate(real_counts, axis=1)[:, : len(real)]
+    precise, dense = np.concatenate(fake_counts, axis=1)[:, : len(fake)]
+    return PRDC(
         precision=_mean(precise > 0),
         recall=_mean(recalled > 0),
-        density=_mean(around / density_neighbours),
+        density=_mean(dense / density_k),
         coverage=_mean(covered > 0),
     )
 
 
-def nearest(
+def nearest_neighbours(
     queries: Float[Array | np.ndarray, "n c"],
     corpus: Float[Array | np.ndarray, "m _"],
-    count: int,
-) -> Nearest:
-    """Return for each query the points of a corpus that are nearest to it.
+    k: int,
+) -> Neighbours:
+    """Return the k nearest neighbours of each query in a corpus.
 
-    They are chosen by squared distances in float32, where two that differ by less than
-    about 1e-6 of the corpus's squared extent are the same; those chosen are then sorted
-    by their distances in float64, and of equal ones the first in the corpus comes
-    first.
+    They are chosen by squared distances in float32, which do not tell two apart that
+    differ by less than about 1e-6 of the corpus's squared extent; the chosen ones are
+    sorted by their distances in float64, and ties by their order in the corpus.
 
     Cost: 2 n m c floating-point operations.
 
     Args:
         queries: features, a row for each; at least 1.
-        corpus: where to look; at least `count`.
-        count: how many for each query, at least 1.
+        corpus: features to search; at least `k`.
+        k: neighbours for each query, at least 1.
 
     Raises:
-        ValueError: `count` is less than 1 or more than the corpus has, there is no
-            query, the widths differ, or a feature is not finite.
+        ValueError: `k` is less than 1 or more than the corpus has, there is no query,
+            the widths differ, or a feature is not finite.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1; got {count}")
-    queries = _features("queries", queries, 1, "nearest")
-    corpus = _features("corpus", corpus, count, f"{count} nearest")
+    if k < 1:
+        raise ValueError(f"k must be at least 1; got {k}")
+    queries = _features("queries", queries, 1, "nearest neighbours")
+    corpus = _features("corpus", corpus, k, f"{k} nearest neighbours")
     _check_widths("queries", queries, "corpus", corpus)
-    asked, there = _blocks(queries, corpus)
-    answers = []
-    for place, block in enumerate(asked):
-        rows = queries[place * BLOCK : (place + 1) * BLOCK].astype(np.float64)
-        indices = np.asarray(_closest(block, there, count)[1])[: len(rows)]
+    query_blocks, corpus_blocks = _blocks(queries, corpus)
+    results = []
+    for number, block in enumerate(query_blocks):
+        rows = queries[number * BLOCK : (number + 1) * BLOCK].astype(np.float64)
+        indices = np.asarray(_nearest(block, corpus_blocks, k)[1])[: len(rows)]
         # One neighbour at a time, as all of them may need much memory.
         distances = np.stack(
             [np.linalg.norm(rows - corpus[column], axis=1) for column in indices.T], 1
         )
         order = np.lexsort((indices, distances), axis=1)
-        answers.append([np.take_along_axis(x, order, 1) for x in (indices, distances)])
-    return Nearest(*(np.concatenate(parts) for parts in zip(*answers, strict=True)))
+        results.append([np.take_along_axis(x, order, 1) for x in (indices, distances)])
+    return Neighbours(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
 
 
 def _features(
-    name: str, values: Float[Array | np.ndarray, "n c"], least: int, what: str
+    name: str, values: Float[Array | np.ndarray, "n c"], minimum: int, purpose: str
 ) -> Float[np.ndarray, "n c"]:
-    """Return features on the host, in the precision they have."""
+    """Check features, and return them on the host in the precision they have."""
     values = np.asarray(values)
-    if len(values) < least:
+    if len(values) < minimum:
         raise ValueError(
-            f"{name} must have at least {least} rows for {what}; got {len(values)}"
+            f"{name} must have at least {minimum} rows for {purpose}; got {len(values)}"
         )
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values).all(axis=1)))
@@ -304,70 +308,75 @@ class _Gaussian(NamedTuple):
 
     Args:
         mean: of the samples.
-        rows: the samples less their mean, over sqrt(n - 1): the covariance is rowsᵀ
-            rows.
-        factor: factorᵀ factor is the covariance too, with at most c rows.
-        turn: rows @ turn has orthonormal columns, and that times the factor is rows;
-            None where the factor is rows itself.
+        centred: X, the samples less their mean, over sqrt(n - 1): the covariance is
+            XᵀX.
+        factor: F with FᵀF the covariance too, and at most c rows.
+        whitening: W, where the columns of XW are orthonormal and XWF is X; None where
+            F is X itself.
     """
 
     mean: Float[np.ndarray, " c"]
-    rows: Float[np.ndarray, "n c"]
+    centred: Float[np.ndarray, "n c"]
     factor: Float[np.ndarray, "k c"]
-    turn: Float[np.ndarray, "c k"] | None
+    whitening: Float[np.ndarray, "c k"] | None
 
 
-def _fitted(values: Float[np.ndarray, "n c"]) -> _Gaussian:
+def _fit_gaussian(values: Float[np.ndarray, "n c"]) -> _Gaussian:
     values = values.astype(np.float64)
     mean = values.mean(axis=0)
-    rows = (values - mean) / math.sqrt(len(values) - 1)
-    if len(rows) <= rows.shape[1]:
-        return _Gaussian(mean, rows, rows, None)
-    squares, directions = np.linalg.eigh(rows.T @ rows)
-    # What is below is rounding error; such a direction has no samples.
-    there = squares > len(rows) * np.finfo(np.float64).eps * squares[-1]
-    lengths = np.sqrt(squares[there])
-    directions = directions[:, there]
-    return _Gaussian(mean, rows, lengths[:, None] * directions.T, directions / lengths)
+    centred = (values - mean) / math.sqrt(len(values) - 1)
+    if len(centred) <= centred.shape[1]:
+        return _Gaussian(mean, centred, centred, None)
+    eigenvalues, eigenvectors = np.linalg.eigh(centred.T @ centred)
+    # What is below is rounding error: the samples do not span such a direction.
+    tolerance = len(centred) * np.finfo(np.float64).eps * eigenvalues[-1]
+    spanned = eigenvalues > tolerance
+    deviations = np.sqrt(eigenvalues[spanned])
+    eigenvectors = eigenvectors[:, spanned]
+    factor = deviations[:, None] * eigenvectors.T
+    return _Gaussian(mean, centred, factor, eigenvectors / deviations)
 
 
-def _influence(
+def _jackknife_variance(
     gaussian: _Gaussian,
-    vectors: Float[np.ndarray, "k s"],
-    shared: Float[np.ndarray, " s"],
-    apart: Float[np.ndarray, " c"],
+    singular_vectors: Float[np.ndarray, "k s"],
+    singular_values: Float[np.ndarray, " s"],
+    mean_difference: Float[np.ndarray, " c"],
 ) -> float:
-    """Return the variance of the Fréchet distance that one of the two samples brings.
+    """Return the variance of the Fréchet distance due to one of the two sets.
 
-    Were a sample's weight 1/n + e, the distance would change by e times what is here
-    found for each. With Xa Xbᵀ = U S Vᵀ the derivative of the sum of S with the weight
-    is n/2 (U S Uᵀ) at that sample's place of the diagonal.
+    The infinitesimal jackknife: the variance of the derivatives with respect to each
+    sample's weight, over the number of samples. With Xa Xbᵀ = U S Vᵀ the derivative of
+    the sum of S is n/2 times the sample's entry on the diagonal of U S Uᵀ.
 
     Args:
-        gaussian: fitted to the samples whose weights change.
-        vectors: the singular vectors on its side, in the basis of its factor.
-        shared: the singular values.
-        apart: its mean less the other's.
+        gaussian: fitted to the set.
+        singular_vectors: those on its side, in the basis of its factor.
+        singular_values: S.
+        mean_difference: its mean less the other's.
     """
-    rows, turn = gaussian.rows, gaussian.turn
-    count = len(rows)
-    if turn is not None:
-        vectors = rows @ (turn @ vectors)
-    change = 2 * math.sqrt(count - 1) * (rows @ apart)
-    change += count * (np.sum(rows**2, axis=1) - vectors**2 @ shared)
-    return float(change.var(ddof=1)) / count
+    centred, whitening = gaussian.centred, gaussian.whitening
+    n = len(centred)
+    u = (
+        singular_vectors
+        if whitening is None
+        else centred @ (whitening @ singular_vectors)
+    )
+    influence = 2 * math.sqrt(n - 1) * (centred @ mean_difference)
+    influence += n * (np.sum(centred**2, axis=1) - u**2 @ singular_values)
+    return float(influence.var(ddof=1)) / n
 
 
 # The kernel distance.
 
 
-def _discrepancy(a: Float[np.ndarray, "k c"], b: Float[np.ndarray, "k c"]) -> float:
+def _squared_mmd(a: Float[np.ndarray, "k c"], b: Float[np.ndarray, "k c"]) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy."""
     size = len(a)
     value = -2 * _kernel(a, b).mean()
     for x in (a, b):
-        products = _kernel(x, x)
-        value += (products.sum() - np.trace(products)) / (size * (size - 1))
+        gram = _kernel(x, x)
+        value += (gram.sum() - np.trace(gram)) / (size * (size - 1))
     return value
 
 
@@ -377,47 +386,46 @@ def _kernel(
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-# Neighbours.
+# Nearest neighbours.
 
 
 class _Block(NamedTuple):
-    """Points, filled up to `BLOCK` rows with such as are infinitely far away."""
+    """`BLOCK` rows of features; padding has an infinite norm, so it is never near."""
 
-    points: Float[Array, "r c"]
-    squares: Float[Array, " r"]
+    features: Float[Array, "r c"]
+    squared_norms: Float[Array, " r"]
 
 
-def _blocks(*collections: Float[np.ndarray, "_ c"]) -> list[list[_Block]]:
-    """Cut collections into blocks, moved and scaled together.
+def _blocks(*sets: Float[np.ndarray, "_ c"]) -> list[list[_Block]]:
+    """Cut sets of features into blocks, shifted and scaled by the same amount.
 
-    Near zero and of a size of about 1, the squares lose least in float32.
+    Centred at 0 and of extent 1, the squares lose least in float32.
     """
-    middle = np.mean([x.mean(axis=0, dtype=np.float64) for x in collections], axis=0)
-    parts = [
-        [x[first : first + BLOCK] for first in range(0, len(x), BLOCK)]
-        for x in collections
+    centre = np.mean([x.mean(axis=0, dtype=np.float64) for x in sets], axis=0)
+    slices = [
+        [x[start : start + BLOCK] for start in range(0, len(x), BLOCK)] for x in sets
     ]
-    # One by one, as the features may be many.
-    extent = max(np.abs(part - middle).max() for part in chain(*parts)) or 1.0
-    return [[_block((part - middle) / extent) for part in these] for these in parts]
+    # One by one, as the features may need much memory.
+    extent = max(np.abs(rows - centre).max() for rows in chain(*slices)) or 1.0
+    return [[_block((rows - centre) / extent) for rows in of_set] for of_set in slices]
 
 
-def _block(points: Float[np.ndarray, "_ c"]) -> _Block:
-    missing = BLOCK - len(points)
-    points = np.pad(points, ((0, missing), (0, 0))).astype(np.float32)
-    squares = np.sum(points**2, axis=1)
-    squares[BLOCK - missing :] = np.inf
-    return _Block(jnp.asarray(points), jnp.asarray(squares))
+def _block(features: Float[np.ndarray, "_ c"]) -> _Block:
+    padding = BLOCK - len(features)
+    features = np.pad(features, ((0, padding), (0, 0))).astype(np.float32)
+    squared_norms = np.sum(features**2, axis=1)
+    squared_norms[BLOCK - padding :] = np.inf
+    return _Block(jnp.asarray(features), jnp.asarray(squared_norms))
 
 
-def _closest(
-    queries: _Block, corpus: list[_Block], count: int
+def _nearest(
+    queries: _Block, corpus: list[_Block], k: int
 ) -> tuple[Float[Array, "r k"], Int[Array, "r k"]]:
-    """Return the squared distances and indices of the nearest points."""
-    squares = jnp.full((BLOCK, count), jnp.inf, jnp.float32)
-    indices = jnp.zeros((BLOCK, count), jnp.int32)
-    for place, block in enumerate(corpus):
-        squares, indices = _merge(squares, indices, queries, block, place * BLOCK)
+    """Return the squared distances and indices of the k nearest neighbours."""
+    squares = jnp.full((BLOCK, k), jnp.inf, jnp.float32)
+    indices = jnp.zeros((BLOCK, k), jnp.int32)
+    for number, block in enumerate(corpus):
+        squares, indices = _merge(squares, indices, queries, block, number * BLOCK)
     return squares, indices
 
 
@@ -427,53 +435,55 @@ def _merge(
     indices: Int[Array, "r k"],
     queries: _Block,
     corpus: _Block,
-    first: Int[ArrayLike, ""],
+    start: Int[ArrayLike, ""],
 ) -> tuple[Float[Array, "r k"], Int[Array, "r k"]]:
-    """Let the points of a block, of which the first has a number, compete too."""
-    kept = squares.shape[1]
-    found = _squared_distances(queries, corpus)
-    numbers = jnp.broadcast_to(first + jnp.arange(len(corpus.squares)), found.shape)
-    squares = jnp.concatenate([squares, found], axis=1)
-    indices = jnp.concatenate([indices, numbers], axis=1)
-    nearer, places = lax.top_k(-squares, kept)
-    return -nearer, jnp.take_along_axis(indices, places, axis=1)
+    """Merge the nearest neighbours so far with a block whose first row is `start`."""
+    k = squares.shape[1]
+    new_squares = _squared_distances(queries, corpus)
+    new_indices = jnp.broadcast_to(
+        start + jnp.arange(len(corpus.squared_norms)), new_squares.shape
+    )
+    squares = jnp.concatenate([squares, new_squares], axis=1)
+    indices = jnp.concatenate([indices, new_indices], axis=1)
+    negated, columns = lax.top_k(-squares, k)
+    return -negated, jnp.take_along_axis(indices, columns, axis=1)
 
 
-def _radii(squares: Float[Array, "r k"]) -> Float[Array, " r"]:
-    """Return the squared radii of balls that reach to the last of the nearest points.
-
-    Below 0 for what only fills a block.
-    """
+def _squared_radii(squares: Float[Array, "r k"]) -> Float[Array, " r"]:
+    """Return the squared distances of the k-th nearest neighbours; -1 for padding."""
     return jnp.where(jnp.isfinite(squares[:, -1]), squares[:, -1], -1.0)
 
 
 @jax.jit
-def _judge(
-    of_reals: Int[Array, "2 r"],
-    of_fakes: Int[Array, "2 r"],
-    reals: tuple[_Block, Float[Array, " r"], Float[Array, " r"]],
-    fakes: tuple[_Block, Float[Array, " r"]],
+def _count_neighbourhoods(
+    real_counts: Int[Array, "2 r"],
+    fake_counts: Int[Array, "2 r"],
+    real: tuple[_Block, Float[Array, " r"], Float[Array, " r"]],
+    fake: tuple[_Block, Float[Array, " r"]],
 ) -> tuple[Int[Array, "2 r"], Int[Array, "2 r"]]:
-    """Add what a block of reals and one of fakes are to each other.
+    """Add the counts of a block of reals and a block of fakes.
 
     Args:
-        of_reals: of how many fakes' neighbourhoods each real is in, and how many fakes
-            are in its own.
-        of_fakes: of how many reals' neighbourhoods each fake is in, the narrow ones and
-            the wide ones.
-        reals: with the squared radii of both.
-        fakes: with their squared radii.
+        real_counts: for each real, the fake neighbourhoods that contain it, and the
+            fakes in its own (open) one.
+        fake_counts: for each fake, the real neighbourhoods that contain it, with the
+            radii of precision, and those of density.
+        real: reals, and their squared radii for precision and for density.
+        fake: fakes, and their squared radii for recall.
     """
-    (real, narrow, wide), (fake, radii) = reals, fakes
-    squares = _squared_distances(real, fake)
-    near = squares < wide[:, None]
+    (real_block, precision_radii, density_radii), (fake_block, fake_radii) = real, fake
+    squares = _squared_distances(real_block, fake_block)
+    inside_fake = squares <= fake_radii[None]
+    inside_real = squares <= precision_radii[:, None]
+    inside_dense = squares < density_radii[:, None]
     return (
-        of_reals + jnp.stack([(squares <= radii[None]).sum(1), near.sum(1)]),
-        of_fakes + jnp.stack([(squares <= narrow[:, None]).sum(0), near.sum(0)]),
+        real_counts + jnp.stack([inside_fake.sum(1), inside_dense.sum(1)]),
+        fake_counts + jnp.stack([inside_real.sum(0), inside_dense.sum(0)]),
     )
 
 
 def _squared_distances(a: _Block, b: _Block) -> Float[Array, "r r"]:
-    # On an accelerator, float32 would else mean fewer digits.
-    products = jnp.matmul(a.points, b.points.T, precision=lax.Precision.HIGHEST)
-    return jnp.maximum(a.squares[:, None] + b.squares[None] - 2 * products, 0)
+    # On an accelerator, float32 products would otherwise have fewer digits.
+    products = jnp.matmul(a.features, b.features.T, precision=lax.Precision.HIGHEST)
+    squares = a.squared_norms[:, None] + b.squared_norms[None] - 2 * products
+    return jnp.maximum(squares, 0)

@@ -9,40 +9,38 @@ from typing import Annotated
 
 import numpy as np
 
-from jaxart import command, figures, images
+from jaxart import arguments, command, figures, images
 from jaxart.gan import latents, trained
 
 
 def main(
-    workdir: Annotated[str, "folder of a run"],
+    workdir: arguments.Workdir,
     out: Annotated[str, "FILE.png for a grid; FOLDER/ for single pictures"],
     count: Annotated[int, "how many pictures"] = 128,
     seed: Annotated[int, "of the random numbers that the pictures are made from"] = 0,
-    step: Annotated[
-        str | None, "which checkpoint: a number, or best; the latest, if not given"
-    ] = None,
+    step: arguments.Step = None,
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,
 ) -> None:
     """Restore a checkpoint and draw samples from it."""
     if count < 1:
         raise ValueError(f"count must be at least 1; got {count}")
-    if not out.endswith(("/", ".png")):
-        raise ValueError(f"out must be FILE.png or FOLDER/; got {out!r}")
-    if numbered and out.endswith("/"):
+    into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
+    if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
-    network, player, config, at = trained.generator(workdir, step)
-    sampler = latents.sampler(network)
-    points = latents.draw(seed, 0, count, config.generator.latent)
-    drawn = latents.pictures(sampler, player, points)
-    if out.endswith("/"):
-        for number, picture in enumerate(itertools.chain.from_iterable(drawn)):
+    generator = trained.generator(workdir, step)
+    points = latents.draw(seed, range(count), generator.settings.generator.latent)
+    sampler = latents.make_sampler(generator.network)
+    parts = latents.sample_pictures(sampler, generator.state, points)
+    if into_folder:
+        for number, picture in enumerate(itertools.chain.from_iterable(parts)):
             images.save_png(Path(out) / f"{number:06d}.png", picture)
     else:
-        pixels = np.concatenate(list(drawn))
+        pixels = np.concatenate([*parts])
         if numbered:
-            pixels = figures.captioned(pixels, [str(number) for number in range(count)])
+            captions = [str(number) for number in range(count)]
+            pixels = figures.add_captions(pixels, captions)
         images.save_png(out, images.grid(pixels))
-    print(f"{count} pictures of step {at} are in {out}")
+    print(f"{count} pictures of step {generator.step} are in {out}")
 
 
 if __name__ == "__main__":

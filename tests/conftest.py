@@ -13,6 +13,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
+from jaxart import train
 from jaxart.paintings import preparation
 from jaxart.paintings.sources import inputs
 
@@ -31,6 +32,11 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Grain asks for a flag even where no command has parsed any.
 flags.FLAGS.mark_as_parsed()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker of tests that are long by nature."""
+    config.addinivalue_line("markers", "slow: long by nature: kills, processes")
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +70,20 @@ def small_config(data_dir: str) -> Any:
     config.checkpoints.every_steps = 4
     config.log.every_steps = 2
     return config
+
+
+@pytest.fixture(scope="session")
+def tiny_run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of that config, with checkpoints at 4, 8 and 12: only to read."""
+    workdir = tmp_path_factory.mktemp("tiny") / "run"
+    train.main(small_config, str(workdir))
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def workdir(tiny_run: Path) -> str:
+    """The folder of that run, as commands take it."""
+    return str(tiny_run)
 
 
 @pytest.fixture

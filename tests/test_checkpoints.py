@@ -1,4 +1,3 @@
-import json
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -6,9 +5,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from jaxart.checkpoints import Checkpoints, read_config, write_config
+from jaxart.checkpoints import Checkpoints
 
 
 PARTS = {
@@ -183,22 +181,3 @@ def test_arrays_of_other_shapes_are_refused(workdir: str):
         pytest.raises(ValueError, match="cannot be read"),
     ):
         checkpoints.restore(6, other)
-
-
-def test_a_config_comes_back_as_it_was(tmp_path: Path):
-    config = ConfigDict({"steps": 3, "optimizer": {"b1": 0.5}, "data": {"name": ""}})
-    write_config(str(tmp_path), config)
-    assert read_config(str(tmp_path)) == config
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\0\1", json.dumps("text")])
-def test_a_damaged_config_is_one_line(tmp_path: Path, content: str):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ValueError, match="damaged") as caught:
-        read_config(str(tmp_path))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_folder_without_a_run_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match="workdir must hold a run"):
-        read_config(str(tmp_path))

@@ -285,7 +285,7 @@ def test_help_lists_several_commands_and_shows_the_flags_of_one(tmp_path: Path):
     [
         ([], "missing argument: draw|greet (--help after it lists its flags)"),
         (["paint"], "argument must be draw|greet; got 'paint'"),
-        (["draw"], "flag --name=None: Flag --name must have a value other than None."),
+        (["draw"], "missing flags: --name"),
         (["draw", "--name=Ada", "greet"], "unexpected argument: greet"),
     ],
 )

@@ -14,13 +14,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from jaxart import processes, sample, train
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import loop, runs
-from jaxart.gan.update import start
+from jaxart.gan import run_dir
+from jaxart.gan.settings import flatten
+from jaxart.gan.update import init_state
 
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ class Two:
                     f"--config={ROOT / 'configs/art.py'}",
                     f"--workdir={workdir}",
                     f"--distributed={address},2,{index}",
-                    *(f"--config.{k}={v}" for k, v in runs.flat(config).items()),
+                    *(f"--config.{k}={v}" for k, v in flatten(config).items()),
                 ],
                 env=ONE_DEVICE,
                 stdout=subprocess.PIPE,
@@ -81,81 +81,79 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in whole if line.endswith("\n")]
 
 
-def arrays(config: Any, workdir: Path) -> list[np.ndarray]:
-    """Return every array of the checkpoint after `config.steps`."""
-    state = start(*train._networks(config, config.seed), optax.adam(1e-4), config.seed)
+def arrays(workdir: Path, step: int) -> list[np.ndarray]:
+    """Return every array of the checkpoint of a step."""
+    settings = run_dir.read_settings(workdir)
+    networks = settings.make_networks(settings.seed)
+    state = init_state(*networks, settings.make_optimizer(), settings.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
-        parts = checkpoints.restore(config.steps, loop.parts(state))
+        parts = checkpoints.restore(step, run_dir.to_parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]
 
 
 @pytest.fixture(scope="module")
-def long_config(small_config: Any) -> Any:
+def of_two(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of `tiny_run`, of two processes."""
+    workdir = tmp_path_factory.mktemp("two")
+    Two(workdir, small_config, small_config).finish()
+    return workdir
+
+
+def test_two_processes_agree_with_one(of_two: Path, tiny_run: Path):
+    # After four updates rounding has not grown yet.
+    for one, two in zip(arrays(tiny_run, 4), arrays(of_two, 4), strict=True):
+        np.testing.assert_allclose(one, two, rtol=2e-3, atol=2e-5)
+
+
+def test_one_process_writes(of_two: Path):
+    assert [line["step"] for line in lines(of_two)] == list(range(2, 13, 2))
+    assert len(list(of_two.glob("events.out.tfevents.*"))) == 1
+    samples = {path.name for path in (of_two / "samples").iterdir()}
+    assert samples == {"000006.png", "000012.png"}
+    assert not (of_two / "lock").exists()
+
+
+def test_one_process_reads_what_two_wrote(of_two: Path, tmp_path: Path):
+    sample.main(str(of_two), str(tmp_path / "grid.png"), count=4)
+    assert (tmp_path / "grid.png").stat().st_size
+
+
+@pytest.mark.slow
+def test_killed_stopped_and_resumed_equals_never_stopped(
+    small_config: Any, tmp_path: Path
+):
     config = copy.deepcopy(small_config)
     config.steps = 120
     config.samples.every_steps = 60
     config.checkpoints.every_steps = 5
     config.checkpoints.keep = 99
     config.log.every_steps = 3
-    return config
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    Two(whole, config, config).finish()
 
-
-@pytest.fixture(scope="module")
-def whole(long_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two processes; nothing happened to it."""
-    workdir = tmp_path_factory.mktemp("whole")
-    Two(workdir, long_config, long_config).finish()
-    return workdir
-
-
-def test_two_processes_agree_with_one(config: Any, whole: Path, tmp_path: Path):
-    config.steps = 5  # rounding has not grown yet
-    train.main(config, str(tmp_path))
-    for one, two in zip(arrays(config, tmp_path), arrays(config, whole), strict=True):
-        np.testing.assert_allclose(one, two, rtol=2e-3, atol=2e-5)
-
-
-def test_one_process_writes(whole: Path):
-    assert [line["step"] for line in lines(whole)] == list(range(3, 121, 3))
-    assert len(list(whole.glob("events.out.tfevents.*"))) == 1
-    assert {path.name for path in (whole / "samples").iterdir()} == {
-        "000060.png",
-        "000120.png",
-    }
-
-
-def test_one_process_reads_what_two_wrote(whole: Path, tmp_path: Path):
-    sample.main(str(whole), str(tmp_path / "grid.png"), count=4)
-    assert (tmp_path / "grid.png").stat().st_size
-
-
-def test_killed_stopped_and_resumed_equals_never_stopped(
-    long_config: Any, whole: Path, tmp_path: Path
-):
-    def started() -> Two:
-        return Two(tmp_path, long_config, long_config)
+    def start() -> Two:
+        return Two(killed, config, config)
 
     # The other one ends by itself, with a line that says why.
-    first, second = started().signal_at(15, 1, signal.SIGKILL).end()
+    first, second = start().signal_at(15, 1, signal.SIGKILL).end()
     assert second[0] == -signal.SIGKILL
     assert first == (2, f"error: {processes.LOST_ADVICE}")
     # Without the first one, JAX itself may be faster to end the others.
-    first, second = started().signal_at(40, 0, signal.SIGKILL).end()
+    first, second = start().signal_at(40, 0, signal.SIGKILL).end()
     assert first[0] == -signal.SIGKILL
     assert second[0] not in (0, None)
     # A signal to one stops both, after the same update.
-    (code, line), other = started().signal_at(70, 1, signal.SIGTERM).end()
+    (code, line), other = start().signal_at(70, 1, signal.SIGTERM).end()
     assert (code, line) == other
     assert code == 128 + signal.SIGTERM
-    with closing(Checkpoints(str(tmp_path))) as checkpoints:
+    with closing(Checkpoints(str(killed))) as checkpoints:
         assert f"stopped: saved step {checkpoints.latest()} in" in line
-    started().finish()
-    for one, other in zip(
-        arrays(long_config, tmp_path), arrays(long_config, whole), strict=True
-    ):
+    start().finish()
+    for one, other in zip(arrays(killed, 120), arrays(whole, 120), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_other_settings_are_named_by_both(config: Any, tmp_path: Path):
     other = copy.deepcopy(config)
     other.optimizer.b1 = 0.25
@@ -165,6 +163,7 @@ def test_other_settings_are_named_by_both(config: Any, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_error_of_one_is_told_by_both(config: Any, tmp_path: Path):
     other = copy.deepcopy(config)
     other.data.data_dir = "/nowhere"  # as on a machine without the dataset
@@ -201,6 +200,7 @@ def test_what_cannot_be_joined_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_auto_without_a_cluster_is_one_line(tmp_path: Path):
     done = subprocess.run(
         [

@@ -1,9 +1,9 @@
 """The command that says how good a model is."""
 
-import copy
+import functools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart import evaluate, images, metrics, sample, train
-from jaxart.gan import latents, quality, trained
+from jaxart import evaluate, images, metrics, sample
+from jaxart.gan import evaluation, latents, quality, trained
 from jaxart.paintings import dataset, pipeline
 from jaxart.paintings.sources.painting import TEXTS
 
 
 COUNT = 24
-LAYER = "relu1_2"  # the cheapest one
-FIGURES = {
+LAYER = "relu1_1"  # the cheapest one
+METRICS = {
     f"vgg_{name}{end}"
     for name in (
         *("frechet_distance", "kernel_distance"),
@@ -28,6 +28,9 @@ FIGURES = {
     )
     for end in ("", "_error")
 }
+
+
+Evaluated = Callable[..., dict[str, Any]]
 
 
 def records() -> Iterator[dataset.Sorted]:
@@ -43,38 +46,49 @@ def records() -> Iterator[dataset.Sorted]:
 
 
 @pytest.fixture(scope="module")
-def run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of twelve steps on these, not evaluated."""
-    config = copy.deepcopy(small_config)
-    config.data.data_dir = str(tmp_path_factory.mktemp("data"))
-    builder = dataset.Paintings(records(), 30, size=32, data_dir=config.data.data_dir)
-    dataset.write(builder)
-    workdir = str(tmp_path_factory.mktemp("run"))
-    train.main(config, workdir)
-    return workdir
+def dark_held_out(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a dataset of these."""
+    folder = str(tmp_path_factory.mktemp("data"))
+    dataset.write(dataset.Paintings(records(), 30, size=32, data_dir=folder))
+    return folder
 
 
-def data_dir(run: str) -> str:
-    return json.loads(Path(run, "config.json").read_text())["data"]["data_dir"]
+@pytest.fixture(scope="module", autouse=True)
+def small_and_compiled_once() -> Iterator[None]:
+    """Small batches and blocks, and extractors that all tests share."""
+    extractor = functools.cache(quality.vgg_extractor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latents, "BATCH_SIZE", COUNT)
+        patch.setattr(quality, "BATCH_SIZE", COUNT)
+        patch.setattr(metrics, "BLOCK", 32)
+        patch.setattr(quality, "vgg_extractor", lambda x: extractor(tuple(x)))
+        yield
 
 
-def cut(run: str, count: int, split: str = "train") -> np.ndarray:
-    source = dataset.open_source(data_dir(run), "paintings", split)
+@pytest.fixture
+def evaluated(workdir: str, dark_held_out: str, capfd: Any) -> Evaluated:
+    """What the command prints."""
+
+    def run(**settings: Any) -> dict[str, Any]:
+        capfd.readouterr()
+        defaults = {"count": COUNT, "layers": LAYER, "data_dir": dark_held_out}
+        evaluate.main(workdir, **{**defaults, **settings})
+        [line] = capfd.readouterr().out.splitlines()
+        return json.loads(line)
+
+    return run
+
+
+def cut(data_dir: str, count: int) -> np.ndarray:
+    source = dataset.open_source(data_dir, "paintings", "train")
     return pipeline.crops(source, size=32, count=count, seed=0)
 
 
-def evaluated(capfd: Any, run: str, **settings: Any) -> dict[str, Any]:
-    capfd.readouterr()
-    evaluate.main(run, **{"count": COUNT, "layers": LAYER, **settings})
-    [line] = capfd.readouterr().out.splitlines()
-    return json.loads(line)
-
-
-def test_one_json_object_says_it_all(run: str, capfd):
-    found = evaluated(capfd, run)
-    assert found.keys() >= FIGURES
-    assert found["floor"].keys() == FIGURES | {"split"}
-    assert found["noise"].keys() == FIGURES
+def test_one_json_object_has_all_metrics(evaluated: Evaluated):
+    found = evaluated()
+    assert found.keys() >= METRICS
+    assert found["floor"].keys() == METRICS | {"split"}
+    assert found["noise"].keys() == METRICS
     assert (found["step"], found["count"]) == (12, COUNT)
     assert found["pictures"] == {"train": 24, "held_out": 6}
     shown = ("train", "held_out", "samples")
@@ -83,78 +97,80 @@ def test_one_json_object_says_it_all(run: str, capfd):
     assert set(accuracy) == {f"{name}{end}" for name in shown for end in ends}
     assert all(0 <= v <= 1 for v in accuracy.values())
     distances = [
-        figures["vgg_frechet_distance"]
-        for figures in (found["floor"], found, found["noise"])
+        scalars["vgg_frechet_distance"]
+        for scalars in (found["floor"], found, found["noise"])
     ]
     assert distances == sorted(distances)
 
 
-def test_seconds_are_of_each_set_that_was_not_kept(run: str, capfd):
-    fresh = evaluated(capfd, run, seed=7)["seconds"]
-    kept = evaluated(capfd, run, seed=7)["seconds"]
-    for seconds in (fresh, kept):
+def test_seconds_are_of_each_set_that_was_not_cached(evaluated: Evaluated):
+    first = evaluated(seed=7)["seconds"]
+    second = evaluated(seed=7)["seconds"]
+    for seconds in (first, second):
         assert set(seconds) == {"draw", "cut", "vgg", "total"}
         parts = ("crops", "samples", "floor", "noise", "compare")
         assert set(seconds["vgg"]) == set(parts)
         several = [seconds["draw"], seconds["cut"], *seconds["vgg"].values()]
         assert 0 < sum(filter(None, several)) <= seconds["total"] + 0.1
-    assert None not in fresh["vgg"].values()
-    again = {name for name, value in kept["vgg"].items() if value is not None}
+    assert None not in first["vgg"].values()
+    again = {name for name, value in second["vgg"].items() if value is not None}
     assert again == {"samples", "compare"}
 
 
-def test_the_same_seed_gives_the_same_figures(run: str, capfd):
-    def figures(**settings: Any) -> dict[str, Any]:
-        found = evaluated(capfd, run, **settings)
+def test_the_same_seed_gives_the_same_metrics(evaluated: Evaluated):
+    def scalars(**settings: Any) -> dict[str, Any]:
+        found = evaluated(**settings)
         return {k: v for k, v in found.items() if k != "seconds"}
 
-    first = figures()
-    assert figures(step="12") == first
-    assert figures(step="4") != first
-    assert figures(seed=1)["vgg_frechet_distance"] != first["vgg_frechet_distance"]
+    first = scalars()
+    assert scalars(step="12") == first
+    assert scalars(step="4") != first
+    assert scalars(seed=1)["vgg_frechet_distance"] != first["vgg_frechet_distance"]
 
 
-def test_figures_are_those_of_samples_and_crops(run: str, tmp_path: Path, capfd):
-    found = evaluated(capfd, run, layers="relu2_2")
-    sample.main(run, f"{tmp_path}/", count=COUNT)
+def test_metrics_are_those_of_samples_and_crops(
+    evaluated: Evaluated, workdir: str, dark_held_out: str, tmp_path: Path
+):
+    found = evaluated(layers="relu1_2")
+    sample.main(workdir, f"{tmp_path}/", count=COUNT)
     samples = [np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir())]
-    crops = cut(run, 2 * COUNT)
-    extractor = quality.vgg_extractor(["relu2_2"])
+    crops = cut(dark_held_out, 2 * COUNT)
+    extractor = quality.vgg_extractor(["relu1_2"])
     real, other, fake = (
-        quality.described(extractor, pixels, "").rows
+        quality.extract_features(extractor, pixels, "").rows
         for pixels in (crops[:COUNT], crops[COUNT:], np.stack(samples))
     )
-    for figures, rows in ((found, fake), (found["floor"], other)):
-        expected = quality.compared(real, rows, network="vgg", seed=0)
+    for scalars, rows in ((found, fake), (found["floor"], other)):
+        expected = quality.compare(real, rows, network="vgg", seed=0)
         for name, value in expected.items():
-            assert figures[name] == pytest.approx(value)
+            assert scalars[name] == pytest.approx(value)
 
 
-def test_the_floor_may_be_of_pictures_that_were_held_out(run: str, capfd):
-    train_floor = evaluated(capfd, run)["floor"]
-    held_out = evaluated(capfd, run, floor="held_out")["floor"]
+def test_the_floor_may_be_of_held_out_pictures(evaluated: Evaluated):
+    train_floor = evaluated()["floor"]
+    held_out = evaluated(floor="held_out")["floor"]
     # They are darker than the others.
     assert held_out["split"] == "held_out"
     distances = (floor["vgg_frechet_distance"] for floor in (train_floor, held_out))
     assert np.less(*distances)
 
 
-def test_as_many_pictures_are_judged_that_were_seen_as_that_were_not(
-    run: str, capfd, monkeypatch
+def test_as_many_training_pictures_are_classified_as_held_out_ones(
+    evaluated: Evaluated, monkeypatch
 ):
-    judged: list[set[float]] = []
+    classified: list[set[float]] = []
 
-    def judge(discriminator: Any, batch_size: int) -> Any:
-        def believed(player: Any, pixels: np.ndarray) -> metrics.Estimate:
+    def make_real_fraction(discriminator: Any, batch_size: int) -> Any:
+        def real_fraction(state: Any, pixels: np.ndarray) -> metrics.Estimate:
             # Each picture is of one brightness, and noise around it.
-            judged.append(set(np.round(pixels.mean((1, 2, 3)))))
+            classified.append(set(np.round(pixels.mean((1, 2, 3)))))
             return metrics.Estimate(0.5, np.nan)
 
-        return believed
+        return real_fraction
 
-    monkeypatch.setattr(quality, "judge", judge)
-    accuracy = evaluated(capfd, run, count=4 * COUNT)["discriminator_accuracy"]
-    seen, unseen, _ = judged
+    monkeypatch.setattr(quality, "make_real_fraction", make_real_fraction)
+    accuracy = evaluated(count=4 * COUNT)["discriminator_accuracy"]
+    seen, unseen, _ = classified
     assert 4 <= len(seen) <= 12
     assert 4 <= len(unseen) <= 12
     assert min(seen) > 70 > max(unseen)
@@ -162,8 +178,8 @@ def test_as_many_pictures_are_judged_that_were_seen_as_that_were_not(
     assert accuracy["held_out_error"] is None
 
 
-def test_both_networks_are_of_one_step_even_if_a_run_goes_on(
-    run: str, capfd, monkeypatch
+def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
+    evaluated: Evaluated, monkeypatch
 ):
     restored = trained.generator
 
@@ -171,51 +187,53 @@ def test_both_networks_are_of_one_step_even_if_a_run_goes_on(
         assert step is None
         return restored(workdir, "8")  # the latest one, when it was asked for
 
-    expected = evaluated(capfd, run, step="8")
+    expected = evaluated(step="8")
     monkeypatch.setattr(trained, "generator", generator)
-    found = evaluated(capfd, run)
+    found = evaluated()
     assert found["step"] == 8
     accuracy = "discriminator_accuracy"
     assert found[accuracy] == expected[accuracy]
 
 
-def test_the_dataset_is_described_once(run: str, capfd, monkeypatch):
-    evaluated(capfd, run)
-    described: list[int] = []
+def test_features_of_the_dataset_are_extracted_once(evaluated: Evaluated, monkeypatch):
+    evaluated()
+    extracted: list[int] = []
     extractor = quality.vgg_extractor([LAYER])
 
-    def describe(pixels: np.ndarray) -> Any:
-        described.append(len(pixels))
-        return extractor.describe(pixels)
+    def extract(pixels: np.ndarray) -> Any:
+        extracted.append(len(pixels))
+        return extractor.extract(pixels)
 
-    counting = extractor._replace(describe=describe)
+    counting = extractor._replace(extract=extract)
     monkeypatch.setattr(quality, "vgg_extractor", lambda layers: counting)
-    evaluated(capfd, run)
-    assert len(described) == -(-COUNT // quality.BATCH)
+    evaluated()
+    assert len(extracted) == -(-COUNT // quality.BATCH_SIZE)
 
 
-def test_inception_adds_its_distances(run: str, capfd, monkeypatch):
-    before = evaluated(capfd, run)
+def test_inception_adds_its_metrics(evaluated: Evaluated, monkeypatch):
+    before = evaluated()
     means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
     monkeypatch.setattr(quality, "inception_extractor", lambda path: means)
-    found = evaluated(capfd, run, inception_weights="file.pth")
-    names = {name.replace("vgg", "inception") for name in FIGURES}
+    found = evaluated(inception_weights="file.pth")
+    names = {name.replace("vgg", "inception") for name in METRICS}
     assert found.keys() - before.keys() == names
     for part in ("floor", "noise"):
         assert found[part].keys() - before[part].keys() == names
     assert found["seconds"].keys() - before["seconds"].keys() == {"inception"}
-    assert all(found[name] == before[name] for name in FIGURES)
+    assert all(found[name] == before[name] for name in METRICS)
 
 
-def test_samples_stand_beside_their_nearest_crops(run: str, tmp_path: Path, capfd):
-    evaluated(capfd, run, nearest=str(tmp_path / "nearest.png"))
-    sample.main(run, f"{tmp_path}/many/", count=evaluate.SAMPLES)
+def test_samples_are_beside_their_nearest_crops(
+    evaluated: Evaluated, workdir: str, dark_held_out: str, tmp_path: Path
+):
+    evaluated(nearest=str(tmp_path / "nearest.png"))
+    sample.main(workdir, f"{tmp_path}/many/", count=evaluation.SAMPLES)
     with Image.open(tmp_path / "nearest.png") as picture:
         grid = np.asarray(picture)
     step = 32 + images.BORDER
-    rows, columns = evaluate.SAMPLES, 1 + evaluate.NEIGHBOURS
+    rows, columns = evaluation.SAMPLES, 1 + evaluation.NEIGHBOURS
     assert grid.shape == (rows * step - 2, columns * step - 2, 3)
-    crops = [crop.tobytes() for crop in cut(run, COUNT)]
+    crops = [crop.tobytes() for crop in cut(dark_held_out, COUNT)]
     for row, path in enumerate(sorted((tmp_path / "many").iterdir())):
         cells = [
             grid[row * step : row * step + 32, column * step : column * step + 32]
@@ -224,18 +242,18 @@ def test_samples_stand_beside_their_nearest_crops(run: str, tmp_path: Path, capf
         with Image.open(path) as picture:
             np.testing.assert_array_equal(cells[0], np.asarray(picture))
         beside = [crops.index(cell.tobytes()) for cell in cells[1:]]
-        assert len(set(beside)) == evaluate.NEIGHBOURS
+        assert len(set(beside)) == evaluation.NEIGHBOURS
 
 
-def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
-    run: str, tmp_path: Path, capfd
+def test_a_dataset_without_held_out_pictures_is_evaluated_without_them(
+    workdir: str, dark_held_out: str, tmp_path: Path, capfd
 ):
-    shutil.copytree(data_dir(run), tmp_path / "data")
+    shutil.copytree(dark_held_out, tmp_path / "data")
     path = tmp_path / "data/paintings/1.0.0/dataset_info.json"
     info = json.loads(path.read_text())
     path.write_text(json.dumps(info | {"splits": info["splits"][:1]}))
     settings = {"count": COUNT, "layers": LAYER, "data_dir": str(tmp_path / "data")}
-    evaluate.main(run, **settings)
+    evaluate.main(workdir, **settings)
     output = capfd.readouterr()
     accuracy = json.loads(output.out)["discriminator_accuracy"]
     assert accuracy["held_out"] is accuracy["held_out_error"] is None
@@ -243,7 +261,7 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
     assert "paintings in" in note
     assert "has no held-out split: it was prepared by an earlier" in note
     with pytest.raises(ValueError, match="has no held-out split"):
-        evaluate.main(run, **settings, floor="held_out")
+        evaluate.main(workdir, **settings, floor="held_out")
 
 
 @pytest.mark.parametrize(
@@ -254,34 +272,34 @@ def test_a_dataset_from_before_is_evaluated_without_what_it_lacks(
         ({"count": 19}, "count must be at least 20; got 19"),
         ({"layers": "relu3_3,relu9_1"}, "layer must be one of .*; got 'relu9_1'"),
         ({"layers": ""}, "layer must be one of"),
-        ({"nearest": "near.gif"}, "nearest must be FILE.png; got 'near.gif'"),
+        ({"nearest": "near.gif"}, "nearest must end in .png; got 'near.gif'"),
         ({"inception_weights": "/no.pth"}, "weights must be a file; /no.pth"),
         ({"step": "5"}, r"step must be one of the checkpoints \[4, 8, 12\].*got 5"),
         ({"step": "best"}, "step best needs a checkpoint that was evaluated"),
         ({"workdir": "/nowhere"}, "workdir must hold a run"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused(
-    run: str, capfd, monkeypatch, settings: dict, complaint: str
+def test_invalid_arguments_are_refused(
+    workdir: str, capfd, monkeypatch, settings: dict, complaint: str
 ):
-    def drawn(*args: Any, **settings: Any) -> None:
-        raise AssertionError("drawn before all was seen to be right")
+    def sample_pictures(*args: Any, **settings: Any) -> None:
+        raise AssertionError("sampled before all arguments were checked")
 
-    monkeypatch.setattr(latents, "pictures", drawn)
+    monkeypatch.setattr(latents, "sample_pictures", sample_pictures)
     with pytest.raises(ValueError, match=complaint) as caught:
-        evaluate.main(**{"workdir": run, "count": COUNT, **settings})
+        evaluate.main(**{"workdir": workdir, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""
 
 
-def test_a_run_without_a_checkpoint_is_refused(run: str, tmp_path: Path):
-    shutil.copy(Path(run, "config.json"), tmp_path)
+def test_a_run_without_a_checkpoint_is_refused(workdir: str, tmp_path: Path):
+    shutil.copy(Path(workdir, "config.json"), tmp_path)
     with pytest.raises(ValueError, match=r"must hold a checkpoint; .* none yet"):
         evaluate.main(str(tmp_path))
 
 
-def test_somebody_elses_picture_is_not_overwritten(run: str, tmp_path: Path):
+def test_a_foreign_picture_is_not_overwritten(workdir: str, tmp_path: Path):
     out = tmp_path / "portrait.png"
     Image.new("RGB", (3, 3)).save(out)
     with pytest.raises(OSError, match="not written by jaxart"):
-        evaluate.main(run, count=COUNT, nearest=str(out))
+        evaluate.main(workdir, count=COUNT, nearest=str(out))

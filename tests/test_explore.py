@@ -1,20 +1,20 @@
 """The paper's figures, from a run as small as it gets."""
 
-import copy
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
+import jax
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image, ImageSequence
 
-from jaxart import explore, figures, films, images, sample, train
-from jaxart.gan import deconvnet, latents, networks
+from jaxart import explore, figures, films, images, sample
+from jaxart.gan import deconvnet, feature_figures, latent_figures, latents, trained
 from jaxart.paintings import choice, pipeline
 
 
@@ -23,23 +23,30 @@ STEP = SIDE + images.BORDER
 MARGIN = 8
 
 
-@pytest.fixture(scope="module")
-def run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of four steps, with weights so large that its pictures differ."""
-    workdir = str(tmp_path_factory.mktemp("run"))
-    config = copy.deepcopy(small_config)
-    config.steps = 4
+@pytest.fixture(scope="module", autouse=True)
+def distinct_samples() -> Iterator[None]:
+    """Larger weights than those of the run, so that its samples differ; small batches.
+
+    A hundred pictures in a call are more than these tests need.
+    """
+    restore = trained._restored
+
+    def with_larger_kernels(*args: Any) -> trained.Trained:
+        model = restore(*args)
+        params = jax.tree.map(lambda x: 3 * x if x.ndim == 4 else x, model.state.params)
+        return model._replace(state=model.state._replace(params=params))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "KERNEL", nnx.initializers.normal(0.2))
-        train.main(config, workdir)
-    return workdir
+        patch.setattr(trained, "_restored", with_larger_kernels)
+        patch.setattr(latents, "BATCH_SIZE", 8)
+        yield
 
 
 @pytest.fixture(scope="module")
-def singles(run: str, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+def singles(workdir: str, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The pictures that `sample` draws, by their numbers."""
     folder = tmp_path_factory.mktemp("singles")
-    sample.main(run, f"{folder}/", count=8)
+    sample.main(workdir, f"{folder}/", count=8)
     return np.stack([pixels(path) for path in sorted(folder.iterdir())])
 
 
@@ -48,65 +55,63 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-def near(found: np.ndarray, expected: np.ndarray) -> bool:
+def near(pixels: np.ndarray, expected: np.ndarray) -> bool:
     """Equal but for the rounding of another batch size."""
-    return np.abs(found.astype(int) - expected).max() <= 1
+    return np.abs(pixels.astype(int) - expected).max() <= 1
 
 
 def find(figure: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
     """Rows and columns where a picture is in a figure."""
     h, w, _ = picture.shape
-    corner = np.abs(figure.astype(int) - picture[0, 0]).max(-1) <= 1
+    # Few places of a white figure match the pixel that is farthest from white.
+    darkest = picture.astype(int).sum(-1).argmin()
+    row, column = divmod(int(darkest), w)
+    matches = np.abs(figure.astype(int) - picture[row, column]).max(-1) <= 1
+    corners = np.argwhere(matches) - (row, column)
     return [
-        (int(row), int(column))
-        for row, column in zip(*np.nonzero(corner), strict=True)
-        if figure[row : row + h, column : column + w].shape == picture.shape
-        and near(figure[row : row + h, column : column + w], picture)
+        (int(top), int(left))
+        for top, left in corners[(corners >= 0).all(1)]
+        if figure[top : top + h, left : left + w].shape == picture.shape
+        and near(figure[top : top + h, left : left + w], picture)
     ]
 
 
-def test_ways_begin_and_end_with_the_pictures_of_their_numbers(run, singles, tmp_path):
+def test_rows_start_and_end_with_the_pictures_of_their_numbers(
+    workdir, singles, tmp_path
+):
     out = tmp_path / "a.png"
-    explore.interpolation(run, str(out), seeds="3,0,6", pictures=4)
+    explore.interpolation(workdir, str(out), seeds="3,0,6", pictures=4)
     figure = pixels(out)
     top, left = min(find(figure, singles[3]))
     for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
         assert (top + row * STEP, left) in find(figure, singles[start])
         assert (top + row * STEP, left + 3 * STEP) in find(figure, singles[end])
-
-
-def test_numbers_stand_beside_the_ends_of_each_way(run, singles, tmp_path):
-    out = tmp_path / "a.png"
-    explore.interpolation(run, str(out), seeds="3,0,6", pictures=4)
-    figure = pixels(out)
-    top, left = min(find(figure, singles[3]))
-    for row, (start, end) in enumerate([(3, 0), (0, 6), (6, 3)]):
+        # The numbers are beside them.
         beside = figure[top + row * STEP :][:SIDE]
-        assert find(beside[:, :left], figures.words(str(start)))
-        assert find(beside[:, left + 4 * STEP :], figures.words(str(end)))
+        assert find(beside[:, :left], figures.text(str(start)))
+        assert find(beside[:, left + 4 * STEP :], figures.text(str(end)))
 
 
-def test_a_walk_that_does_not_come_back_has_one_row_less(run, singles, tmp_path):
+def test_an_open_path_has_one_row_less(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.interpolation(run, str(out), seeds="1,2", pictures=5, loop=False)
+    explore.interpolation(workdir, str(out), seeds="1,2", pictures=5, loop=False)
     figure = pixels(out)
     assert figure.shape[0] == SIDE + 2 * MARGIN
     ((top, left),) = find(figure, singles[1])
     assert find(figure, singles[2]) == [(top, left + 4 * STEP)]
 
 
-def test_points_that_are_not_chosen_are_the_first_ones(run, tmp_path):
-    explore.interpolation(run, f"{tmp_path}/a.png", pictures=2, points=3)
-    explore.interpolation(run, f"{tmp_path}/b.png", pictures=2, seeds="0,1,2")
+def test_the_default_points_are_the_first_ones(workdir, tmp_path):
+    explore.interpolation(workdir, f"{tmp_path}/a.png", pictures=2, points=3)
+    explore.interpolation(workdir, f"{tmp_path}/b.png", pictures=2, seeds="0,1,2")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_both_ways_have_the_same_ends_but_not_the_same_middle(run, tmp_path):
+def test_both_methods_have_the_same_ends_but_not_the_same_middle(workdir, tmp_path):
     drawn = {}
-    ways: tuple[Literal["linear"], Literal["spherical"]] = ("linear", "spherical")
-    for way in ways:
+    for way in get_args(latents.Method):
         out = tmp_path / f"{way}.png"
-        explore.interpolation(run, str(out), seeds="1,2", pictures=3, way=way)
+        explore.interpolation(workdir, str(out), seeds="1,2", pictures=3, way=way)
         drawn[way] = pixels(out)
     differing = np.abs(drawn["linear"].astype(int) - drawn["spherical"]).max((0, 2)) > 1
     columns = np.flatnonzero(differing)
@@ -114,90 +119,93 @@ def test_both_ways_have_the_same_ends_but_not_the_same_middle(run, tmp_path):
     assert columns.max() - columns.min() < SIDE
 
 
-def test_how_many_are_drawn_at_once_does_not_show(run, tmp_path, monkeypatch):
+def test_the_batch_size_does_not_show(workdir, tmp_path, monkeypatch):
     drawn = []
-    for batch in (latents.BATCH, 4):
-        monkeypatch.setattr(latents, "BATCH", batch)
-        out = tmp_path / f"{batch}.png"
-        explore.interpolation(run, str(out), seeds="1,2,5", pictures=3)
+    for batch_size in (latents.BATCH_SIZE, 4):
+        monkeypatch.setattr(latents, "BATCH_SIZE", batch_size)
+        out = tmp_path / f"{batch_size}.png"
+        explore.interpolation(workdir, str(out), seeds="1,2,5", pictures=3)
         drawn.append(pixels(out))
     assert near(*drawn)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_a_film_shows_each_point_once_and_comes_round(run, singles, tmp_path, suffix):
+def test_a_closed_film_shows_each_point_once(workdir, singles, tmp_path, suffix):
     out = tmp_path / f"a{suffix}"
-    explore.interpolation(run, str(out), seeds="3,0,6", pictures=5)
+    explore.interpolation(workdir, str(out), seeds="3,0,6", pictures=5)
     with Image.open(out) as film:
         frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)]
     assert len(frames) == 15
-    large = figures.enlarged(singles, explore.FILM_SIDE).astype(int)
-    for place, number in ((0, 3), (5, 0), (10, 6)):
-        distances = np.abs(frames[place] - large).mean((1, 2, 3))
+    large = figures.enlarge(singles, latent_figures.FILM_SIDE).astype(int)
+    for index, number in ((0, 3), (5, 0), (10, 6)):
+        distances = np.abs(frames[index] - large).mean((1, 2, 3))
         assert distances.argmin() == number
 
 
-def test_a_film_that_does_not_come_round_ends_with_the_last_point(
-    run, singles, tmp_path, monkeypatch
-):
+def test_an_open_film_ends_with_the_last_point(workdir, singles, tmp_path, monkeypatch):
     frames = []
 
-    def written(path, pictures, **settings):
+    def write(path, pictures, **options):
         frames.extend(pictures)
 
-    monkeypatch.setattr(films, "write", written)
+    monkeypatch.setattr(films, "write", write)
     out = f"{tmp_path}/a.webp"
-    explore.interpolation(run, out, seeds="3,6,1", pictures=2, loop=False)
+    explore.interpolation(workdir, out, seeds="3,6,1", pictures=2, loop=False)
     assert len(frames) == 2 * 2 + 1
-    large = figures.enlarged(singles, explore.FILM_SIDE)
-    for place, number in ((0, 3), (2, 6), (-1, 1)):
-        assert near(frames[place], large[number])
+    large = figures.enlarge(singles, latent_figures.FILM_SIDE)
+    for index, number in ((0, 3), (2, 6), (-1, 1)):
+        assert near(frames[index], large[number])
 
 
-def test_arithmetic_shows_its_terms_and_a_row_for_each_result(run, singles, tmp_path):
+def test_arithmetic_shows_its_terms_and_a_row_for_each_result(
+    workdir, singles, tmp_path
+):
     out = tmp_path / "a.png"
-    explore.arithmetic(run, str(out), plus="3", minus="0", to="6,7")
-    figure, large = pixels(out), figures.enlarged(singles, explore.LARGE_SIDE)
+    explore.arithmetic(workdir, str(out), plus="3", minus="0", to="6,7")
+    figure, large = pixels(out), figures.enlarge(singles, latent_figures.TERM_SIDE)
     ((_, first),), ((_, second),) = (find(figure, large[n]) for n in (3, 0))
     ((top, third),), ((bottom, below),) = (find(figure, large[n]) for n in (6, 7))
     assert first < second < third == below
     assert top < bottom
     for caption in ("z1: 3", "z2: 0", "z3: 6", "z3: 7"):
-        assert len(find(figure, figures.words(caption))) == 1
-    assert len(find(figure, figures.words("z1 - z2 + z3"))) == 2
+        assert len(find(figure, figures.text(caption))) == 1
+    assert len(find(figure, figures.text("z1 - z2 + z3"))) == 2
 
 
-def test_taking_a_point_from_itself_leaves_the_other(run, singles, tmp_path):
+def test_a_point_minus_itself_leaves_the_other(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.arithmetic(run, str(out), plus="3", minus="3", to="6")
-    large = figures.enlarged(singles, explore.LARGE_SIDE)
+    explore.arithmetic(workdir, str(out), plus="3", minus="3", to="6")
+    large = figures.enlarge(singles, latent_figures.TERM_SIDE)
     # Once as z3, and once as the result.
     assert len(find(pixels(out), large[6])) == 2
 
 
-def test_the_points_of_an_average_are_shown(run, singles, tmp_path):
+def test_the_points_of_an_average_are_shown(workdir, singles, tmp_path):
     out = tmp_path / "a.png"
-    explore.arithmetic(run, str(out), plus="3,5,6", minus="1,2", to="0+7,4")
+    explore.arithmetic(workdir, str(out), plus="3,5,6", minus="1,2", to="0+7,4")
     figure = pixels(out)
     for number in (3, 5, 6, 1, 2, 0, 7):
         assert len(find(figure, singles[number])) == 1
-        assert find(figure, figures.words(str(number)))
-    assert len(find(figure, figures.words("z1: the average of"))) == 1
+        assert find(figure, figures.text(str(number)))
+    assert len(find(figure, figures.text("z1: the average of"))) == 1
     # A single point is a large picture only.
     assert not find(figure, singles[4])
-    assert len(find(figure, figures.enlarged(singles[4:5], explore.LARGE_SIDE)[0])) == 1
+    assert (
+        len(find(figure, figures.enlarge(singles[4:5], latent_figures.TERM_SIDE)[0]))
+        == 1
+    )
 
 
-def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path):
+def test_a_picture_is_shown_beside_the_projections(workdir, singles, tmp_path):
     path, out = tmp_path / "picture.png", tmp_path / "a.png"
     Image.fromarray(singles[0]).save(path)
-    explore.deconvnet(run, str(out), picture=str(path), filters=4)
+    explore.deconvnet(workdir, str(out), picture=str(path), filters=4)
     figure = pixels(out)
-    (large,) = figures.enlarged(singles[:1], explore.LARGE_SIDE)
+    (large,) = figures.enlarge(singles[:1], feature_figures.PICTURE_SIDE)
     assert len(find(figure, large)) == 1
     # To the right of it, for each layer, two pairs of tiles beneath words.
-    left = MARGIN + explore.LARGE_SIDE + 12
-    top = MARGIN + len(figures.words("layer")) + figures.GUTTER
+    left = MARGIN + feature_figures.PICTURE_SIDE + 12
+    top = MARGIN + len(figures.text("layer")) + figures.GAP
     for row, column in np.ndindex(3, 4):
         corner = figure[top + row * (top - MARGIN + SIDE + 8) :, left + column * STEP :]
         tile = corner[:SIDE, :SIDE]
@@ -207,18 +215,18 @@ def test_a_picture_is_shown_beside_what_features_look_at(run, singles, tmp_path)
     for layer, sees in enumerate((4, 10, 22), start=1):
         title = f"layer {layer}: 4 of {4 * 2 ** (layer - 1)} features"
         title += f", each place sees {sees} x {sees} pixels"
-        assert len(find(figure, figures.words(title))) == 1
+        assert len(find(figure, figures.text(title))) == 1
 
 
-def test_colours_show_what_the_dataset_had_not_what_the_picture_has(run, tmp_path):
+def test_colours_are_those_of_the_dataset_and_not_of_the_picture(workdir, tmp_path):
     """A grey picture, and a network that learned from colours."""
     grey, out = tmp_path / "grey.png", tmp_path / "a.png"
     levels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
     Image.fromarray(levels).save(grey)
-    explore.deconvnet(run, str(out), picture=str(grey), filters=2)
+    explore.deconvnet(workdir, str(out), picture=str(grey), filters=2)
     assert np.ptp(pixels(out), axis=-1).any()
     moved = tmp_path / "digits"
-    shutil.copytree(run, moved)
+    shutil.copytree(workdir, moved)
     config = json.loads((moved / "config.json").read_text())
     config["data"]["name"] = "mnist"
     (moved / "config.json").write_text(json.dumps(config))
@@ -227,26 +235,28 @@ def test_colours_show_what_the_dataset_had_not_what_the_picture_has(run, tmp_pat
 
 
 @pytest.mark.parametrize("keep", ["map", "place"])
-def test_without_a_picture_the_datasets_are_looked_through(run, tmp_path, keep):
+def test_without_a_picture_each_feature_has_a_crop_of_the_dataset(
+    workdir, tmp_path, keep
+):
     out = tmp_path / "a.png"
-    explore.deconvnet(run, str(out), keep=keep, filters=3, crops=24)
+    explore.deconvnet(workdir, str(out), keep=keep, filters=3, crops=24)
     height, width, _ = pixels(out).shape
-    words = figures.words("layer").shape[0]
+    words = figures.text("layer").shape[0]
     # Three layers, each a line of words above three pairs.
-    band = words + figures.GUTTER + 2 * SIDE + figures.GUTTER
+    band = words + figures.GAP + 2 * SIDE + figures.GAP
     assert height == 2 * MARGIN + 3 * band + 2 * 8
     assert width >= 2 * MARGIN + 3 * STEP - images.BORDER
 
 
-def test_no_more_crops_are_looked_through_than_asked_for(
-    run, small_config, data_dir, tmp_path, monkeypatch
+def test_only_as_many_crops_are_used_as_asked_for(
+    workdir, small_config, data_dir, tmp_path, monkeypatch
 ):
     source = choice.open_pictures("paintings", data_dir, source="", size=SIDE)
     crops = pipeline.crops(source, size=SIDE, count=3, seed=0)
     # The last of them is alone in its batch.
-    monkeypatch.setattr(deconvnet, "BATCH", 2)
+    monkeypatch.setattr(deconvnet, "BATCH_SIZE", 2)
     out = tmp_path / "a.png"
-    explore.deconvnet(run, str(out), filters=4, crops=3)
+    explore.deconvnet(workdir, str(out), filters=4, crops=3)
     figure = pixels(out)
     shown = [len(find(figure, crop)) for crop in crops]
     assert sum(shown) == 3 * 4
@@ -257,14 +267,14 @@ def test_contrast_is_symmetric_about_zero():
     rng = np.random.default_rng(0)
     projections = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
     projections[1] *= 1000
-    scaled = explore._contrasted(projections)
-    np.testing.assert_allclose(explore._contrasted(-projections), -scaled)
-    np.testing.assert_array_equal(explore._contrasted(0 * projections), 0)
+    scaled = feature_figures._stretch(projections)
+    np.testing.assert_allclose(feature_figures._stretch(-projections), -scaled)
+    np.testing.assert_array_equal(feature_figures._stretch(0 * projections), 0)
     assert (np.abs(scaled) > 1).mean() == pytest.approx(0.01, abs=0.005)
-    # How strong a projection is does not show.
+    # The scale of a projection does not show.
     np.testing.assert_allclose(
-        explore._contrasted(projections[:1]),
-        explore._contrasted(1000 * projections[:1]),
+        feature_figures._stretch(projections[:1]),
+        feature_figures._stretch(1000 * projections[:1]),
         rtol=1e-5,
     )
 
@@ -289,8 +299,8 @@ def test_contrast_is_symmetric_about_zero():
         ({"workdir": "/nowhere"}, "workdir must hold a run"),
     ],
 )
-def test_a_walk_that_cannot_be_is_refused(run, tmp_path, settings, complaint):
-    settings = {"workdir": run, "out": f"{tmp_path}/a.png", **settings}
+def test_invalid_interpolations_are_refused(workdir, tmp_path, settings, complaint):
+    settings = {"workdir": workdir, "out": f"{tmp_path}/a.png", **settings}
     with pytest.raises(ValueError, match=complaint):
         explore.interpolation(**settings)
     assert not list(tmp_path.iterdir())
@@ -307,9 +317,9 @@ def test_a_walk_that_cannot_be_is_refused(run, tmp_path, settings, complaint):
         ({"out": "a.gif"}, r"out must end in \.png; got 'a.gif'"),
     ],
 )
-def test_a_sum_that_cannot_be_is_refused(run, tmp_path, settings, complaint):
+def test_invalid_arithmetic_is_refused(workdir, tmp_path, settings, complaint):
     settings = {"plus": "1", "minus": "2", "to": "3", **settings}
-    settings = {"workdir": run, "out": f"{tmp_path}/a.png", **settings}
+    settings = {"workdir": workdir, "out": f"{tmp_path}/a.png", **settings}
     with pytest.raises(ValueError, match=complaint):
         explore.arithmetic(**settings)
 
@@ -325,33 +335,33 @@ def test_a_sum_that_cannot_be_is_refused(run, tmp_path, settings, complaint):
         ({"out": "a.jpg"}, r"out must end in \.png; got 'a.jpg'"),
     ],
 )
-def test_a_look_that_cannot_be_is_refused(
-    run, tmp_path, monkeypatch, settings, complaint
+def test_invalid_projections_are_refused(
+    workdir, tmp_path, monkeypatch, settings, complaint
 ):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (40, 31)).save("small.png")
-    settings = {"workdir": run, "out": "a.png", **settings}
+    settings = {"workdir": workdir, "out": "a.png", **settings}
     with pytest.raises(ValueError, match=complaint):
         explore.deconvnet(**settings)
 
 
-def test_another_file_is_not_overwritten(run, tmp_path):
+def test_a_foreign_file_is_not_overwritten(workdir, tmp_path):
     out = tmp_path / "portrait.png"
     Image.new("RGB", (3, 3)).save(out)
     before = out.read_bytes()
     for attempt in (
-        lambda: explore.interpolation(run, str(out)),
-        lambda: explore.arithmetic(run, str(out), plus="1", minus="2", to="3"),
-        lambda: explore.deconvnet(run, str(out)),
+        lambda: explore.interpolation(workdir, str(out)),
+        lambda: explore.arithmetic(workdir, str(out), plus="1", minus="2", to="3"),
+        lambda: explore.deconvnet(workdir, str(out)),
     ):
         with pytest.raises(FileExistsError, match="not written by jaxart"):
             attempt()
     assert out.read_bytes() == before
 
 
-def test_only_the_workdir_is_needed_for_walks(run, tmp_path):
+def test_only_the_workdir_is_needed(workdir, tmp_path):
     moved = tmp_path / "moved"
-    shutil.copytree(run, moved)
+    shutil.copytree(workdir, moved)
     explore.interpolation(str(moved), f"{tmp_path}/a.png", points=2, pictures=2)
     assert (tmp_path / "a.png").exists()
 
@@ -362,5 +372,5 @@ def test_help_lists_the_figures():
         capture_output=True,
         text=True,
     )
-    for text in ("interpolation: Walk", "arithmetic: Add", "deconvnet: Show"):
+    for text in ("interpolation: Interpolate", "arithmetic: Add", "deconvnet: Show"):
         assert text in done.stdout

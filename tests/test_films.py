@@ -18,8 +18,8 @@ every_format = pytest.mark.parametrize("suffix", [".gif", ".webp", MP4])
 GROUND, RED, BLUE = (204, 204, 204), (200, 40, 30), (30, 60, 180)
 
 
-def growing(count=5, size=(48, 64)) -> Iterator[np.ndarray]:
-    """A painting that grows from left to right: red above and blue below."""
+def frames_of_a_painting(count=5, size=(48, 64)) -> Iterator[np.ndarray]:
+    """Frames that fill from left to right: red above and blue below."""
     h, w = size
     for done in range(count):
         frame = np.full((h, w, 3), GROUND, np.uint8)
@@ -29,7 +29,7 @@ def growing(count=5, size=(48, 64)) -> Iterator[np.ndarray]:
 
 
 def read(path: Path) -> tuple[list[np.ndarray], list[float]]:
-    """Frames of a film, and how long each of them stays, in seconds."""
+    """Frames of a film, and the duration of each in seconds."""
     if path.suffix == ".mp4":
         import av
 
@@ -49,29 +49,29 @@ def read(path: Path) -> tuple[list[np.ndarray], list[float]]:
 @every_format
 def test_a_film_shows_its_frames_in_order(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    films.write(path, growing(), fps=10)
+    films.write(path, frames_of_a_painting(), fps=10)
     found, _ = read(path)
-    for frame, expected in zip(found, growing(), strict=False):
+    for frame, expected in zip(found, frames_of_a_painting(), strict=False):
         difference = np.abs(frame.astype(int) - expected)
-        # MP4 and WebP share colours between neighbours, and lose a little.
+        # MP4 and WebP subsample chroma, and are lossy.
         assert np.median(difference) <= 4
         assert difference.mean() <= 6
 
 
 @every_format
-def test_the_last_frame_stays_as_long_as_asked_for(tmp_path, suffix):
+def test_the_last_frame_is_held_as_long_as_asked_for(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    films.write(path, growing(5), fps=10, hold=2)
+    films.write(path, frames_of_a_painting(5), fps=10, hold=2)
     frames, seconds = read(path)
     assert sum(seconds) == pytest.approx(5 / 10 + 2, abs=0.06)
-    assert np.abs(frames[-1].astype(int) - list(growing())[-1]).mean() <= 6
+    assert np.abs(frames[-1].astype(int) - list(frames_of_a_painting())[-1]).mean() <= 6
 
 
 @every_format
 @pytest.mark.parametrize("size", [(33, 47), (1, 1), (2, 5)])
-def test_any_size_can_be_filmed(tmp_path, suffix, size):
+def test_frames_may_have_any_size(tmp_path, suffix, size):
     path = tmp_path / f"a{suffix}"
-    films.write(path, growing(3, size), fps=25)
+    films.write(path, frames_of_a_painting(3, size), fps=25)
     h, w, _ = read(path)[0][0].shape
     # MP4 has even sides.
     assert 0 <= h - size[0] <= (suffix == ".mp4")
@@ -81,23 +81,23 @@ def test_any_size_can_be_filmed(tmp_path, suffix, size):
 @every_format
 def test_a_film_of_one_frame_is_written(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    films.write(path, iter(list(growing())[:1]), fps=25)
+    films.write(path, iter(list(frames_of_a_painting())[:1]), fps=25)
     assert len(read(path)[0]) >= 1
 
 
 @every_format
-def test_our_own_film_may_be_written_again(tmp_path, suffix):
+def test_a_film_of_jaxart_is_overwritten(tmp_path, suffix):
     path = tmp_path / "new" / f"a{suffix}"
-    films.write(path, growing(3), fps=25)
-    films.write(path, growing(5), fps=25)
+    films.write(path, frames_of_a_painting(3), fps=25)
+    films.write(path, frames_of_a_painting(5), fps=25)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert sum(read(path)[1]) == pytest.approx(5 / 25, abs=0.02)
 
 
 @every_format
-def test_a_film_that_is_not_held_comes_round_without_a_seam(tmp_path, suffix):
+def test_a_film_without_hold_loops_without_a_pause(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    films.write(path, growing(5), fps=10)
+    films.write(path, frames_of_a_painting(5), fps=10)
     frames, seconds = read(path)
     assert len(frames) == 5
     assert seconds == pytest.approx([0.1] * 5, abs=0.01)
@@ -105,28 +105,31 @@ def test_a_film_that_is_not_held_comes_round_without_a_seam(tmp_path, suffix):
 
 @every_format
 @pytest.mark.parametrize("foreign", ["text", "film"])
-def test_somebody_elses_file_is_not_overwritten(tmp_path, suffix, foreign):
+def test_a_foreign_file_is_not_overwritten(tmp_path, suffix, foreign):
     path = tmp_path / f"a{suffix}"
     if foreign == "text" or suffix == ".mp4":
         path.write_text("notes")
     else:
-        first, *rest = map(Image.fromarray, growing())
+        first, *rest = map(Image.fromarray, frames_of_a_painting())
         first.save(path, save_all=True, append_images=rest)
     content = path.read_bytes()
-    for attempt in (films.check, lambda path: films.write(path, growing(), fps=25)):
+    for attempt in (
+        films.check,
+        lambda path: films.write(path, frames_of_a_painting(), fps=25),
+    ):
         with pytest.raises(FileExistsError, match="was not written by jaxart"):
             attempt(path)
     assert path.read_bytes() == content
 
 
 @every_format
-def test_frames_that_fail_leave_the_old_film(tmp_path, suffix):
+def test_a_failing_iterator_leaves_the_old_film(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    films.write(path, growing(), fps=25)
+    films.write(path, frames_of_a_painting(), fps=25)
     content = path.read_bytes()
 
     def failing():
-        yield from growing(3)
+        yield from frames_of_a_painting(3)
         raise RuntimeError("interrupted")
 
     with pytest.raises(RuntimeError, match="interrupted"):
@@ -136,37 +139,37 @@ def test_frames_that_fail_leave_the_old_film(tmp_path, suffix):
 
 
 @every_format
-def test_frames_are_taken_one_by_one(tmp_path, suffix):
+def test_frames_are_read_one_at_a_time(tmp_path, suffix):
     alive = 0
-    most = 0
+    peak = 0
 
     class Frame(np.ndarray):
         def __del__(self):
             nonlocal alive
             alive -= self.base is None
 
-    def counted():
-        nonlocal alive, most
+    def counted_frames():
+        nonlocal alive, peak
         for _ in range(20):
             frame = np.ndarray.__new__(Frame, (16, 16, 3), np.uint8)
             frame[:] = 7
             alive += 1
-            most = max(most, alive)
+            peak = max(peak, alive)
             yield frame
             del frame
 
-    films.write(tmp_path / f"a{suffix}", counted(), fps=25)
-    assert most <= 3
+    films.write(tmp_path / f"a{suffix}", counted_frames(), fps=25)
+    assert peak <= 3
 
 
-def test_colours_of_a_gif_do_not_flicker(tmp_path):
+def test_unchanged_pixels_of_a_gif_do_not_flicker(tmp_path):
     rng = np.random.default_rng(0)
-    still = rng.integers(0, 256, (32, 64, 3), np.uint8)
+    static = rng.integers(0, 256, (32, 64, 3), np.uint8)
 
     def changing():
         for _ in range(6):
             moving = rng.integers(0, 256, (32, 64, 3), np.uint8)
-            yield np.concatenate([still, moving])
+            yield np.concatenate([static, moving])
 
     films.write(tmp_path / "a.gif", changing(), fps=25)
     frames, _ = read(tmp_path / "a.gif")
@@ -174,27 +177,30 @@ def test_colours_of_a_gif_do_not_flicker(tmp_path):
         np.testing.assert_array_equal(frame[:32], frames[0][:32])
 
 
-def test_what_stands_still_takes_no_room_in_a_gif(tmp_path):
+def test_unchanged_pixels_take_no_space_in_a_gif(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 
-    def nearly_still():
+    def nearly_static():
         for at in range(40):
             frame = picture.copy()
-            # Far apart: what lies between them is in no smaller rectangle.
+            # Far apart, so that no smaller rectangle holds both.
             frame[at, 0] = frame[-1 - at, -1] = RED
             yield frame
 
     films.write(tmp_path / "one.gif", iter([picture]), fps=25)
-    films.write(tmp_path / "many.gif", nearly_still(), fps=25)
+    films.write(tmp_path / "many.gif", nearly_static(), fps=25)
     one, many = ((tmp_path / f"{name}.gif").stat().st_size for name in ("one", "many"))
-    # Each frame repeats the 765 bytes of the shared colours.
+    # Each frame repeats the 765 bytes of the shared palette.
     assert many < one + 40 * 1500
 
 
-def test_without_its_library_mp4_is_refused_in_one_line(tmp_path, monkeypatch):
+def test_mp4_without_pyav_is_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     path = tmp_path / "a.mp4"
-    for attempt in (films.check, lambda path: films.write(path, growing(), fps=25)):
+    for attempt in (
+        films.check,
+        lambda path: films.write(path, frames_of_a_painting(), fps=25),
+    ):
         with pytest.raises(ValueError, match=r"pip install 'jaxart\[video\]'$"):
             attempt(path)
     assert not list(tmp_path.iterdir())
@@ -204,22 +210,26 @@ def test_without_its_library_mp4_is_refused_in_one_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["a.avi", "a", "a.png", ".gif"])
 def test_an_unknown_format_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=r"^film must end in \.gif, .*; got .*"):
-        films.write(tmp_path / name, growing(), fps=25)
+        films.write(tmp_path / name, frames_of_a_painting(), fps=25)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 51.0, np.nan])
-def test_an_impossible_speed_is_refused(tmp_path, fps):
+def test_fps_out_of_range_is_refused(tmp_path, fps):
     with pytest.raises(ValueError, match=r"^fps must be between 1 and 50; got"):
-        films.write(tmp_path / "a.gif", growing(), fps=fps)
+        films.write(tmp_path / "a.gif", frames_of_a_painting(), fps=fps)
 
 
 @every_format
-def test_frames_that_are_no_film_are_refused(tmp_path, suffix):
+def test_no_frames_or_several_sizes_are_refused(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     with pytest.raises(ValueError, match="at least one"):
         films.write(path, iter([]), fps=25)
     with pytest.raises(ValueError, match="must have one size"):
-        films.write(path, iter([*growing(2, (8, 8)), *growing(2, (8, 9))]), fps=25)
+        films.write(
+            path,
+            iter([*frames_of_a_painting(2, (8, 8)), *frames_of_a_painting(2, (8, 9))]),
+            fps=25,
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -232,5 +242,5 @@ def test_frames_too_large_for_a_format_are_refused(tmp_path, suffix):
 
 
 def test_suffixes_may_be_in_capitals(tmp_path):
-    films.write(tmp_path / "A.GIF", growing(), fps=25)
+    films.write(tmp_path / "A.GIF", frames_of_a_painting(), fps=25)
     assert len(read(tmp_path / "A.GIF")[0]) == 5

@@ -37,17 +37,17 @@ KERNELS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "branch3x3dbl_3a": ((1, 3), (0, 1)),
     "branch3x3dbl_3b": ((3, 1), (1, 0)),
 }
-HALVING = {"Conv2d_1a_3x3", "branch3x3", "branch3x3_2", "branch7x7x3_4"}
+STRIDE_2 = {"Conv2d_1a_3x3", "branch3x3", "branch3x3_2", "branch7x7x3_4"}
 
 
 class Reference:
-    """The network in PyTorch, written down from its papers and programs.
+    """The network in PyTorch, written from its papers and programs.
 
-    A layer is made with random numbers when its name is first met, and its numbers of
-    channels follow from what it is given.
+    A layer is initialised at random when its name is first used, with as many input
+    channels as its input has.
 
     Args:
-        torch: the module, which a machine may do without.
+        torch: the module, which is optional.
     """
 
     def __init__(self, torch: Any):
@@ -63,7 +63,7 @@ class Reference:
             parent = getattr(parent, block)
         if not hasattr(parent, name):
             kernel, padding = KERNELS.get(name, ((1, 1), (0, 0)))
-            stride = 1 + (name in HALVING)
+            stride = 1 + (name in STRIDE_2)
             if (block, name) == ("Mixed_6a", "branch3x3dbl_3"):
                 stride, padding = 2, (0, 0)
             conv = torch.nn.Conv2d(
@@ -163,7 +163,7 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
-    """Of a size that is enlarged along one side and made smaller along the other."""
+    """Of a size that is enlarged along one side and reduced along the other."""
     return np.random.default_rng(0).random((2, 64, 350, 3), np.float32)
 
 
@@ -174,7 +174,7 @@ def torch() -> Any:
 
 @pytest.fixture(scope="module")
 def reference(torch: Any, images: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    """Random weights, and the features that PyTorch then finds of the images."""
+    """Random weights, and PyTorch's features of the images."""
     torch.manual_seed(0)
     network = Reference(torch)
     with torch.no_grad():
@@ -184,7 +184,7 @@ def reference(torch: Any, images: np.ndarray) -> tuple[dict[str, Any], np.ndarra
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    """Where a file of weights may be; it is large, and not kept."""
+    """A path for a file of weights; it is large, and deleted after the test."""
     yield tmp_path / "weights"
     (tmp_path / "weights").unlink(missing_ok=True)
 
@@ -201,7 +201,7 @@ def check(found: jax.Array, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.max())
 
 
-def test_features_are_pytorch_s_with_any_file_of_the_weights(
+def test_features_agree_with_pytorch_s_for_any_format_of_the_weights(
     torch: Any,
     reference: tuple[dict[str, Any], np.ndarray],
     images: np.ndarray,
@@ -218,7 +218,7 @@ def test_features_are_pytorch_s_with_any_file_of_the_weights(
         jax.tree.map(np.testing.assert_array_equal, inception.load(path), weights)
 
 
-def test_features_of_a_picture_do_not_depend_on_its_neighbours(
+def test_features_of_a_picture_do_not_depend_on_its_batch(
     reference: tuple[dict[str, Any], np.ndarray], images: np.ndarray, path: Path
 ):
     tree, expected = reference
@@ -242,7 +242,7 @@ def test_the_network_has_as_many_weights_as_the_published_one():
 
 def test_averages_do_not_count_the_padding():
     ones = jnp.ones((1, 4, 5, 2))
-    np.testing.assert_array_equal(inception._pool(inception.AVERAGE, ones), ones)
+    np.testing.assert_array_equal(inception._pool(inception.AVERAGE_POOL, ones), ones)
 
 
 def refusal(path: Path) -> str:
@@ -268,7 +268,7 @@ def refusal(path: Path) -> str:
             "Mixed_5b.branch_pool.bn.running_var is below 0",
         ),
     ],
-    ids=["torchvision's", "lacking", "turned", "not finite", "negative"],
+    ids=["torchvision's", "missing", "transposed", "not finite", "negative"],
 )
 def test_other_weights_are_refused(
     change: dict[str, np.ndarray | None],
@@ -289,7 +289,7 @@ def test_other_weights_are_refused(
 @pytest.mark.parametrize(
     "content", [b"", b"<!DOCTYPE html>" * 9, b"PK\3\4" + bytes(99)]
 )
-def test_what_is_no_file_of_weights_is_refused(content: bytes, path: Path):
+def test_a_file_without_weights_is_refused(content: bytes, path: Path):
     path.write_bytes(content)
     assert "must be weights of InceptionV3" in refusal(path)
 

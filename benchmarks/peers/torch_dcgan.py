@@ -139,8 +139,8 @@ def to_images(pixels: torch.Tensor, *, channels_last: bool = False) -> torch.Ten
 def write_reference(path: str) -> None:
     """Write initial weights, inputs, and what ten updates made of them.
 
-    Arrays are named and laid out as `jaxart.gan.update.State` has them. Real batches
-    are cut from one noisy picture, at the stored corners, to keep the file small.
+    Arrays are named and laid out as in `jaxart.gan.update.TrainState`. Real batches are
+    cut from one noisy picture, at the stored corners, to keep the file small.
     """
     width, latent = REFERENCE["width"], REFERENCE["latent"]
     updates, batch_size = REFERENCE["updates"], REFERENCE["batch_size"]
@@ -163,7 +163,7 @@ def write_reference(path: str) -> None:
         **{
             f"end/{name}": value
             for name, value in _values(players).items()
-            if name.startswith("generator/statistics/")
+            if name.startswith("generator/batch_stats/")
         },
         picture=picture,
         corners=corners.astype(np.uint8),
@@ -201,12 +201,12 @@ def _values(players: Twin) -> dict[str, np.ndarray]:
     layers = [layer for layer in players.generator if list(layer.parameters())]
     values = {
         # Of a single pixel a transposed convolution is a matrix product.
-        "generator/parameters/seed": layers[0].weight.permute(0, 2, 3, 1)
+        "generator/params/seed": layers[0].weight.permute(0, 2, 3, 1)
     }
     for stage, (norm, conv) in enumerate(zip(layers[1::2], layers[2::2], strict=True)):
         values |= _norm_values("generator", stage, norm)
         kernel = conv.weight.permute(2, 3, 1, 0)
-        values[f"generator/parameters/stages/{stage}/kernel"] = kernel
+        values[f"generator/params/stages/{stage}/kernel"] = kernel
 
     layers = [layer for layer in players.discriminator if list(layer.parameters())]
     *layers, score = layers
@@ -214,13 +214,13 @@ def _values(players: Twin) -> dict[str, np.ndarray]:
     norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
     for stage, conv in enumerate(convs):
         kernel = conv.weight.permute(2, 3, 1, 0)
-        values[f"discriminator/parameters/stages/{stage}/kernel"] = kernel
+        values[f"discriminator/params/stages/{stage}/kernel"] = kernel
     for stage, norm in enumerate(norms, start=1):
         values |= _norm_values("discriminator", stage, norm)
     # Torch flattens channel by channel, we pixel by pixel.
     kernel = score.weight.reshape(-1, 4, 4).permute(1, 2, 0).reshape(-1, 1)
-    values["discriminator/parameters/score/kernel"] = kernel
-    values["discriminator/parameters/score/bias"] = score.bias
+    values["discriminator/params/score/kernel"] = kernel
+    values["discriminator/params/score/bias"] = score.bias
     return {
         name: value.detach().numpy().copy(order="C") for name, value in values.items()
     }
@@ -228,10 +228,10 @@ def _values(players: Twin) -> dict[str, np.ndarray]:
 
 def _norm_values(player: str, stage: int, norm: nn.Module) -> dict[str, torch.Tensor]:
     return {
-        f"{player}/parameters/stages/{stage}/norm/scale": norm.weight,
-        f"{player}/parameters/stages/{stage}/norm/bias": norm.bias,
-        f"{player}/statistics/stages/{stage}/norm/mean": norm.running_mean,
-        f"{player}/statistics/stages/{stage}/norm/var": norm.running_var,
+        f"{player}/params/stages/{stage}/norm/scale": norm.weight,
+        f"{player}/params/stages/{stage}/norm/bias": norm.bias,
+        f"{player}/batch_stats/stages/{stage}/norm/mean": norm.running_mean,
+        f"{player}/batch_stats/stages/{stage}/norm/var": norm.running_var,
     }
 
 

@@ -14,19 +14,19 @@ from flax import nnx
 
 from jaxart import machine
 from jaxart.gan.networks import SMALLEST, Discriminator, Generator
-from jaxart.records import Pace
+from jaxart.gan.run_log import Speed
 
 
 class Cost(NamedTuple):
     """What a run costs.
 
     Args:
-        generator_parameters: numbers that G learns.
-        discriminator_parameters: numbers that D learns.
+        generator_parameters: parameters of G.
+        discriminator_parameters: parameters of D.
         flop_per_image: of an update, for an image of its batch, by formula.
         compiled_flop_per_image: the same as XLA counts it; None if it does not.
         bytes_needed: on each device; None if the compiler does not say.
-        bytes_there: on each device; None if the device does not say.
+        bytes_available: on each device; None if the device does not say.
     """
 
     generator_parameters: int
@@ -34,7 +34,7 @@ class Cost(NamedTuple):
     flop_per_image: int
     compiled_flop_per_image: float | None
     bytes_needed: int | None
-    bytes_there: int | None
+    bytes_available: int | None
 
     def __str__(self) -> str:
         """Say it in three lines."""
@@ -45,26 +45,26 @@ class Cost(NamedTuple):
                 f"arithmetic: {giga(self.flop_per_image)} GFLOP an image, "
                 f"{giga(self.compiled_flop_per_image)} as compiled",
                 f"memory: {giga(self.bytes_needed)} GB needed, "
-                f"{giga(self.bytes_there)} GB there",
+                f"{giga(self.bytes_available)} GB available",
             )
         )
 
-    def check_room(self, batch_size: int) -> None:
+    def check_memory(self, batch_size: int) -> None:
         """See that the run fits.
 
         Args:
             batch_size: of the run, for the message.
 
         Raises:
-            ValueError: it needs more memory than there is.
+            ValueError: it needs more memory than the device has.
         """
-        if self.bytes_needed is None or self.bytes_there is None:
+        if self.bytes_needed is None or self.bytes_available is None:
             return
-        if self.bytes_needed > self.bytes_there:
+        if self.bytes_needed > self.bytes_available:
             raise ValueError(
                 f"batch_size must fit into memory: {batch_size} needs "
-                f"{giga(self.bytes_needed)} GB, and {giga(self.bytes_there)} GB are "
-                "there"
+                f"{giga(self.bytes_needed)} GB, and {giga(self.bytes_available)} GB "
+                "are available"
             )
 
 
@@ -94,15 +94,15 @@ def cost(
     )
 
 
-def speed(cost: Cost, pace: Pace, dtype: str) -> str:
+def speed_line(cost: Cost, speed: Speed, dtype: str) -> str:
     """Say in a line how fast a run went, and how fast the machine could be.
 
     Args:
         cost: of the run.
-        pace: of the run.
+        speed: of the run.
         dtype: of its products.
     """
-    rate = pace.images_per_second * cost.flop_per_image / jax.device_count()
+    rate = speed.images_per_second * cost.flop_per_image / jax.device_count()
     peak = machine.peak(dtype)
     share = "an unknown share of what the device can do"
     if peak is not None:
@@ -112,13 +112,13 @@ def speed(cost: Cost, pace: Pace, dtype: str) -> str:
         )
     devices = "" if jax.device_count() == 1 else " on each device"
     return (
-        f"speed: {_digits(pace.images_per_second)} images/s, {giga(rate)} GFLOP/s"
-        f"{devices}: {share}; {pace.waiting:.1%} of the time waiting for data"
+        f"speed: {_digits(speed.images_per_second)} images/s, {giga(rate)} GFLOP/s"
+        f"{devices}: {share}; {speed.waiting:.1%} of the time waiting for data"
     )
 
 
 def parameters(network: nnx.Module) -> int:
-    """Return how many numbers a network learns."""
+    """Return how many parameters a network has."""
     leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
     return sum(leaf.size for leaf in leaves)
 
@@ -127,7 +127,7 @@ def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
     """Return the floating-point operations of an update for an image of its batch.
 
     Convolutions and matrix products only, with two operations a product. D passes over
-    three batches: the real and the fake one in its own turn, the fake one in G's turn.
+    three batches: the real and the fake one in its own step, the fake one in G's step.
     """
     g_stages = _products(generator.stages)
     d_stages = _products(reversed(discriminator.stages))
@@ -135,7 +135,7 @@ def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
     g = sum(g_stages) + generator.seed.size
     d = sum(d_stages) + discriminator.score.kernel.size
     # Forward, gradients of weights, gradients of inputs. No weights of D are asked for
-    # in G's turn; no gradient at the pixels in D's turn, and none at the latents.
+    # in G's step; no gradient at the pixels in D's step, and none at the latents.
     d_products = 3 * d + 2 * d + (3 * d - 2 * pixels)
     g_products = g + g + (g - generator.seed.size)
     return 2 * (d_products + g_products)
@@ -147,14 +147,14 @@ def bytes_needed(compiled: jax.stages.Compiled) -> int | None:
     That is what it is given, what it returns, and what it holds meanwhile; what is
     given up for what is returned counts once. None if the compiler does not say.
     """
-    found: Any = compiled.memory_analysis()
-    if found is None:
+    analysis: Any = compiled.memory_analysis()
+    if analysis is None:
         return None
     return (
-        found.argument_size_in_bytes
-        + found.output_size_in_bytes
-        + found.temp_size_in_bytes
-        - found.alias_size_in_bytes
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        + analysis.temp_size_in_bytes
+        - analysis.alias_size_in_bytes
     )
 
 

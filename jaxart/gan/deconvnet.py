@@ -1,34 +1,34 @@
-"""What a feature of the discriminator looks at: a deconvnet.
+"""A deconvnet: what excites a feature of the discriminator, projected to pixels.
 
-An image goes forward to a layer. There, all features but one are set to zero, and what
-is left goes back to the pixels, layer by layer. A layer is a convolution, batch norm
-with its running statistics, and a leaky ReLU; the way back through it is
+An image is passed forward to a layer. There, all feature maps but one are set to zero,
+and the rest is projected back to the pixels, layer by layer. A layer is a convolution,
+batch norm with its running statistics, and a leaky ReLU; its backward projection is
 
-1. rectified: max(0, y). What would have held the feature back is not shown;
-2. through batch norm: times its slope, scale / √(variance + ε), channel by channel. Its
-   shift is left out, like a bias. So batch norm counts as part of the filters, and a
-   network whose batch norm was folded into its kernels shows the same;
-3. through the transposed filters: `convolution.double` with the layer's own kernel.
+1. rectification: max(0, y), so that only what excites the feature is shown;
+2. batch norm: times its scale / √(variance + ε), channel by channel, without its shift
+   and the bias. So batch norm counts as part of the filters, and folding it into the
+   kernels changes nothing;
+3. filtering: a transposed convolution, `convolution.double` with the layer's kernel.
 
-What arrives at the pixels is not rectified: it lightens and darkens.
+The result at the pixels is not rectified: it lightens and darkens.
 
-How it relates to gradients: where no rectifier acts on the way up (all values positive)
-nor on the way back, the result is the vector-Jacobian product of the masked map, which
-is the gradient of half its squared length. Elsewhere they differ: a gradient takes up
-the slope, 1 or 0.2, that the leaky ReLU had on the way up, whatever the sign of what
-comes back; a deconvnet asks for the sign of what comes back, whatever the slope was
+Relation to gradients: where no rectifier acts, forward (all values positive) or
+backward, the result is the vector-Jacobian product of the masked feature map, which is
+the gradient of half its squared norm. Elsewhere they differ: a gradient is multiplied
+by the slope, 1 or 0.2, of the leaky ReLU in the forward pass, whatever the sign of the
+backward signal; a deconvnet rectifies the backward signal, whatever the slope was
 (Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks", 2014, section 4;
 Springenberg et al., "Striving for Simplicity", 2015, section 3.4).
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
 2014, section 2.1; Beyers and Loane, sections 2.3 and 4.3.
-Deviation: Zeiler and Fergus rectify with the function of the way up. Ours is leaky
-there, and with the leak what comes back is not a picture of what excites the feature
-alone. There are no switches, because strides took the place of max-pools. They, and
-the paper, keep the one strongest activation of a map, which is our keep="place"; what
-`explore` shows unless told otherwise is keep="map". The first layers of so small a
-network see a few pixels, of which a figure says little; the whole map says where in the
-picture the feature answers, too.
+Deviation: Zeiler and Fergus rectify backward with the function of the forward pass.
+Ours is leaky there, and with a leak the projection shows more than what excites the
+feature. There is no unpooling by switches, because there are strides instead of max
+pools. They, and the paper, keep the single strongest activation of a map, which is our
+keep="place"; `explore` shows keep="map" by default. The receptive fields in the first
+layers of so small a network are a few pixels, of which a figure shows little; the whole
+map also shows where in the picture the feature is active.
 """
 
 from collections.abc import Callable
@@ -43,168 +43,146 @@ from jaxtyping import Array, Float, Int, UInt8
 from jaxart import batches, images
 from jaxart.gan import convolution
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import Player
+from jaxart.gan.update import NetworkState
 
 
-# What is kept of a feature's map: all of it, or the place where it is strongest.
+# What is kept of a feature map: all of it, or its strongest activation.
 Keep = Literal["map", "place"]
 
-BATCH = 128  # pictures that are heard in one compiled call
+BATCH_SIZE = 128  # pictures of one compiled call of `max_activations`
 
 Images = Float[Array, "n h w 3"]
 
 
 class Projections(NamedTuple):
-    """What features look at in images.
+    """Feature maps projected back to the pixels.
 
     Args:
-        pixels: what lightens (above zero) or darkens each pixel for the feature.
-        places: row and column of the feature's strongest answer in its map.
+        images: what lightens (above zero) or darkens each pixel.
+        positions: row and column of the strongest activation in the feature map.
     """
 
-    pixels: Images
-    places: Int[Array, "n 2"]
+    images: Images
+    positions: Int[Array, "n 2"]
 
 
-class Window(NamedTuple):
-    """The pixels that a place of a layer's map sees, along one side.
+class ReceptiveField(NamedTuple):
+    """The pixels that an activation depends on, along one side of the image.
 
     Args:
-        first: number of the first one; negative where it lies beyond the border.
+        start: the first of them; negative if it is in the padding.
         size: how many.
     """
 
-    first: int
+    start: int
     size: int
 
 
-Projector = Callable[[Player, Images, Int[Array, " n"]], Projections]
-Listener = Callable[[Player, Images], list[Float[Array, "n o"]]]
+Projector = Callable[[NetworkState, Images, Int[Array, " n"]], Projections]
 
 
-def projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
-    """Return the compiled call that projects features of a layer back to pixels.
+def make_projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
+    """Return the compiled function that projects features of a layer to the pixels.
 
-    It takes the player, images, and the number of a feature for each; all of them go
-    there and back in one call.
+    It takes the network state, images, and the index of a feature for each.
 
     Args:
-        discriminator: only its structure is used; values are in the player.
+        discriminator: only its structure is used; values are in the network state.
         layer: counted from 1.
         keep: one of `Keep`.
 
     Raises:
         ValueError: there is no such layer, or `keep` is not one of `Keep`.
     """
-    count = len(discriminator.stages)
-    if not 1 <= layer <= count:
-        raise ValueError(f"layer must be from 1 to {count}; got {layer}")
+    layers = len(discriminator.stages)
+    if not 1 <= layer <= layers:
+        raise ValueError(f"layer must be from 1 to {layers}; got {layer}")
     if keep not in get_args(Keep):
         raise ValueError(f"keep must be one of {get_args(Keep)}; got {keep!r}")
-    still = _still(discriminator)
+    graphdef = _inference_graphdef(discriminator)
 
     @jax.jit
     def project(
-        player: Player, images: Images, features: Int[Array, " n"]
+        state: NetworkState, images: Images, features: Int[Array, " n"]
     ) -> Projections:
-        network = _network(still, player)
+        network = _merge(graphdef, state)
 
-        def there_and_back(image: Float[Array, "h w 3"], feature: Int[Array, ""]):
-            # What the way back takes in and returns is float32, whatever came up.
+        def project_one(image: Float[Array, "h w 3"], feature: Int[Array, ""]):
+            # The projection is float32 whatever the forward pass is.
             maps = network.maps(image[None])[layer - 1].astype(jnp.float32)
-            one, place = _strongest(maps[0], feature)
-            maps *= _only(feature, maps.shape[3])[None, None, None]
+            _, h, w, channels = maps.shape
+            strongest = jnp.argmax(maps[0, :, :, feature])
+            maps *= jax.nn.one_hot(feature, channels)[None, None, None]
             if keep == "place":
-                maps *= one[None, :, :, None]
+                maps *= jax.nn.one_hot(strongest, h * w).reshape(1, h, w, 1)
             for stage in reversed(network.stages[:layer]):
-                maps = _back(stage, maps)
-            return Projections(maps[0], place)
+                maps = _project_layer(stage, maps)
+            return Projections(maps[0], jnp.stack([strongest // w, strongest % w]))
 
-        return jax.vmap(there_and_back)(images, features)
+        return jax.vmap(project_one)(images, features)
 
     return project
 
 
-def listener(discriminator: Discriminator) -> Listener:
-    """Return the compiled call that says how strongly each feature answers to images.
-
-    It takes the player and images, and returns for each layer the strongest answer
-    that any place of an image gets from each feature.
+def max_activations(
+    discriminator: Discriminator,
+    state: NetworkState,
+    pixels: UInt8[np.ndarray, "n h w 3"],
+) -> list[Float[np.ndarray, "n o"]]:
+    """Return each feature's strongest activation in each picture, for all layers.
 
     Args:
-        discriminator: only its structure is used; values are in the player.
+        discriminator: only its structure is used; values are in the network state.
+        state: of the discriminator.
+        pixels: the pictures, at least one.
     """
-    still = _still(discriminator)
+    graphdef = _inference_graphdef(discriminator)
 
     @jax.jit
-    def listen(player: Player, images: Images) -> list[Float[Array, "n o"]]:
-        layers = _network(still, player).maps(images)
+    def strongest(
+        state: NetworkState, pixels: UInt8[Array, "b h w 3"]
+    ) -> list[Float[Array, "b o"]]:
+        layers = _merge(graphdef, state).maps(images.to_images(pixels))
         return [maps.max((1, 2)).astype(jnp.float32) for maps in layers]
 
-    return listen
+    def of_batch(pixels: UInt8[np.ndarray, "b h w 3"]) -> list[Float[Array, "b o"]]:
+        return strongest(state, jnp.asarray(pixels))
+
+    batch_size = min(len(pixels), BATCH_SIZE)
+    parts = batches.map_batches(of_batch, pixels, batch_size, "activations")
+    return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
 
 
-def heard(
-    discriminator: Discriminator, player: Player, pixels: UInt8[np.ndarray, "n h w 3"]
-) -> list[Float[np.ndarray, "n o"]]:
-    """Return how strongly each feature of each layer answers to pictures.
+def receptive_field(layer: int, position: int) -> ReceptiveField:
+    """Return the receptive field of an activation, along one side of the image.
 
-    Args:
-        discriminator: only its structure is used; values are in the player.
-        player: what it learned.
-        pixels: any number of pictures; they are heard some at a time.
-    """
-    listen = listener(discriminator)
-
-    def call(pixels: UInt8[np.ndarray, "b h w 3"]) -> list[Float[Array, "b o"]]:
-        return listen(player, jnp.asarray(images.to_images(pixels)))
-
-    size = min(len(pixels), BATCH)
-    layers = zip(*batches.mapped(call, pixels, size, "looking"), strict=True)
-    return [np.concatenate(answers) for answers in layers]
-
-
-def window(layer: int, place: int) -> Window:
-    """Return which pixels a place of a layer's map sees, along one side.
-
-    >>> window(1, 0), window(4, 2)
-    (Window(first=-1, size=4), Window(first=17, size=46))
+    >>> receptive_field(1, 0), receptive_field(4, 2)
+    (ReceptiveField(start=-1, size=4), ReceptiveField(start=17, size=46))
 
     Args:
         layer: counted from 1.
-        place: row or column in the map.
+        position: row or column in the feature map.
     """
     stride = 2**layer
-    return Window(place * stride - (stride - 1), 3 * stride - 2)
+    return ReceptiveField(position * stride - (stride - 1), 3 * stride - 2)
 
 
-def _still(discriminator: Discriminator) -> nnx.GraphDef:
+def _inference_graphdef(discriminator: Discriminator) -> nnx.GraphDef:
     return nnx.graphdef(nnx.view(discriminator, use_running_average=True))
 
 
-def _network(still: nnx.GraphDef, player: Player) -> Any:
-    return nnx.merge(still, player.parameters, player.statistics)
+def _merge(graphdef: nnx.GraphDef, state: NetworkState) -> Any:
+    return nnx.merge(graphdef, state.params, state.batch_stats)
 
 
-def _strongest(
-    maps: Float[Array, "h w o"], feature: Int[Array, ""]
-) -> tuple[Float[Array, "h w"], Int[Array, "2"]]:
-    """Return a 1 at the strongest place of a feature among zeros; and which it is."""
-    h, w, _ = maps.shape
-    place = jnp.argmax(maps[:, :, feature])
-    return _only(place, h * w).reshape(h, w), jnp.stack([place // w, place % w])
-
-
-def _only(number: Int[Array, ""], count: int) -> Float[Array, " count"]:
-    return jax.nn.one_hot(number, count)
-
-
-def _back(stage: Any, maps: Float[Array, "1 h w o"]) -> Float[Array, "1 2*h 2*w i"]:
+def _project_layer(
+    stage: Any, maps: Float[Array, "1 h w o"]
+) -> Float[Array, "1 2*h 2*w i"]:
     maps = jax.nn.relu(maps)
     if isinstance(stage.norm, nnx.BatchNorm):
-        maps = maps * _slope(stage.norm)[None, None, None]
+        maps = maps * _batch_norm_slope(stage.norm)[None, None, None]
     return convolution.double(maps, stage.kernel[...])
 
 
-def _slope(norm: Any) -> Float[Array, " o"]:
+def _batch_norm_slope(norm: Any) -> Float[Array, " o"]:
     return norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)

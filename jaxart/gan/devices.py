@@ -1,11 +1,7 @@
 """Updates on one device or many: the same numbers, to float tolerance.
 
-A call is compiled once for each number of updates that it does, and takes as many
-batches; however a run is cut into calls, it computes the same.
-
-A call is fed with batches, or with a whole dataset that is kept on the devices: then
-each update draws its batch by itself. Several seeds train side by side in the same
-call, each with a state and batches of its own, on one more axis in front of all others.
+One compiled call does several updates, one for each batch that it takes; it is compiled
+once for each number of them. However a run is cut into calls, it computes the same.
 
 Each device runs the update on its part of the batch, and batch norm, gradients and
 metrics are averaged by name. With `jit`, that is one program over a mesh of all devices
@@ -22,9 +18,8 @@ asks for it and to be compared. `jit` is the default.
 """
 
 import functools
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,280 +27,209 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, Shaped, UInt8
 
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import State, Update, updater
+from jaxart.gan.update import Loss, TrainState, Update, update_fn
 
 
-KINDS = ("jit", "pmap")
+Parallel = Literal["jit", "pmap"]
 AXIS = "devices"
 
-Metrics = dict[str, Float[Array, "*seeds n"]]  # of one update after another
+Metrics = dict[str, Float[Array, " n"]]  # of one update after another
+Batches = Shaped[np.ndarray, "n b ..."]  # of one update after another
+
+# Returns the pixels of a batch, given the dataset on the device and what was fed.
+ToPixels = Callable[[PyTree, Array], UInt8[Array, "b h w 3"]]
+Steps = Callable[[TrainState, PyTree, Array], tuple[TrainState, Metrics]]
 
 
-# Returns the batch of a dataset, a key and the number of a step; with `axis`, one
-# device's part of it.
-Draw = Callable[..., UInt8[Array, "b h w 3"]]
-
-
-class Kept(NamedTuple):
-    """A dataset on the devices, and how many updates are to draw from it.
-
-    Args:
-        data: arrays, whole on every device.
-        turns: an element for each update; its value means nothing.
-    """
-
-    data: PyTree
-    turns: Array
-
-
-Fed = Array | Kept
-
-
-class Compiled(NamedTuple):
-    """Updates as compiled for the devices, and the way to them and back.
+class Updates(NamedTuple):
+    """Updates compiled for the devices, and the way of arrays to them and back.
 
     Args:
-        steps: one update for each batch or turn fed, and the metrics of each; the state
-            that it is given is used up (donated).
-        ahead: compiles `steps` before there is a state, from the shapes of one, and
-            from what will be fed: from the shape of whole batches if it is batches.
-        spread: puts a state, the same in all processes, on the devices.
-        feed: puts this process' parts of batches on its devices, on each a part.
-        keep: puts a dataset on the devices, whole on each; returns what feeds a number
-            of updates from there.
-        gather: a state as one copy on one device, as `spread` took it.
+        run: does one update for each batch, given the state, the dataset on the devices
+            (or None) and sharded batches; returns the new state and the metrics of each
+            update. The state that it is given is used up (donated).
+        compile: compiles `run` ahead of time, given the state's shapes, the dataset and
+            the shape of the batches of all processes.
+        replicate: puts a state, the same in all processes, on all devices.
+        replicate_dataset: the same for a dataset, which is not copied on the host.
+        shard: puts this process' part of batches on its devices, a part on each.
+        unreplicate: returns one copy of a replicated tree.
     """
 
-    steps: Callable[[State, Fed], tuple[State, Metrics]]
-    ahead: Callable[[State, jax.ShapeDtypeStruct | Kept], jax.stages.Compiled]
-    spread: Callable[[State], State]
-    feed: Callable[[UInt8[np.ndarray, "n b h w 3"]], Array]
-    keep: Callable[[PyTree], Callable[[int], Kept]]
-    gather: Callable[[PyTree], PyTree]
+    run: Steps
+    compile: Callable[[TrainState, PyTree, jax.ShapeDtypeStruct], jax.stages.Compiled]
+    replicate: Callable[[TrainState], TrainState]
+    replicate_dataset: Callable[[PyTree], PyTree]
+    shard: Callable[[Batches], Array]
+    unreplicate: Callable[[PyTree], PyTree]
 
 
-def _nothing(*_: Any, **__: Any) -> Array:
-    raise AssertionError("a dataset is kept, and nothing draws from it")
-
-
-def compiled(
+def make_updates(
     generator: Generator,
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
     *,
-    loss: str,
-    parallel: str,
+    loss: Loss,
+    parallel: Parallel,
     batch_size: int,
-    draw: Draw = _nothing,
-    seeds: int = 1,
-) -> Compiled:
-    """Return the updates of both players on all devices.
+    to_pixels: ToPixels = lambda _, pixels: pixels,
+) -> Updates:
+    """Return the updates of both networks on all devices.
 
     Args:
         generator: only its structure is used; values are in the state.
         discriminator: likewise.
-        optimizer: of either player.
-        loss: of the generator; see `updater`.
-        parallel: one of `KINDS`.
+        optimizer: of either network.
+        loss: of the generator.
+        parallel: how several devices share the work.
         batch_size: pictures of one update, over all devices.
-        draw: of batches from a dataset that is kept, if one will be.
-        seeds: GANs that are trained together; see `together`.
+        to_pixels: makes the pixels of a batch on the device.
 
     Raises:
-        ValueError: `parallel` is not one of `KINDS`, or not `jit` for several seeds,
-            or the devices cannot share the batch equally.
+        ValueError: the devices cannot share the batch equally.
     """
-    if parallel not in KINDS:
-        raise ValueError(f"parallel must be one of {KINDS}; got {parallel!r}")
     devices = jax.device_count()
-    if batch_size < 1 or batch_size % devices:
+    if batch_size % devices:
         raise ValueError(
             f"batch_size must be a multiple of the {devices} devices; got {batch_size}"
         )
-    if parallel == "pmap" and seeds > 1:
-        raise ValueError(f"parallel must be jit for several seeds; got {parallel!r}")
-    if parallel == "jit" and devices == 1:
-        update = updater(generator, discriminator, optimizer, loss)
-        return _on_mesh(update, draw, seeds, axis=None)
-    generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
-    for network in (generator, discriminator):
-        network.set_attributes(nnx.BatchNorm, axis_name=AXIS)
-    update = updater(generator, discriminator, optimizer, loss, AXIS)
-    if parallel == "jit":
-        return _on_mesh(update, draw, seeds, axis=AXIS)
-    return _with_pmap(update, draw)
+    axis = None if parallel == "jit" and devices == 1 else AXIS
+    if axis is not None:
+        generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
+        for network in (generator, discriminator):
+            network.set_attributes(nnx.BatchNorm, axis_name=axis)
+    update = update_fn(generator, discriminator, optimizer, loss, axis)
+    steps = _scan(update, to_pixels)
+    return _pmap(steps) if parallel == "pmap" else _jit(steps, axis)
 
 
-def together(trees: Sequence[PyTree]) -> PyTree:
-    """Return what several seeds have as one tree, with an axis of seeds in front.
+def _scan(update: Update, to_pixels: ToPixels) -> Steps:
+    """Return a call that does one update after the other."""
 
-    What one seed has stays as it is.
-    """
-    if len(trees) == 1:
-        return trees[0]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+    def updates(state: TrainState, dataset: PyTree, batches: Array):
+        def step(state: TrainState, batch: Array):
+            return update(state, to_pixels(dataset, batch))
 
-
-def apart(tree: PyTree, seeds: int) -> list[PyTree]:
-    """Return what each seed has, from what all of them have `together`."""
-    return [tree] if seeds == 1 else _apart(tree, seeds)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _apart(tree: PyTree, seeds: int) -> list[PyTree]:
-    # Bound at once: a lambda in a loop would see its last number.
-    return [jax.tree.map(operator.itemgetter(seed), tree) for seed in range(seeds)]
-
-
-def _in_turn(
-    update: Update, draw: Draw, axis: str | None = None
-) -> Callable[[State, Fed], tuple[State, Metrics]]:
-    """Return a call that does one update after the other, as many as are fed."""
-
-    def updates(state: State, fed: Fed) -> tuple[State, Metrics]:
-        if not isinstance(fed, Kept):
-            return jax.lax.scan(update, state, fed)
-
-        def drawn(state: State, _: Array) -> tuple[State, Any]:
-            key = jax.random.wrap_key_data(state.key)
-            return update(state, draw(fed.data, key, state.step, axis=axis))
-
-        return jax.lax.scan(drawn, state, fed.turns)
+        return jax.lax.scan(step, state, batches)
 
     return updates
 
 
-def _side_by_side(
-    updates: Callable[[State, Fed], tuple[State, Metrics]],
-) -> Callable[[State, Fed], tuple[State, Metrics]]:
-    """Return a call that does the updates of several seeds, from one dataset."""
-
-    def of_all(state: State, fed: Fed) -> tuple[State, Metrics]:
-        own = None if isinstance(fed, Kept) else 0
-        return jax.vmap(updates, in_axes=(0, own))(state, fed)
-
-    return of_all
-
-
-def _on_mesh(update: Update, draw: Draw, seeds: int, axis: str | None) -> Compiled:
+def _jit(steps: Steps, axis: str | None) -> Updates:
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
-    alike = PartitionSpec()
-    divided = PartitionSpec(*((None,) if seeds == 1 else (None, None)), AXIS)
-    whole, parts = NamedSharding(mesh, alike), NamedSharding(mesh, divided)
+    replicated, sharded = PartitionSpec(), PartitionSpec(None, AXIS)
+    on_all, in_parts = NamedSharding(mesh, replicated), NamedSharding(mesh, sharded)
 
-    def everywhere(array: np.ndarray) -> Array:
-        return jax.make_array_from_callback(array.shape, whole, lambda at: array[at])
-
-    own = _in_turn(update, draw, axis)
-    own = own if seeds == 1 else _side_by_side(own)
-
-    def updates(state: State, fed: Fed) -> tuple[State, Metrics]:
+    def updates(state: TrainState, dataset: PyTree, batches: Array):
         if axis is None:
-            return own(state, fed)
+            return steps(state, dataset, batches)
         return jax.shard_map(
-            own,
+            steps,
             mesh=mesh,
-            in_specs=(alike, alike if isinstance(fed, Kept) else divided),
-            out_specs=(alike, alike),
-            check_vma=False,  # what comes out is alike: `updater` averages all of it
-        )(state, fed)
+            in_specs=(replicated, replicated, sharded),
+            out_specs=(replicated, replicated),
+            check_vma=False,  # `update_fn` averages all that it returns
+        )(state, dataset, batches)
 
-    steps = jax.jit(
+    run = jax.jit(
         updates,
-        in_shardings=(whole, None),  # as it was fed
-        out_shardings=(whole, whole),
+        in_shardings=(on_all, None, None),  # as they were put
+        out_shardings=(on_all, on_all),
         donate_argnums=0,
     )
 
-    def ahead(state: State, fed: jax.ShapeDtypeStruct | Kept) -> jax.stages.Compiled:
-        if not isinstance(fed, Kept):
-            fed = _lying(parts, fed)
-        return steps.lower(_lying(whole, state), fed).compile()
+    def compile_ahead(
+        state: TrainState, dataset: PyTree, batches: jax.ShapeDtypeStruct
+    ) -> jax.stages.Compiled:
+        shapes = _shapes(on_all, state), dataset, _shapes(in_parts, batches)
+        return run.lower(*shapes).compile()
 
-    return Compiled(
-        steps=steps,
-        ahead=ahead,
+    def replicate_dataset(dataset: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda x: jax.make_array_from_callback(x.shape, on_all, lambda at: x[at]),
+            dataset,
+        )
+
+    return Updates(
+        run=run,
+        compile=compile_ahead,
         # A copy: donation may not use up what the networks still hold.
-        spread=lambda state: _placed(whole, _copy(state)),
-        feed=lambda batches: jax.make_array_from_process_local_data(parts, batches),
-        keep=lambda data: _keeper(data, everywhere),
-        gather=lambda tree: jax.tree.map(_own, tree),
+        replicate=lambda state: _from_local(on_all, _copy(state)),
+        replicate_dataset=replicate_dataset,
+        shard=lambda batches: jax.make_array_from_process_local_data(in_parts, batches),
+        unreplicate=lambda tree: jax.tree.map(_on_first_device, tree),
     )
 
 
-def _with_pmap(update: Update, draw: Draw) -> Compiled:
-    updates = jax.pmap(_in_turn(update, draw, AXIS), axis_name=AXIS, donate_argnums=0)
+def _pmap(steps: Steps) -> Updates:
+    pmapped = jax.pmap(steps, axis_name=AXIS, donate_argnums=0)
     local, count = jax.local_device_count(), jax.device_count()
-    one_each = NamedSharding(
-        Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec(AXIS)
-    )
+    mesh = Mesh(np.array(jax.devices()), (AXIS,))
+    one_each = NamedSharding(mesh, PartitionSpec(AXIS))
 
-    def spread(state: State) -> State:
-        return _placed(one_each, _copies(state, local))
+    def compile_ahead(
+        state: TrainState, dataset: PyTree, batches: jax.ShapeDtypeStruct
+    ) -> jax.stages.Compiled:
+        updates, batch_size, *shape = batches.shape
+        parts = (count, updates, batch_size // count, *shape)
+        stacked = jax.eval_shape(lambda state: _stack(state, count), state)
+        return pmapped.lower(
+            _shapes(one_each, stacked),
+            dataset,
+            _shapes(one_each, jax.ShapeDtypeStruct(parts, batches.dtype)),
+        ).compile()
 
-    def ahead(state: State, fed: jax.ShapeDtypeStruct | Kept) -> jax.stages.Compiled:
-        if not isinstance(fed, Kept):
-            turns, whole, *picture = fed.shape
-            shape = (count, turns, whole // count, *picture)
-            fed = _lying(one_each, jax.ShapeDtypeStruct(shape, fed.dtype))
-        copies = jax.eval_shape(lambda state: _copies(state, count), state)
-        return updates.lower(_lying(one_each, copies), fed).compile()
-
-    def feed(batches: UInt8[np.ndarray, "n b h w 3"]) -> Array:
-        turns, _, *picture = batches.shape
-        parts = np.moveaxis(batches.reshape(turns, local, -1, *picture), 1, 0)
+    def shard(batches: Batches) -> Array:
+        updates, _, *shape = batches.shape
+        parts = np.moveaxis(batches.reshape(updates, local, -1, *shape), 1, 0)
         return jax.make_array_from_process_local_data(one_each, parts)
 
-    def on_each(array: np.ndarray) -> Array:
-        shape = (count, *array.shape)
-        return jax.make_array_from_callback(shape, one_each, lambda _: array[None])
+    def replicate_dataset(dataset: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda x: jax.make_array_from_callback(
+                (count, *x.shape), one_each, lambda _: x[None]
+            ),
+            dataset,
+        )
 
-    def first(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: _own(x)[0], tree)
+    def unreplicate(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: _on_first_device(x)[0], tree)
 
-    def steps(state: State, fed: Fed) -> tuple[State, Metrics]:
-        state, metrics = updates(state, fed)
-        return state, first(metrics)
+    def run(state: TrainState, dataset: PyTree, batches: Array):
+        state, metrics = pmapped(state, dataset, batches)
+        return state, unreplicate(metrics)
 
-    return Compiled(
-        steps=steps,
-        ahead=ahead,
-        spread=spread,
-        feed=feed,
-        keep=lambda data: _keeper(data, on_each),
-        gather=first,
+    return Updates(
+        run=run,
+        compile=compile_ahead,
+        replicate=lambda state: _from_local(one_each, _stack(state, local)),
+        replicate_dataset=replicate_dataset,
+        shard=shard,
+        unreplicate=unreplicate,
     )
-
-
-def _keeper(data: PyTree, put: Callable[[np.ndarray], Array]) -> Callable[[int], Kept]:
-    """Return what feeds a number of updates from a dataset that `put` has put."""
-    there = jax.tree.map(put, data)
-    # Put once for each number of updates: nothing is left to do for a call.
-    turns = functools.cache(lambda count: put(np.zeros(count, np.int8)))
-    return lambda count: Kept(there, turns(count))
 
 
 @jax.jit
-def _copy(state: State) -> State:
+def _copy(state: TrainState) -> TrainState:
     return jax.tree.map(jnp.copy, state)
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _copies(state: State, count: int) -> State:
+def _stack(state: TrainState, count: int) -> TrainState:
     return jax.tree.map(lambda x: jnp.stack([x] * count), state)
 
 
-def _lying(sharding: NamedSharding, shapes: PyTree) -> PyTree:
-    """Return shapes of arrays that lie on the devices as `sharding` says."""
+def _shapes(sharding: NamedSharding, tree: PyTree) -> PyTree:
+    """Return the shapes of arrays that are sharded so."""
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
     )
 
 
-def _placed(sharding: NamedSharding, tree: PyTree) -> PyTree:
+def _from_local(sharding: NamedSharding, tree: PyTree) -> PyTree:
     """Put a tree, of which each process has its part, on the devices.
 
     `device_put` would compare what the processes have, at a cost that grows with them.
@@ -315,6 +239,6 @@ def _placed(sharding: NamedSharding, tree: PyTree) -> PyTree:
     )
 
 
-def _own(x: Array) -> Array:
+def _on_first_device(x: Any) -> Array:
     """Return what the first device of this process holds of an array."""
     return x.addressable_data(0)

@@ -1,23 +1,24 @@
-"""Points of the generator's input space, ways between them, and their pictures.
+"""Points of the generator's input space, interpolation between them, and samples.
 
-A point has a number: with the seed that `draw` gets, it is the same point wherever it
-is asked for, so that a person can pick points by eye and name them.
+A point has a number: together with the seed it identifies the point, so that a user can
+choose points by their pictures.
 
-Between two points there are two ways. The straight one is the paper's. It passes nearer
-to the origin than either end: in many dimensions nearly all points of N(0, 1)^z are √z
-away from it, and its middle is at 0.7 √z, where G was hardly ever trained. The other
-way turns from one direction to the other at a constant rate, where G is at home.
+There are two methods of interpolation. The linear one is the paper's. Its points are
+nearer to the origin than either end: in many dimensions nearly all points of N(0, 1)^z
+are at a distance of √z, and the middle of two is at 0.7 √z, where G was hardly ever
+trained. The spherical one turns from one direction to the other at a constant rate, and
+stays where G was trained.
 
-Arithmetic is z₁ − z₂ + z₃. With three points its length is √3 that of a point; where
-each of them is the average of three, it is that of a point again.
+Arithmetic is z₁ − z₂ + z₃. For three points its length is √3 times that of a point; if
+each term is the average of three points, it is that of a point again.
 
 Source: Beyers and Loane, sections 2.3 and 4.3; Radford, Metz and Chintala, ICLR 2016,
 section 6.3.2, for averages of several points; Shoemake, "Animating Rotation with
 Quaternion Curves", 1985, and White, "Sampling Generative Networks", 2016, section 2.1,
-for spherical ways.
-Deviation: White weighs the points themselves with Shoemake's weights. Ours weighs their
-directions, and lets the length go from one to the other at a constant rate, so that the
-angle does so too where lengths differ.
+for spherical interpolation.
+Deviation: White applies Shoemake's weights to the points. We apply them to the
+directions and interpolate the length linearly, so that the angle grows at a constant
+rate between points of different lengths, too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,36 +29,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, ArrayLike, Float, Int, UInt8
+from jaxtyping import Array, ArrayLike, Float, UInt8
 
 from jaxart import batches, images
 from jaxart.gan.networks import Generator
-from jaxart.gan.update import Player, apply
+from jaxart.gan.update import NetworkState, apply
 
 
-Way = Literal["linear", "spherical"]
+Method = Literal["linear", "spherical"]
 
-BATCH = 100  # pictures of one compiled call; so each has the same bytes wherever drawn
+# Pictures of one compiled call. A constant: the bytes of a picture depend on it.
+BATCH_SIZE = 100
 
 Points = Float[Array, "n z"]
-Sampler = Callable[[Player, Points], UInt8[Array, "n h w 3"]]
+Sampler = Callable[[NetworkState, Points], UInt8[Array, "n h w 3"]]
 
 
-def draw(seed: int, first: int, count: int, latent: int) -> Points:
-    """Draw points number `first` and following of `seed`, each from N(0, 1)^z.
+def draw(seed: int, numbers: Sequence[int], latent: int) -> Points:
+    """Draw the points with these numbers, each from N(0, 1)^z.
 
-    A point depends on its number and the seed alone, not on how many are drawn.
-    """
-    return _numbered(seed, first + jnp.arange(count), latent)
-
-
-def numbered(seed: int, numbers: Sequence[int], latent: int) -> Points:
-    """Return the points of `seed` that have these numbers; `draw` has the same ones.
+    A point depends on the seed and its number alone.
 
     Args:
-        seed: as for `draw`.
+        seed: of the random numbers.
         numbers: at least one, none negative, in any order.
-        latent: numbers of a point.
+        latent: dimensions of a point.
 
     Raises:
         ValueError: there is no number, or a negative one.
@@ -66,100 +62,95 @@ def numbered(seed: int, numbers: Sequence[int], latent: int) -> Points:
         raise ValueError(
             f"numbers must be at least one, and none negative; got {list(numbers)}"
         )
-    return _numbered(seed, jnp.array(numbers), latent)
+    fold_in = partial(jax.random.fold_in, jax.random.key(seed))
+    keys = jax.vmap(fold_in)(jnp.array(numbers))
+    return jax.vmap(lambda key: jax.random.normal(key, (latent,)))(keys)
 
 
-def walks(
-    points: Points, shares: Float[Array, " k"], way: str, *, closed: bool
-) -> Float[Array, "legs k z"]:
-    """Return the ways from each point to the next.
+def interpolate(
+    points: Points, t: Float[Array, " k"], method: str, *, closed: bool
+) -> Float[Array, "segments k z"]:
+    """Interpolate from each point to the next.
 
     Args:
         points: at least two.
-        shares: how far along each way to look, from 0 to 1.
-        way: one of `Way`.
-        closed: whether the last point leads to the first, so that there are as many
-            ways as points; otherwise there is one less.
+        t: positions along each segment, from 0 at its start to 1 at its end.
+        method: one of `Method`.
+        closed: whether there is a segment from the last point to the first.
 
     Raises:
-        ValueError: there are less than two points, or `way` is not one of `Way`.
+        ValueError: there are fewer than two points, or `method` is not one of `Method`.
     """
-    if way not in get_args(Way):
-        raise ValueError(f"way must be one of {get_args(Way)}; got {way!r}")
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {get_args(Method)}; got {method!r}")
     if len(points) < 2:
         raise ValueError(f"points must be at least two; got {len(points)}")
-    between = _spherical if way == "spherical" else _linear
+    segment = _spherical if method == "spherical" else _linear
     ends = jnp.roll(points, -1, axis=0)
-    legs = jax.vmap(partial(between, shares=shares))(points, ends)
-    return legs if closed else legs[:-1]
+    segments = jax.vmap(partial(segment, t=t))(points, ends)
+    return segments if closed else segments[:-1]
 
 
 def arithmetic(
     plus: Float[Array, "m z"], minus: Float[Array, "k z"], to: Float[Array, "n z"]
 ) -> Float[Array, " z"]:
-    """Return z₁ − z₂ + z₃, each the average of the points given for it."""
+    """Return z₁ − z₂ + z₃, where each term is the average of its points."""
     return plus.mean(0) - minus.mean(0) + to.mean(0)
 
 
-def sampler(generator: Generator) -> Sampler:
-    """Return the compiled call that makes pictures of points.
+def make_sampler(generator: Generator) -> Sampler:
+    """Return the compiled function from a network state and points to pictures.
 
-    It normalises with the running statistics, so that a picture depends on its own
-    point and not on its neighbours'.
+    Batch norm uses the running statistics, so that a picture does not depend on the
+    other points of its batch.
 
     Args:
-        generator: only its structure is used; values are in the player.
+        generator: only its structure is used; values are in the network state.
     """
-    still = nnx.graphdef(nnx.view(generator, use_running_average=True))
+    graphdef = nnx.graphdef(nnx.view(generator, use_running_average=True))
 
     @jax.jit
-    def sample(player: Player, z: Points) -> UInt8[Array, "n h w 3"]:
-        pictures, _ = apply(still, player, z)
-        return images.to_pixels(pictures)
+    def sample(state: NetworkState, z: Points) -> UInt8[Array, "n h w 3"]:
+        generated, _ = apply(graphdef, state, z)
+        return images.to_pixels(generated)
 
     return sample
 
 
-def pictures(
-    sampler: Sampler, player: Player, points: Float[ArrayLike, "n z"]
+def sample_pictures(
+    sampler: Sampler, state: NetworkState, points: Float[ArrayLike, "n z"]
 ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
-    """Yield the pictures of points, some at a time.
+    """Yield the pictures of points, one batch after the other.
 
     Args:
-        sampler: from `sampler`.
-        player: what the generator learned.
+        sampler: from `make_sampler`.
+        state: of the generator.
         points: at least one.
     """
-    call = partial(sampler, player)
-    return batches.mapped(call, np.asarray(points), BATCH, "drawing")
-
-
-def _numbered(seed: int, numbers: Int[Array, " n"], latent: int) -> Points:
-    key = jax.random.key(seed)
-    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-    return jax.vmap(lambda key: jax.random.normal(key, (latent,)))(keys)
+    sample = partial(sampler, state)
+    return batches.map_batches(sample, np.asarray(points), BATCH_SIZE, "sampling")
 
 
 def _linear(
-    a: Float[Array, " z"], b: Float[Array, " z"], shares: Float[Array, " k"]
+    a: Float[Array, " z"], b: Float[Array, " z"], t: Float[Array, " k"]
 ) -> Float[Array, "k z"]:
-    return jnp.outer(1 - shares, a) + jnp.outer(shares, b)
+    return jnp.outer(1 - t, a) + jnp.outer(t, b)
 
 
 def _spherical(
-    a: Float[Array, " z"], b: Float[Array, " z"], shares: Float[Array, " k"]
+    a: Float[Array, " z"], b: Float[Array, " z"], t: Float[Array, " k"]
 ) -> Float[Array, "k z"]:
     lengths = jnp.linalg.norm(a), jnp.linalg.norm(b)
     u, v = a / lengths[0], b / lengths[1]
-    # Exact for small angles too, where the arc cosine of u·v is not.
+    # Accurate for small angles too, where the arc cosine of u·v is not.
     angle = 2 * jnp.arctan2(jnp.linalg.norm(u - v), jnp.linalg.norm(u + v))
     sine = jnp.sin(angle)
-    # Between equal or opposite points no circle is the shortest way: straight on.
-    straight = sine < 1e-6
-    safe = jnp.where(straight, 1.0, sine)
+    # Equal or opposite directions define no great circle: interpolate linearly.
+    degenerate = sine < 1e-6
+    safe_sine = jnp.where(degenerate, 1.0, sine)
 
-    def weight(share: Float[Array, " k"]) -> Float[Array, " k"]:
-        return jnp.where(straight, share, jnp.sin(share * angle) / safe)
+    def weight(t: Float[Array, " k"]) -> Float[Array, " k"]:
+        return jnp.where(degenerate, t, jnp.sin(t * angle) / safe_sine)
 
-    directions = jnp.outer(weight(1 - shares), u) + jnp.outer(weight(shares), v)
-    return directions * ((1 - shares) * lengths[0] + shares * lengths[1])[:, None]
+    directions = jnp.outer(weight(1 - t), u) + jnp.outer(weight(t), v)
+    return directions * ((1 - t) * lengths[0] + t * lengths[1])[:, None]

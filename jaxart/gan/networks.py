@@ -47,10 +47,6 @@ def _batch_norm(channels: int, dtype: str, rngs: nnx.Rngs) -> nnx.BatchNorm:
 
 def _widths(size: int, width: int) -> list[int]:
     """Channels from the largest map to the smallest: w, 2w, 4w, 8w, 8w, ..."""
-    if size not in SIZES:
-        raise ValueError(f"size must be one of {SIZES}; got {size}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1; got {width}")
     stages = (size // SMALLEST).bit_length() - 1
     return [width * min(1 << stage, 8) for stage in range(stages)]
 
@@ -93,16 +89,11 @@ class Generator(nnx.Module):
         width: channels of the largest map inside; the paper: 128.
         latent: numbers drawn for an image; the paper: 100.
         dtype: of the products; parameters and statistics stay float32.
-
-    Raises:
-        ValueError: `size` is not one of `SIZES`, or `width` or `latent` is below 1.
     """
 
     def __init__(
         self, size: int, width: int, latent: int, *, dtype: str, rngs: nnx.Rngs
     ):
-        if latent < 1:
-            raise ValueError(f"latent must be at least 1; got {latent}")
         widths = _widths(size, width)[::-1]
         # A transposed convolution of a single pixel is a matrix product.
         self.seed = nnx.Param(KERNEL(rngs.params(), (latent, 4, 4, widths[0])))
@@ -128,9 +119,6 @@ class Discriminator(nnx.Module):
         size: side of the square images, in pixels; one of `SIZES`.
         width: channels of the largest map inside; the paper: 128.
         dtype: of the products; parameters and statistics stay float32.
-
-    Raises:
-        ValueError: `size` is not one of `SIZES`, or `width` is below 1.
     """
 
     def __init__(self, size: int, width: int, *, dtype: str, rngs: nnx.Rngs):

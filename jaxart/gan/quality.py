@@ -1,27 +1,24 @@
-"""How good a generator is, by what VGG16 sees in its pictures and in the dataset's.
+"""Features of pictures, metrics on them, and the discriminator's accuracy.
 
-A picture becomes a row of numbers: the features of some layers of VGG16, averaged over
-all places and set side by side. `metrics.py` compares two collections of such rows; and
-the discriminator says what it thinks of pictures that it has not seen.
+The features of a picture are those of some layers of VGG16, averaged over positions and
+concatenated. `metrics.py` compares two sets of pictures by them.
 
-The layers by default, relu3_3, relu4_3 and relu5_3, see 40, 92 and 196 pixels: of a
-crop of 64 the texture, the forms, and all of it. Their numbers vary alike (summed
-variances of 202, 393 and 263 over crops of paintings), so that none drowns the others;
-those of earlier layers vary less by ten times and more.
+The default layers relu3_3, relu4_3 and relu5_3 have receptive fields of 40, 92 and 196
+pixels: of a crop of 64 the texture, the shapes, and all of it. Their total variances
+over crops of paintings are alike (202, 393 and 263), so that none dominates; those of
+earlier layers are smaller by ten times and more.
 
-The dataset's rows are kept on disk, under a hash of the very pixels and of what
-describes them: no other dataset, split, seed, count, layer or weight can be mistaken
-for them.
+Features of the dataset are cached on disk, under a hash of the pixels and of the
+extractor: another dataset, split, seed, count, layer or weight has another hash.
 
 Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
 Nash Equilibrium" (2017); Kynkäänniemi et al., "Improved Precision and Recall Metric for
 Assessing Generative Models" (2019), for VGG16 in place of InceptionV3.
-Deviation: these numbers are not FID, which looks through InceptionV3, and are named so
-that nobody takes them for it; FID itself needs a file of weights of the user's. The
-discriminator judges batches of one kind of pictures, normalised by the batch's own
-statistics as in training. Its running ones are of real and fake batches mixed: with
-them, a D took 88 % of its G's samples for paintings, where with the batch's own it took
-13 %.
+Deviation: these metrics are not FID, which uses InceptionV3, and their names say so;
+FID needs a file of weights that the user provides. The discriminator classifies batches
+of one kind of pictures, with the batch's own statistics as in training. Its running
+statistics are of real and fake batches mixed: with them a D classified 88 % of its G's
+samples as real, and with the batch's own 13 %.
 """
 
 import functools
@@ -41,59 +38,62 @@ from jaxtyping import Array, Float, Float32, PyTree, UInt8
 
 from jaxart import atomic, batches, images, inception, metrics, vgg
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import Player, apply
+from jaxart.gan.update import NetworkState, apply
 
 
 LAYERS = ("relu3_3", "relu4_3", "relu5_3")
-BATCH = 50  # pictures of one compiled call of VGG16
-VERSION = 1  # of what describes them; another one, and nothing kept is used again
+BATCH_SIZE = 50  # pictures of one compiled call of an extractor
+VERSION = 1  # of the extractors; features cached by another version are not used
 
-# A kernel distance is averaged over at least so many subsets of at most so many.
-SUBSETS, SUBSET = 10, 1000
-LEAST = 2 * SUBSETS  # pictures that the metrics can do with
+# Of the kernel distance: the least subsets, and the most pictures of each.
+SUBSETS, MAX_SUBSET_SIZE = 10, 1000
+MIN_COUNT = 2 * SUBSETS  # pictures that the metrics need
 
-FRECHET = "vgg_frechet_distance"  # as metrics.jsonl names it, and `distances`
+FRECHET = "vgg_frechet_distance"  # its key in metrics.jsonl, and in `compare`
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
+Rows = Float32[np.ndarray, "n c"]
 
 
 class Extractor(NamedTuple):
-    """What describes pictures by numbers.
+    """A network that extracts features from pictures.
 
     Args:
-        name: says all that the numbers depend on but the pictures.
-        describe: a compiled call, for batches of one size.
+        name: of all that the features depend on besides the pictures.
+        extract: the compiled function, for batches of one size.
     """
 
     name: str
-    describe: Callable[[UInt8[np.ndarray, "b h w 3"]], Float32[Array, "b c"]]
+    extract: Callable[[UInt8[np.ndarray, "b h w 3"]], Float32[Array, "b c"]]
 
 
-class Description(NamedTuple):
-    """Pictures as rows of numbers, and the seconds that this took; None if kept."""
+class Features(NamedTuple):
+    """A row of features for each picture, and the seconds it took; None if cached."""
 
-    rows: Float32[np.ndarray, "n c"]
+    rows: Rows
     seconds: float | None
 
 
-def folder(data_dir: str | os.PathLike[str]) -> Path:
-    """Return where the descriptions of the datasets in a folder are kept."""
+def cache_dir(data_dir: str | os.PathLike[str]) -> Path:
+    """Return the folder where features of the datasets in a folder are cached."""
     return Path(data_dir, "features")
 
 
 def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
-    """Return VGG16 with its packaged weights.
+    """Return VGG16 with its packaged weights as an extractor.
 
     Args:
-        layers: whose features are averaged over all places.
+        layers: whose features are averaged over positions and concatenated.
 
     Raises:
         ValueError: a layer is unknown or named twice, or there is none.
     """
     if not layers or len(set(layers)) < len(layers):
-        raise ValueError(f"layers must be some, each once; got {','.join(layers)!r}")
+        raise ValueError(
+            f"layers must be one or more, each once; got {','.join(layers)!r}"
+        )
     for layer in layers:
-        vgg.receptive_field(layer)  # which knows the layers' names
+        vgg.receptive_field(layer)  # raises if there is no such layer
 
     def features(
         weights: vgg.Weights, images: Float[Array, "b h w 3"]
@@ -101,16 +101,15 @@ def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
         maps = vgg.features(weights, images, layers)
         return jnp.concatenate([x.mean(axis=(1, 2)) for x in maps], axis=1)
 
-    return _compiled(
-        " ".join(["vgg16", vgg.WEIGHTS_SHA256, *layers]), vgg.load(), features
-    )
+    name = " ".join(["vgg16", vgg.WEIGHTS_SHA256, *layers])
+    return _make_extractor(name, vgg.load(), features)
 
 
 def inception_extractor(path: str | os.PathLike[str]) -> Extractor:
-    """Return InceptionV3 with the user's weights; its Fréchet distance is FID.
+    """Return InceptionV3 as an extractor, for the Fréchet inception distance.
 
     Args:
-        path: as for `inception.load`.
+        path: of its weights, as for `inception.load`.
 
     Raises:
         ValueError: as in `inception.load`.
@@ -118,120 +117,118 @@ def inception_extractor(path: str | os.PathLike[str]) -> Extractor:
     weights = inception.load(path)
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _compiled(f"inception {digest}", weights, inception.features)
+    return _make_extractor(f"inception {digest}", weights, inception.features)
 
 
-def _compiled(
+def _make_extractor(
     name: str,
     weights: PyTree,
     features: Callable[[PyTree, Float[Array, "b h w 3"]], Float[Array, "b c"]],
 ) -> Extractor:
     @jax.jit
-    def describe(
+    def extract(
         weights: PyTree, pixels: UInt8[Array, "b h w 3"]
     ) -> Float32[Array, "b c"]:
-        # So that rows from a GPU can be compared with rows from a CPU.
+        # So that features from a GPU can be compared with those from a CPU.
         with jax.default_matmul_precision("highest"):
             return features(weights, pixels.astype(jnp.float32) / 255)
 
-    return Extractor(f"{VERSION} {name}", functools.partial(describe, weights))
+    return Extractor(f"{VERSION} {name}", functools.partial(extract, weights))
 
 
-def described(
+def extract_features(
     extractor: Extractor,
     pixels: Pixels,
-    what: str,
-    folder: str | os.PathLike[str] | None = None,
-) -> Description:
-    """Describe pictures, or read how they were described before.
+    title: str,
+    cache: str | os.PathLike[str] | None = None,
+) -> Features:
+    """Extract features from pictures, or read them from the cache.
 
     Args:
-        extractor: what describes them.
+        extractor: the network.
         pixels: the pictures.
-        what: they are; shown by the progress bar.
-        folder: where descriptions are kept; None to keep nothing. If nothing can be
-            written there, nothing is.
+        title: of the progress bar.
+        cache: folder of cached features; None for no cache. Where it cannot be
+            written, nothing is cached.
     """
-    path = None if folder is None else Path(folder) / f"{_hash(extractor, pixels)}.npz"
-    rows = None if path is None else _read(path, len(pixels))
+    path = None if cache is None else Path(cache) / f"{_hash(extractor, pixels)}.npz"
+    rows = None if path is None else _read_cache(path, len(pixels))
     if rows is not None:
-        return Description(rows, None)
-    begin = time.perf_counter()
-    rows = np.concatenate([*batches.mapped(extractor.describe, pixels, BATCH, what)])
-    seconds = time.perf_counter() - begin
+        return Features(rows, None)
+    start = time.perf_counter()
+    parts = batches.map_batches(extractor.extract, pixels, BATCH_SIZE, title)
+    rows = np.concatenate([*parts])
+    seconds = time.perf_counter() - start
     if path is not None:
-        _keep(path, rows)
-    return Description(rows, seconds)
+        _write_cache(path, rows)
+    return Features(rows, seconds)
 
 
-def compared(
-    real: Float32[np.ndarray, "n c"],
-    fake: Float32[np.ndarray, "m c"],
-    *,
-    network: str,
-    seed: int,
-) -> dict[str, float]:
-    """Return how two descriptions compare: their distances, and who is near whom.
+def compare(real: Rows, fake: Rows, *, network: str, seed: int) -> dict[str, float]:
+    """Return all metrics of two sets of features, each with its error.
 
-    Each figure comes with its error, and begins with the network that described them.
+    Their names begin with the network's.
 
     Args:
-        real: rows of the dataset's pictures.
-        fake: rows of the pictures that are compared with them.
-        network: that described them.
+        real: features of the dataset's pictures.
+        fake: features of the pictures that are compared with them.
+        network: that extracted them.
         seed: of the kernel distance's subsets.
 
     Raises:
-        ValueError: one of the two has fewer than `LEAST` rows.
+        ValueError: one of the two has fewer than `MIN_COUNT` rows.
     """
     count = min(len(real), len(fake))
-    if count < LEAST:
-        raise ValueError(f"pictures must be at least {LEAST}; got {count}")
-    size = min(SUBSET, count // SUBSETS)
+    if count < MIN_COUNT:
+        raise ValueError(f"pictures must be at least {MIN_COUNT}; got {count}")
+    size = min(MAX_SUBSET_SIZE, count // SUBSETS)
     kernel = metrics.kernel_distance(
-        real, fake, seed=seed, subsets=count // size, size=size
+        real, fake, seed=seed, subsets=count // size, subset_size=size
     )
     estimates = {
         "frechet_distance": metrics.frechet_distance(real, fake),
         "kernel_distance": kernel,
-        **metrics.neighbourhoods(real, fake)._asdict(),
+        **metrics.prdc(real, fake)._asdict(),
     }
-    figures = {}
+    scalars = {}
     for name, estimate in estimates.items():
-        figures[f"{network}_{name}"] = estimate.value
-        figures[f"{network}_{name}_error"] = estimate.error
-    return figures
+        scalars[f"{network}_{name}"] = estimate.value
+        scalars[f"{network}_{name}_error"] = estimate.error
+    return scalars
 
 
-def judge(
+def make_real_fraction(
     discriminator: Discriminator, batch_size: int
-) -> Callable[[Player, Pixels], metrics.Estimate]:
-    """Return the compiled call that says which share a discriminator takes for real.
+) -> Callable[[NetworkState, Pixels], metrics.Estimate]:
+    """Return a function that returns the fraction of pictures classified as real.
 
-    It sees batches of one kind, as in training; what does not fill one is left out.
-    The error is over the batches, and NaN if there is only one.
+    Batches are of one kind of pictures, as in training; an incomplete last batch is
+    left out. The error is over batches, and NaN if there is only one.
 
     Args:
-        discriminator: only its structure is used; values are in the player.
-        batch_size: pictures of a batch; at most as many as there will be.
+        discriminator: only its structure is used; values are in the network state.
+        batch_size: pictures of a batch; at most as many as there are pictures.
     """
-    structure = nnx.graphdef(discriminator)
+    graphdef = nnx.graphdef(discriminator)
 
     @jax.jit
-    def believed(player: Player, pixels: UInt8[Array, "b h w 3"]) -> Float[Array, ""]:
-        logits, _ = apply(structure, player, images.to_images(pixels))
+    def of_batch(
+        state: NetworkState, pixels: UInt8[Array, "b h w 3"]
+    ) -> Float[Array, ""]:
+        logits, _ = apply(graphdef, state, images.to_images(pixels))
         return jnp.mean(logits > 0)
 
-    def share(player: Player, pixels: Pixels) -> metrics.Estimate:
-        firsts = range(0, len(pixels) - batch_size + 1, batch_size)
-        batches = (pixels[first : first + batch_size] for first in firsts)
-        shares = np.array([believed(player, batch) for batch in batches])
+    def real_fraction(state: NetworkState, pixels: Pixels) -> metrics.Estimate:
+        starts = range(0, len(pixels) - batch_size + 1, batch_size)
+        fractions = np.array(
+            [of_batch(state, pixels[start : start + batch_size]) for start in starts]
+        )
         error = math.nan
-        if len(shares) > 1:
-            error = float(shares.std(ddof=1)) / math.sqrt(len(shares))
-        return metrics.Estimate(float(shares.mean()), error)
+        if len(fractions) > 1:
+            error = float(fractions.std(ddof=1)) / math.sqrt(len(fractions))
+        return metrics.Estimate(float(fractions.mean()), error)
 
-    return share
+    return real_fraction
 
 
 def _hash(extractor: Extractor, pixels: Pixels) -> str:
@@ -240,8 +237,8 @@ def _hash(extractor: Extractor, pixels: Pixels) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, count: int) -> Float32[np.ndarray, "n c"] | None:
-    """Return what is kept in a file, unless it is missing or damaged."""
+def _read_cache(path: Path, count: int) -> Rows | None:
+    """Return the cached features, unless the file is missing or damaged."""
     try:
         with np.load(path) as file:
             rows = file["rows"]
@@ -252,10 +249,10 @@ def _read(path: Path, count: int) -> Float32[np.ndarray, "n c"] | None:
     return rows if fits and np.isfinite(rows).all() else None
 
 
-def _keep(path: Path, rows: Float32[np.ndarray, "n c"]) -> None:
+def _write_cache(path: Path, rows: Rows) -> None:
     try:
-        # Its name says what it holds: what is there was ours, and is damaged.
+        # The name is a hash of the content: a file there is ours, and damaged.
         with atomic.replacing(path, lambda _: True) as unfinished:
             np.savez(unfinished, rows=rows)
     except OSError:
-        return  # a full or read-only disk costs time, and nothing else
+        return  # a full or read-only disk only costs time

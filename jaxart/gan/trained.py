@@ -1,30 +1,30 @@
-"""The networks of a run, as one of its checkpoints has them."""
+"""Generator and discriminator restored from a run's checkpoint."""
 
-from collections.abc import Callable
 from contextlib import closing
 from typing import Any, NamedTuple
 
 from flax import nnx
 
-from jaxart.checkpoints import Checkpoints, read_config
-from jaxart.command import Config
-from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import Player, player
+from jaxart.checkpoints import Checkpoints
+from jaxart.gan import run_dir
+from jaxart.gan.settings import Settings
+from jaxart.gan.update import NetworkState, network_state
 
 
 class Trained(NamedTuple):
-    """A network that has learned.
+    """A network and its values at some step of a run.
 
     Args:
-        network: a `Generator` or `Discriminator`, of which only the structure counts.
-        player: what it learned.
-        config: of its run.
+        network: a `Generator` or `Discriminator`; only its structure is used, and
+            values are in the state.
+        state: its parameters and batch statistics.
+        settings: of its run.
         step: updates done until then.
     """
 
     network: Any
-    player: Player
-    config: Config
+    state: NetworkState
+    settings: Settings
     step: int
 
 
@@ -38,32 +38,24 @@ def generator(workdir: str, step: str | None = None) -> Trained:
     Raises:
         ValueError: there is no run, or no such checkpoint, or it is damaged.
     """
-
-    def untrained(config: Config) -> Generator:
-        return Generator(
-            config.size, **config.generator, dtype=config.dtype, rngs=nnx.Rngs(0)
-        )
-
-    return _restored(workdir, step, "generator", untrained)
+    settings = run_dir.read_settings(workdir)
+    network = settings.make_generator(nnx.Rngs(0))
+    return _restored(workdir, step, "generator", network, settings)
 
 
 def discriminator(workdir: str, step: str | None = None) -> Trained:
     """Restore the discriminator of a run; arguments and errors as for `generator`."""
-
-    def untrained(config: Config) -> Discriminator:
-        return Discriminator(
-            config.size, **config.discriminator, dtype=config.dtype, rngs=nnx.Rngs(0)
-        )
-
-    return _restored(workdir, step, "discriminator", untrained)
+    settings = run_dir.read_settings(workdir)
+    network = settings.make_discriminator(nnx.Rngs(0))
+    return _restored(workdir, step, "discriminator", network, settings)
 
 
 def _restored(
-    workdir: str, step: str | None, part: str, untrained: Callable[[Config], nnx.Module]
+    workdir: str, step: str | None, part: str, network: nnx.Module, settings: Settings
 ) -> Trained:
-    config = read_config(workdir)
-    network = untrained(config)
     with closing(Checkpoints(workdir)) as checkpoints:
-        at = checkpoints.find(step)
-        restored = checkpoints.restore(at, {part: player(network)})[part]
-    return Trained(network, restored, config, at)
+        found = checkpoints.find(step)
+        like = run_dir.network_to_part(network_state(network))
+        restored = checkpoints.restore(found, {part: like})[part]
+    state = run_dir.network_from_part(restored)
+    return Trained(network, state, settings, found)

@@ -1,19 +1,19 @@
-"""The losses, and one update of both players.
+"""The losses, and one update of generator and discriminator.
 
-The fake batch is made once: D learns from it, then G learns through the D that has
-just learned. G's turn asks for the gradient at the fake images only, so that no weight
-gradient of D is computed, and carries it back through the pass that made them.
+The fake batch is made once: D learns from it, then G learns through the updated D. G's
+step asks for the gradient at the fake images only, so that no weight gradient of D is
+computed, and carries that cotangent back through the pass that made them.
 
 Source: Beyers and Loane, section 3.3; Goodfellow et al., "Generative Adversarial
 Nets", 2014, section 3 for both forms of G's loss; pytorch/examples for the order.
-Deviation: D's running statistics follow the real batch, then the fake one; G's turn
+Deviation: D's running statistics follow the real batch, then the fake one; G's step
 leaves them alone, since D does not learn there. They serve only to look at D later.
 The paper does not say which loss G has; ours is by default the one that does not
 saturate.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,141 +25,140 @@ from jaxart import images
 from jaxart.gan.networks import Discriminator, Generator
 
 
-LOSSES = ("non_saturating", "minimax")
+Loss = Literal["non_saturating", "minimax"]
 
 Logits = Float[Array, " b"]
 Metrics = dict[str, Float[Array, ""]]
 
 
-class Player(NamedTuple):
-    """What one network knows: what it learned, and the statistics it gathered."""
+class NetworkState(NamedTuple):
+    """The parameters of a network, and the running statistics of its batch norms."""
 
-    parameters: PyTree
-    statistics: PyTree
+    params: PyTree
+    batch_stats: PyTree
 
 
-class State(NamedTuple):
+class TrainState(NamedTuple):
     """All that changes from update to update; `key` is a key's raw data."""
 
     step: Int[Array, ""]
     key: UInt32[Array, " k"]
-    generator: Player
-    discriminator: Player
-    generator_optimizer: PyTree
-    discriminator_optimizer: PyTree
+    generator: NetworkState
+    discriminator: NetworkState
+    generator_opt_state: PyTree
+    discriminator_opt_state: PyTree
 
 
-Update = Callable[[State, UInt8[Array, "b h w 3"]], tuple[State, Metrics]]
+Update = Callable[[TrainState, UInt8[Array, "b h w 3"]], tuple[TrainState, Metrics]]
 
 
-def player(network: nnx.Module) -> Player:
+def network_state(network: nnx.Module) -> NetworkState:
     """Return the values of `network` as plain trees of arrays."""
-    _, parameters, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
-    return Player(nnx.as_pure(parameters), nnx.as_pure(statistics))
+    _, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
+    return NetworkState(nnx.as_pure(params), nnx.as_pure(batch_stats))
 
 
-def start(
+def init_state(
     generator: Generator,
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
     seed: int | Integer[Array, ""],
-) -> State:
+) -> TrainState:
     """Return the state before the first update."""
-    g, d = player(generator), player(discriminator)
-    return State(
+    g, d = network_state(generator), network_state(discriminator)
+    return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key_data(jax.random.key(seed)),
         generator=g,
         discriminator=d,
-        generator_optimizer=optimizer.init(g.parameters),
-        discriminator_optimizer=optimizer.init(d.parameters),
+        generator_opt_state=optimizer.init(g.params),
+        discriminator_opt_state=optimizer.init(d.params),
     )
 
 
-def apply(network: nnx.GraphDef, player: Player, x: Array) -> tuple[Array, PyTree]:
-    """Return the network's answer to `x`, and its statistics after having seen it."""
-    merged: Any = nnx.merge(network, player.parameters, player.statistics)
-    answer = merged(x)
-    return answer, nnx.as_pure(nnx.state(merged, nnx.BatchStat))
+def apply(
+    graphdef: nnx.GraphDef, state: NetworkState, x: Array
+) -> tuple[Array, PyTree]:
+    """Return the network's output for `x`, and its batch statistics after it."""
+    network: Any = nnx.merge(graphdef, state.params, state.batch_stats)
+    output = network(x)
+    return output, nnx.as_pure(nnx.state(network, nnx.BatchStat))
 
 
 def discriminator_loss(real: Logits, fake: Logits) -> Float[Array, ""]:
-    """Return the binary cross-entropy of both answers: −log D(x) − log(1 − D(G(z)))."""
+    """Return the binary cross-entropy of both batches: −log D(x) − log(1 − D(G(z)))."""
     return jnp.mean(nnx.softplus(-real)) + jnp.mean(nnx.softplus(fake))
 
 
-def generator_loss(fake: Logits, form: str) -> Float[Array, ""]:
+def generator_loss(fake: Logits, loss: Loss) -> Float[Array, ""]:
     """Return G's loss: −log D(G(z)), or log(1 − D(G(z))) in the minimax form."""
-    if form == "minimax":
+    if loss == "minimax":
         return -jnp.mean(nnx.softplus(fake))
     return jnp.mean(nnx.softplus(-fake))
 
 
-def updater(
+def update_fn(
     generator: Generator,
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
-    loss: str,
+    loss: Loss,
     axis: str | None = None,
 ) -> Update:
-    """Return the update of both players as a pure function, not yet compiled.
+    """Return the update of both networks as a pure function, not yet compiled.
 
     Args:
         generator: only its structure is used; values are in the state.
         discriminator: likewise.
-        optimizer: of either player.
-        loss: of the generator, one of `LOSSES`.
-        axis: name of the mapped axis over devices, where each sees a part of the
-            batch; its gradients and statistics are then averaged over all.
-
-    Raises:
-        ValueError: `loss` is not one of `LOSSES`.
+        optimizer: of either network.
+        loss: of the generator.
+        axis: name of the mapped axis over devices, where each has a part of the
+            batch; gradients and statistics are then averaged over it.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {LOSSES}; got {loss!r}")
-    g = nnx.graphdef(generator)
-    d = nnx.graphdef(discriminator)
+    g_graphdef = nnx.graphdef(generator)
+    d_graphdef = nnx.graphdef(discriminator)
     latent = generator.latent
 
     def average(tree: PyTree) -> PyTree:
         return tree if axis is None else jax.lax.pmean(tree, axis)
 
-    def learn(parameters: PyTree, memory: PyTree, gradients: PyTree):
-        changes, memory = optimizer.update(average(gradients), memory, parameters)
-        return optax.apply_updates(parameters, changes), memory
+    def optimizer_step(params: PyTree, opt_state: PyTree, grads: PyTree):
+        updates, opt_state = optimizer.update(average(grads), opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
 
-    def update(state: State, pixels: UInt8[Array, "b h w 3"]) -> tuple[State, Metrics]:
+    def update(
+        state: TrainState, pixels: UInt8[Array, "b h w 3"]
+    ) -> tuple[TrainState, Metrics]:
         real = images.to_images(pixels)
         z = _latents(state, len(pixels), latent, axis)
-        g_before, d_before = state.generator, state.discriminator
+        g, d = state.generator, state.discriminator
 
-        def paint(parameters: PyTree):
-            return apply(g, g_before._replace(parameters=parameters), z)
+        def generate(params: PyTree):
+            return apply(g_graphdef, g._replace(params=params), z)
 
-        def judge(parameters: PyTree):
-            now = d_before._replace(parameters=parameters)
-            real_logits, statistics = apply(d, now, real)
-            now = now._replace(statistics=statistics)
-            fake_logits, statistics = apply(d, now, fake)
+        def d_loss_fn(params: PyTree):
+            network = d._replace(params=params)
+            real_logits, batch_stats = apply(d_graphdef, network, real)
+            network = network._replace(batch_stats=batch_stats)
+            fake_logits, batch_stats = apply(d_graphdef, network, fake)
             value = discriminator_loss(real_logits, fake_logits)
-            return value, (statistics, real_logits, fake_logits)
+            return value, (batch_stats, real_logits, fake_logits)
 
-        def fool(fake: Array) -> Array:
-            logits, _ = apply(d, d_after, fake)
+        def g_loss_fn(fake: Array) -> Array:
+            logits, _ = apply(d_graphdef, new_d, fake)
             return generator_loss(logits, loss)
 
-        fake, back, g_statistics = jax.vjp(paint, g_before.parameters, has_aux=True)
-        (d_loss, (d_statistics, real_logits, fake_logits)), d_gradients = (
-            jax.value_and_grad(judge, has_aux=True)(d_before.parameters)
+        fake, generate_vjp, g_batch_stats = jax.vjp(generate, g.params, has_aux=True)
+        (d_loss, (d_batch_stats, real_logits, fake_logits)), d_grads = (
+            jax.value_and_grad(d_loss_fn, has_aux=True)(d.params)
         )
-        d_parameters, d_memory = learn(
-            d_before.parameters, state.discriminator_optimizer, d_gradients
+        d_params, d_opt_state = optimizer_step(
+            d.params, state.discriminator_opt_state, d_grads
         )
-        d_after = Player(d_parameters, d_statistics)
-        g_loss, slope = jax.value_and_grad(fool)(fake)
-        (g_gradients,) = back(slope)
-        g_parameters, g_memory = learn(
-            g_before.parameters, state.generator_optimizer, g_gradients
+        new_d = NetworkState(d_params, d_batch_stats)
+        g_loss, fake_cotangent = jax.value_and_grad(g_loss_fn)(fake)
+        (g_grads,) = generate_vjp(fake_cotangent)
+        g_params, g_opt_state = optimizer_step(
+            g.params, state.generator_opt_state, g_grads
         )
         metrics = {
             "discriminator_loss": d_loss,
@@ -167,23 +166,23 @@ def updater(
             "real_score": jnp.mean(nnx.sigmoid(real_logits)),
             "fake_score": jnp.mean(nnx.sigmoid(fake_logits)),
         }
-        after = State(
+        new_state = TrainState(
             state.step + 1,
             state.key,
-            Player(g_parameters, g_statistics),
-            d_after,
-            g_memory,
-            d_memory,
+            NetworkState(g_params, g_batch_stats),
+            new_d,
+            g_opt_state,
+            d_opt_state,
         )
-        return after, average(metrics)
+        return new_state, average(metrics)
 
     return update
 
 
 def _latents(
-    state: State, count: int, latent: int, axis: str | None
+    state: TrainState, count: int, latent: int, axis: str | None
 ) -> Float[Array, "b z"]:
-    """Draw this step's latents: the same whole batch however many devices share it."""
+    """Return this step's latents: the same batch on however many devices."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     if axis is None:
         return jax.random.normal(key, (count, latent))

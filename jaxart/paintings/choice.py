@@ -1,10 +1,11 @@
-"""Which pictures a run learns from, by name, and whether the device keeps them."""
+"""Which dataset a run learns from, by name, and whether the device holds it."""
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from jaxart.paintings import dataset, digits, invented
+from jaxart import machine
+from jaxart.paintings import atlas, dataset, digits, invented
 from jaxart.paintings.reading import pixel_records
 
 
@@ -24,6 +25,9 @@ NAMES = tuple(HELD_OUT)
 SHARE = 0.5
 
 GREY = ("mnist",)  # all three channels are the same
+
+
+Records = Sequence[dict[str, Any]]
 
 
 class NoHeldOutError(ValueError):
@@ -55,42 +59,32 @@ def resolve(name: str, data_dir: str) -> str:
     return "invented"
 
 
-def whether_on_device(setting: bool | str) -> bool | None:
-    """Return what `data.on_device` asks for; None where it leaves the choice to us.
-
-    >>> whether_on_device("auto"), whether_on_device("true"), whether_on_device(False)
-    (None, True, False)
-
-    Raises:
-        ValueError: it is neither "auto" nor true nor false.
-    """
-    known = {"auto": None, "true": True, "false": False}
-    if str(setting).lower() not in known:
-        raise ValueError(f"data.on_device must be auto, true or false; got {setting!r}")
-    return known[str(setting).lower()]
-
-
-def on_device(needed: int, room: int | None, *, asked: bool) -> bool:
+def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
     """Return whether a dataset will be kept in device memory; a line says so.
 
     Args:
-        needed: bytes of the dataset.
-        room: bytes of memory of a device; None if that is not known.
-        asked: whether a person wants it; else it is done where there is room.
+        setting: `data.on_device`; "auto" keeps it there if there is memory.
+        records: of the dataset.
 
     Raises:
-        ValueError: it was asked for, and there is no room.
+        ValueError: it was asked for, and the device has not enough memory.
     """
-    takes = f"{needed / 1e9:.2f} GB"
-    has = "an unknown number of" if room is None else f"{room / 1e9:.2f}"
-    fits = room is not None and needed <= SHARE * room
-    if asked and not fits and room is not None:
+    if setting is False:
+        return False
+    needed, available = atlas.estimate_bytes(records), machine.memory()
+    needed_text = f"{needed / 1e9:.2f} GB"
+    has = "an unknown number of" if available is None else f"{available / 1e9:.2f}"
+    fits = available is not None and needed <= SHARE * available
+    asked = setting is True
+    if asked and not fits and available is not None:
         raise ValueError(
             f"data.on_device needs {SHARE:.0%} of a device's memory to be at least the "
-            f"{takes} of the pictures; it has {has} GB"
+            f"{needed_text} of the pictures; it has {has} GB"
         )
     where = "on the device" if asked or fits else "on the host"
-    print(f"pictures: {takes}, kept {where}; a device has {has} GB", file=sys.stderr)
+    print(
+        f"pictures: {needed_text}, kept {where}; a device has {has} GB", file=sys.stderr
+    )
     return asked or fits
 
 
@@ -99,7 +93,7 @@ def folder(data_dir: str) -> str:
     return data_dir or dataset.DEFAULT_DATA_DIR
 
 
-def pictures(config: Any, *, held_out: bool = False) -> Sequence[dict[str, Any]]:
+def pictures(config: Any, *, held_out: bool = False) -> Records:
     """Return the records that a run of this config learns from, or those held out.
 
     Args:
@@ -117,7 +111,7 @@ def pictures(config: Any, *, held_out: bool = False) -> Sequence[dict[str, Any]]
 
 def open_pictures(
     name: str, data_dir: str, *, source: str, size: int, held_out: bool = False
-) -> Sequence[dict[str, Any]]:
+) -> Records:
     """Return records with `pixels`, uint8, both sides at least `size`.
 
     Args:
@@ -164,7 +158,7 @@ def open_pictures(
     return _remembered(pixel_records(dataset.open_source(where, name, split)))
 
 
-def _remembered(source: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+def _remembered(source: Records) -> Records:
     """Return the pixels in memory, decoded once, if there is room for all of them."""
     if len(source) > REMEMBERED:
         return source

@@ -1,13 +1,17 @@
-"""Training batches: shuffle, crop, batch, shard; the only file that knows Grain.
+"""Training batches: shuffle, box, batch, shard; the only file that knows Grain.
 
-A batch is a pure function of its number: the order of the pictures comes from the seed
-and the epoch, and where each is cut from a counter, its place in that endless order. So
-a run that resumes names its next batch and sees the very crops it would have seen, and
-processes that share a batch, however many, cut the very crops that one would have cut.
+A box says where a crop is cut: which record, and its top left corner. A batch of boxes
+is a pure function of its number: the order of the records comes from the seed and the
+epoch, and the corner from a counter, the box's number in that endless order. So a run
+that resumes names its next batch and sees the very crops it would have seen, processes
+that share a batch, however many, cut the very crops that one would have cut, and crops
+are the same wherever they are cut: on the host from records, or on the device from an
+`Atlas`.
 
-Pixels travel as bytes; they become numbers on the device, which is four times less to
-copy. Grain sees the numbers of records alone: each of its stages costs some
-microseconds a picture, and a stage of random numbers ten.
+The corner depends on the picture's sides, which the host knows after reading the
+record. Until then a box carries random bits. Pixels travel as bytes; they become
+numbers on the device, which is four times less to copy. Each of Grain's stages costs
+some microseconds an element, so that all but the order is done a batch at a time.
 
 Source: Beyers and Loane, section 3.1: a random 64 by 64 patch of each picture, another
 one each time; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011, for
@@ -18,56 +22,103 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, Int64, UInt8, UInt64
 from tqdm import tqdm
+
+from jaxart.paintings.atlas import Atlas
 
 
 CROPS = 100  # read at a time where no batch size is given, if as many are wanted
 
 
-class RandomCrops(grain.transforms.MapWithIndex):
-    """Cut a square out of each picture of a batch, anywhere with equal probability.
+class Boxes(NamedTuple):
+    """Where the crops of a batch are cut.
 
     Args:
-        source: as in `batches`.
-        size: side of the squares, in pixels.
-        seed: of the places.
+        records: index of each crop's record.
+        bits: random bits, of which `corners` makes the top left corner.
     """
 
-    def __init__(self, source: Sequence[dict[str, Any]], size: int, seed: int):
-        self._source = source
-        self._size = size
+    records: Int64[np.ndarray, " b"]
+    bits: UInt64[np.ndarray, "b 2"]
+
+    def corners(
+        self, sides: Int64[np.ndarray, "b 2"], size: int
+    ) -> Int64[np.ndarray, "b 2"]:
+        """Return the top row and left column of each crop.
+
+        Args:
+            sides: height and width of each crop's picture, at least `size`.
+            size: side of the crops, in pixels.
+        """
+        # The remainder of 64 bits is as good as uniform.
+        return (self.bits % (sides - size + 1).astype(np.uint64)).astype(np.int64)
+
+
+class RandomBoxes(grain.transforms.MapWithIndex):
+    """Draw the bits of each box of a batch: those of its number and the seed."""
+
+    def __init__(self, seed: int):
         self._seed = seed
 
     def map_with_index(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, index: int, element: Sequence[int]
-    ) -> UInt8[np.ndarray, "b h w 3"]:
-        """Return crops of the records with these numbers.
+    ) -> Boxes:
+        """Return boxes.
 
         Args:
-            index: number of the batch, all of which have equally many pictures.
-            element: numbers of the records.
+            index: number of the batch, all of which have equally many boxes.
+            element: indexes of the records.
         """
-        size = self._size
-        crops = np.empty((len(element), size, size, 3), np.uint8)
         counter = np.random.Philox(key=self._seed, counter=index * len(element))
         # Each count of the counter gives four numbers of 64 bits.
-        bits = counter.random_raw(4 * len(element)).reshape(-1, 4)[:, :2].tolist()
-        for crop, number, (row, column) in zip(crops, element, bits, strict=True):
-            pixels = self._source[number]["pixels"]
-            height, width, _ = pixels.shape
-            # The remainder of 64 bits is as good as uniform.
-            top, left = row % (height - size + 1), column % (width - size + 1)
-            crop[:] = pixels[top : top + size, left : left + size]
+        bits = counter.random_raw(4 * len(element)).reshape(-1, 4)[:, :2]
+        return Boxes(np.array(element, np.int64), bits)
+
+
+class HostCrops(grain.transforms.Map):
+    """Read the record of each box, and cut its crop."""
+
+    def __init__(self, source: Sequence[dict[str, Any]], size: int):
+        self._source = source
+        self._size = size
+
+    def map(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, element: Boxes
+    ) -> UInt8[np.ndarray, "b h w 3"]:
+        """Return crops as pixels."""
+        size = self._size
+        pictures = [self._source[index]["pixels"] for index in element.records.tolist()]
+        sides = np.array([picture.shape[:2] for picture in pictures])
+        corners = element.corners(sides, size).tolist()
+        crops = np.empty((len(pictures), size, size, 3), np.uint8)
+        for crop, picture, (top, left) in zip(crops, pictures, corners, strict=True):
+            crop[:] = picture[top : top + size, left : left + size]
         return crops
 
 
+class AtlasCorners(grain.transforms.Map):
+    """Look up where in an atlas the crop of each box is."""
+
+    def __init__(self, boxes: Int32[np.ndarray, "n 4"], size: int):
+        self._boxes = boxes
+        self._size = size
+
+    def map(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, element: Boxes
+    ) -> Int32[np.ndarray, "b 2"]:
+        """Return the first row and the first pixel of that row for each crop."""
+        boxes = self._boxes[element.records]
+        corners = element.corners(boxes[:, 2:].astype(np.int64), self._size)
+        return (boxes[:, :2] + corners).astype(np.int32)
+
+
 def batches(
-    source: Sequence[dict[str, Any]],
+    source: Sequence[dict[str, Any]] | Atlas,
     *,
     size: int,
     batch_size: int,
@@ -77,17 +128,20 @@ def batches(
     processes: int = 1,
     first: int = 0,
 ) -> grain.DatasetIterator:
-    """Return an endless iterator of batches, `UInt8[np.ndarray, "b h w 3"]`.
+    """Return an endless iterator of batches.
 
     Each epoch has a new order. A batch may end one epoch and begin the next.
 
     Args:
-        source: records with `pixels`, both sides at least `size`.
+        source: records with `pixels`, both sides at least `size`, of which batches of
+            crops are cut, `UInt8[np.ndarray, "b h w 3"]`; or an atlas of them, for
+            which batches are the corners of the same crops, `Int32[np.ndarray, "b 2"]`,
+            to be cut by `atlas.crops`.
         size: side of the crops, in pixels.
         batch_size: pictures of a batch, over all processes.
         seed: of the order and of the crops.
-        workers: processes that read ahead; with 0, threads of this one do.
-        process: number of this process among those that share the batch.
+        workers: processes that read records ahead; with 0, a thread of this one does.
+        process: index of this process among those that share the batch.
         processes: how many these are.
         first: number of the batch to begin with.
 
@@ -100,25 +154,28 @@ def batches(
             f"batch_size must be a multiple of the {processes} processes; "
             f"got {batch_size}"
         )
-    if not len(source):
+    in_atlas = isinstance(source, Atlas)
+    count = len(source.boxes) if in_atlas else len(source)
+    if not count:
         raise ValueError("there must be a picture; got none")
-    if workers < 0:
-        raise ValueError(f"workers must not be negative; got {workers}")
     dataset = (
-        grain.MapDataset.range(len(source))
+        grain.MapDataset.range(count)
         .seed(seed)
         .shuffle()
         .repeat(None, reseed_each_epoch=True)
         .batch(batch_size // processes, drop_remainder=True, batch_fn=list)
-        .map_with_index(RandomCrops(source, size, seed))[
-            first * processes + process :: processes
-        ]
+        .map_with_index(RandomBoxes(seed))[first * processes + process :: processes]
+        .map(
+            AtlasCorners(np.asarray(source.boxes), size)
+            if in_atlas
+            else HostCrops(source, size)
+        )
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
-    if workers:
+    if workers and not in_atlas:
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4),
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=_ignore_ctrl_c,
         )
     return iter(dataset)
 
@@ -126,10 +183,10 @@ def batches(
 def crops(
     source: Sequence[dict[str, Any]], *, size: int, count: int, seed: int
 ) -> UInt8[np.ndarray, "n h w 3"]:
-    """Return the first `count` crops of the order of `seed`: every picture in its turn.
+    """Return the first `count` crops in the order of `seed`.
 
     Args:
-        source: as in `batches`.
+        source: records, as in `batches`.
         size: side of the crops, in pixels.
         count: how many, at least 1; the first of them are the same for every count.
         seed: of the order and of the crops.
@@ -137,20 +194,20 @@ def crops(
     Raises:
         ValueError: there is no picture.
     """
-    found = np.empty((count, size, size, 3), np.uint8)
-    at_once = min(count, CROPS)
+    pixels = np.empty((count, size, size, 3), np.uint8)
+    batch_size = min(count, CROPS)
     with (
-        closing(batches(source, size=size, batch_size=at_once, seed=seed)) as parts,
+        closing(batches(source, size=size, batch_size=batch_size, seed=seed)) as parts,
         tqdm(total=count, desc="crops", unit="picture", leave=False) as bar,
     ):
-        for first in range(0, count, at_once):
-            part = found[first : first + at_once]
+        for first in range(0, count, batch_size):
+            part = pixels[first : first + batch_size]
             part[:] = next(parts)[: len(part)]
             bar.update(len(part))
-    return found
+    return pixels
 
 
-def _leave_signals_to_the_parent(worker: int, workers: int) -> None:
+def _ignore_ctrl_c(worker: int, workers: int) -> None:
     """Ctrl-C reaches every process of a terminal; only the parent may act on it."""
     del worker, workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)

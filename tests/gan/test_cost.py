@@ -8,7 +8,7 @@ from flax import nnx
 from jaxart import machine
 from jaxart.gan import cost
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.records import Pace
+from jaxart.gan.run_log import Speed
 
 
 def networks(size: int, width: int, latent: int) -> tuple[Generator, Discriminator]:
@@ -82,43 +82,43 @@ def found(monkeypatch: pytest.MonkeyPatch) -> cost.Cost:
 def test_a_cost_says_what_the_compiler_counts(found: cost.Cost):
     assert found.compiled_flop_per_image == 2 * 16 * 32
     assert found.bytes_needed == 4 * (8 * 16 + 16 * 32 + 8 * 32)
-    assert found.bytes_there == 10_000
+    assert found.bytes_available == 10_000
     parameters, arithmetic, memory = str(found).splitlines()
     assert parameters == "parameters: 862 of G, 285 of D"
     assert arithmetic.endswith("GFLOP an image, 1.02e-06 as compiled")
-    assert memory == "memory: 3.58e-06 GB needed, 1e-05 GB there"
+    assert memory == "memory: 3.58e-06 GB needed, 1e-05 GB available"
 
 
 def test_a_batch_that_cannot_fit_is_refused_with_the_numbers(found: cost.Cost):
-    found.check_room(8)
-    large = found._replace(bytes_needed=31_000_000_000, bytes_there=23_900_000_000)
+    found.check_memory(8)
+    large = found._replace(bytes_needed=31_000_000_000, bytes_available=23_900_000_000)
     message = (
-        r"batch_size must fit into memory: 512 needs 31 GB, and 23\.9 GB are there"
+        r"batch_size must fit into memory: 512 needs 31 GB, and 23\.9 GB are available"
     )
     with pytest.raises(ValueError, match=message):
-        large.check_room(512)
+        large.check_memory(512)
 
 
 def test_what_neither_compiler_nor_device_says_is_unknown(found: cost.Cost):
     silent = found._replace(
-        compiled_flop_per_image=None, bytes_needed=None, bytes_there=None
+        compiled_flop_per_image=None, bytes_needed=None, bytes_available=None
     )
-    silent.check_room(8)
+    silent.check_memory(8)
     _, arithmetic, memory = str(silent).splitlines()
     assert arithmetic.endswith("unknown as compiled")
-    assert memory == "memory: unknown GB needed, unknown GB there"
+    assert memory == "memory: unknown GB needed, unknown GB available"
 
 
 def test_the_speed_is_a_share_of_the_peak(
     found: cost.Cost, monkeypatch: pytest.MonkeyPatch
 ):
-    pace = Pace(images_per_second=2_000.0, waiting=0.0123)
+    speed = Speed(images_per_second=2_000.0, waiting=0.0123)
     fast = found._replace(flop_per_image=9_000_000_000)
     peak = machine.Peak(36e12, "that it could do")
     monkeypatch.setattr(machine, "peak", lambda dtype: peak)
-    assert cost.speed(fast, pace, "float32") == (
+    assert cost.speed_line(fast, speed, "float32") == (
         "speed: 2,000 images/s, 18,000 GFLOP/s: 50% of the 36,000 that it could do; "
         "1.2% of the time waiting for data"
     )
     monkeypatch.setattr(machine, "peak", lambda dtype: None)
-    assert "an unknown share" in cost.speed(fast, pace, "float32")
+    assert "an unknown share" in cost.speed_line(fast, speed, "float32")

@@ -1,4 +1,4 @@
-"""Projections of features, against matrices made in NumPy and against gradients."""
+"""Projections of features, against NumPy's matrices and against gradients."""
 
 from typing import get_args
 
@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxart.gan import deconvnet
 from jaxart.gan.networks import Discriminator
-from jaxart.gan.update import Player, player
+from jaxart.gan.update import NetworkState, network_state
 
 
 SIZE, WIDTH = 32, 3
@@ -24,33 +24,35 @@ def noise(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def trained(network, seed=2, positive=False) -> Player:
-    """Its values, with statistics as if it had seen something.
+def trained(network, seed=2, positive=False) -> NetworkState:
+    """Its state, with batch norms as if it had been trained.
 
-    If positive, all values of maps are so, whatever goes in that is positive.
+    If positive, the activations of positive images are positive in all layers.
     """
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
-    def changed(path, value):
+    def change(path, value):
         name = path[-1].key
         if name in ("scale", "var"):
-            return jnp.asarray(draw.uniform(0.5, 2, value.shape), jnp.float32)
+            return jnp.asarray(rng.uniform(0.5, 2, value.shape), jnp.float32)
         if name in ("bias", "mean"):
             sign = 1 if name == "bias" else -1
-            shift = draw.uniform(0, 0.1, value.shape)
+            shift = rng.uniform(0, 0.1, value.shape)
             return jnp.asarray(sign * shift, jnp.float32)
         return jnp.abs(value) if positive else value
 
-    return Player(*(jax.tree.map_with_path(changed, part) for part in player(network)))
+    return NetworkState(
+        *(jax.tree.map_with_path(change, part) for part in network_state(network))
+    )
 
 
-def projected(network, values, images, layer, features, keep="map"):
-    project = deconvnet.projector(network, layer, keep)
-    return project(values, jnp.asarray(images), jnp.asarray(features))
+def project(network, state, images, layer, features, keep="map"):
+    projector = deconvnet.make_projector(network, layer, keep)
+    return projector(state, jnp.asarray(images), jnp.asarray(features))
 
 
-def kernel(values, stage):
-    return np.asarray(values.parameters["stages"][stage]["kernel"], np.float64)
+def kernel(state, stage):
+    return np.asarray(state.params["stages"][stage]["kernel"], np.float64)
 
 
 def matrix(kernel, side):
@@ -66,7 +68,7 @@ def matrix(kernel, side):
 
 
 def kept(maps, feature, keep):
-    """A map in which all features but one are zero; or all places but one, too."""
+    """The map of one feature, zero elsewhere; or its strongest activation alone."""
     only = np.zeros_like(maps)
     only[:, :, feature] = maps[:, :, feature]
     if keep == "place":
@@ -75,29 +77,29 @@ def kept(maps, feature, keep):
 
 
 @pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
-def test_a_linear_layer_goes_back_by_its_transposed_matrix(keep):
+def test_a_linear_layer_is_projected_by_its_transposed_matrix(keep):
     network = discriminator()
-    values, images = trained(network), noise(WIDTH, SIZE, SIZE, 3)
-    forward = matrix(kernel(values, 0), SIZE)
-    found = projected(network, values, images, 1, np.arange(WIDTH), keep)
+    state, images = trained(network), noise(WIDTH, SIZE, SIZE, 3)
+    forward = matrix(kernel(state, 0), SIZE)
+    found = project(network, state, images, 1, np.arange(WIDTH), keep)
     for feature, image in enumerate(images):
         maps = (forward @ image.ravel()).reshape(SIZE // 2, SIZE // 2, WIDTH)
-        # Where the layer is linear: its rectifier lets pass what is positive.
+        # The layer is linear where it is positive.
         only = kept(np.maximum(maps, 0), feature, keep)
         expected = (forward.T @ only.ravel()).reshape(image.shape)
-        np.testing.assert_allclose(found.pixels[feature], expected, atol=1e-5)
+        np.testing.assert_allclose(found.images[feature], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
-def test_two_layers_go_back_by_both_matrices_with_a_rectifier_between(keep):
+def test_two_layers_are_projected_by_both_matrices_with_a_rectifier_between(keep):
     network = discriminator()
-    values, image = trained(network), noise(SIZE, SIZE, 3)
-    first = matrix(kernel(values, 0), SIZE)
-    second = matrix(kernel(values, 1), SIZE // 2)
-    learned = values.parameters["stages"][1]["norm"]
-    gathered = values.statistics["stages"][1]["norm"]
-    slope = np.asarray(learned["scale"]) / np.sqrt(np.asarray(gathered["var"]) + 1e-5)
-    shift = np.asarray(learned["bias"]) - slope * np.asarray(gathered["mean"])
+    state, image = trained(network), noise(SIZE, SIZE, 3)
+    first = matrix(kernel(state, 0), SIZE)
+    second = matrix(kernel(state, 1), SIZE // 2)
+    params = state.params["stages"][1]["norm"]
+    batch_stats = state.batch_stats["stages"][1]["norm"]
+    slope = np.asarray(params["scale"]) / np.sqrt(np.asarray(batch_stats["var"]) + 1e-5)
+    shift = np.asarray(params["bias"]) - slope * np.asarray(batch_stats["mean"])
 
     def leaky(x):
         return np.where(x > 0, x, 0.2 * x)
@@ -107,164 +109,175 @@ def test_two_layers_go_back_by_both_matrices_with_a_rectifier_between(keep):
     maps = leaky(maps * slope + shift)
     features = np.arange(2 * WIDTH)
     images = np.repeat(image[None], len(features), axis=0)
-    found = projected(network, values, images, 2, features, keep)
+    found = project(network, state, images, 2, features, keep)
     for feature in features:
         only = np.maximum(kept(maps, feature, keep), 0) * slope
         back = np.maximum(second.T @ only.ravel(), 0)
         expected = (first.T @ back).reshape(image.shape)
         scale = np.abs(expected).max()
         np.testing.assert_allclose(
-            found.pixels[feature], expected, atol=1e-5 * max(scale, 1)
+            found.images[feature], expected, atol=1e-5 * max(scale, 1)
         )
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
-def test_it_is_the_gradient_where_no_rectifier_acts(layer):
+def test_a_projection_is_the_gradient_where_no_rectifier_acts(layer):
     network = discriminator()
-    values, image = trained(network, positive=True), np.abs(noise(1, SIZE, SIZE, 3))
-    still = nnx.graphdef(nnx.view(network, use_running_average=True))
+    state, image = trained(network, positive=True), np.abs(noise(1, SIZE, SIZE, 3))
+    graphdef = nnx.graphdef(nnx.view(network, use_running_average=True))
 
-    def half_squared_length(image, feature):
-        merged = nnx.merge(still, values.parameters, values.statistics)
+    def half_squared_norm(image, feature):
+        merged = nnx.merge(graphdef, state.params, state.batch_stats)
         maps = image
         for stage in merged.stages[:layer]:
             maps = stage(maps)
         return jnp.sum(maps[..., feature] ** 2) / 2
 
-    expected = jax.grad(half_squared_length)(jnp.asarray(image), 2)
-    found = projected(network, values, image, layer, np.array([2]))
-    np.testing.assert_allclose(found.pixels, expected, rtol=1e-4)
+    expected = jax.jit(jax.grad(half_squared_norm))(jnp.asarray(image), 2)
+    found = project(network, state, image, layer, np.array([2]))
+    np.testing.assert_allclose(found.images, expected, rtol=1e-4)
 
 
-def test_it_is_not_the_gradient_where_rectifiers_act():
+def test_a_projection_is_not_the_gradient_where_rectifiers_act():
     network = discriminator()
-    values, image = trained(network), noise(1, SIZE, SIZE, 3)
-    still = nnx.graphdef(nnx.view(network, use_running_average=True))
+    state, image = trained(network), noise(1, SIZE, SIZE, 3)
+    graphdef = nnx.graphdef(nnx.view(network, use_running_average=True))
 
-    def half_squared_length(image):
-        merged = nnx.merge(still, values.parameters, values.statistics)
+    def half_squared_norm(image):
+        merged = nnx.merge(graphdef, state.params, state.batch_stats)
         return jnp.sum(merged.stages[1](merged.stages[0](image))[..., 0] ** 2) / 2
 
-    gradient = np.asarray(jax.grad(half_squared_length)(jnp.asarray(image)))
-    found = np.asarray(projected(network, values, image, 2, np.array([0])).pixels)
+    gradient = np.asarray(jax.jit(jax.grad(half_squared_norm))(jnp.asarray(image)))
+    found = np.asarray(project(network, state, image, 2, np.array([0])).images)
     assert np.abs(found - gradient).max() > 0.1 * np.abs(gradient).max()
 
 
 def test_batch_norm_counts_as_part_of_the_filters():
     network = discriminator()
-    values, images = trained(network), noise(4, SIZE, SIZE, 3)
-    folded = jax.tree.map(lambda x: x, values)
+    state, images = trained(network), noise(4, SIZE, SIZE, 3)
+    folded = jax.tree.map(lambda x: x, state)
     for stage in (1, 2):
-        learned = folded.parameters["stages"][stage]
-        gathered = folded.statistics["stages"][stage]["norm"]
-        slope = learned["norm"]["scale"] / jnp.sqrt(gathered["var"] + 1e-5)
-        learned["kernel"] = learned["kernel"] * slope[None, None, None]
-        learned["norm"]["bias"] -= slope * gathered["mean"]
-        learned["norm"]["scale"] = jnp.ones_like(slope)
-        gathered["var"] = jnp.ones_like(slope) - 1e-5
-        gathered["mean"] = jnp.zeros_like(slope)
+        params = folded.params["stages"][stage]
+        batch_stats = folded.batch_stats["stages"][stage]["norm"]
+        slope = params["norm"]["scale"] / jnp.sqrt(batch_stats["var"] + 1e-5)
+        params["kernel"] = params["kernel"] * slope[None, None, None]
+        params["norm"]["bias"] -= slope * batch_stats["mean"]
+        params["norm"]["scale"] = jnp.ones_like(slope)
+        batch_stats["var"] = jnp.ones_like(slope) - 1e-5
+        batch_stats["mean"] = jnp.zeros_like(slope)
     features = np.array([5, 0, 7, 5])
     ours, theirs = (
-        np.asarray(projected(network, those, images, 3, features).pixels)
-        for those in (values, folded)
+        np.asarray(project(network, state, images, 3, features).images)
+        for state in (state, folded)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(ours).max())
 
 
-def test_a_feature_that_nothing_excites_shows_nothing():
+def test_an_inactive_feature_has_an_empty_projection():
     network = discriminator()
-    values = trained(network)
-    first = values.parameters["stages"][0]
+    state = trained(network)
+    first = state.params["stages"][0]
     first["kernel"] = -jnp.abs(first["kernel"])
     image = np.abs(noise(1, SIZE, SIZE, 3))
-    found = projected(network, values, image, 1, np.array([1]))
-    np.testing.assert_array_equal(found.pixels, 0)
+    found = project(network, state, image, 1, np.array([1]))
+    np.testing.assert_array_equal(found.images, 0)
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
-def test_a_place_shows_no_more_than_the_pixels_that_it_sees(layer):
+def test_an_activation_is_projected_to_its_receptive_field_only(layer):
     network = discriminator()
-    values = trained(network)
+    state = trained(network)
     features = np.arange(WIDTH)
     images = noise(len(features), SIZE, SIZE, 3)
-    pixels, places = projected(network, values, images, layer, features, "place")
-    for shown, place in zip(np.abs(pixels).sum(-1), np.asarray(places), strict=True):
+    projections, positions = project(network, state, images, layer, features, "place")
+    for shown, position in zip(
+        np.abs(projections).sum(-1), np.asarray(positions), strict=True
+    ):
         assert shown.max() > 0
-        for axis, at in enumerate(place):
-            first, size = deconvnet.window(layer, int(at))
+        for axis, at in enumerate(position):
+            start, size = deconvnet.receptive_field(layer, int(at))
             (lit,) = np.nonzero(shown.sum(1 - axis))
-            assert first <= lit.min()
-            assert lit.max() < first + size
-    # Nor less: between the borders, all of them count.
+            assert start <= lit.min()
+            assert lit.max() < start + size
+    # All of its pixels are used away from the borders.
     inside = SIZE // 2**layer // 2
-    assert deconvnet.window(layer, inside).size == 3 * 2**layer - 2
+    assert deconvnet.receptive_field(layer, inside).size == 3 * 2**layer - 2
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
-def test_what_lies_beyond_a_places_window_does_not_matter_to_it(layer):
+def test_an_activation_depends_on_exactly_its_receptive_field(layer):
     network = discriminator()
-    values, image = trained(network), jnp.asarray(noise(1, SIZE, SIZE, 3))
-    still = nnx.graphdef(nnx.view(network, use_running_average=True))
+    state, image = trained(network), jnp.asarray(noise(1, SIZE, SIZE, 3))
+    graphdef = nnx.graphdef(nnx.view(network, use_running_average=True))
     at = SIZE // 2**layer // 2
 
-    def answer(image):
-        merged = nnx.merge(still, values.parameters, values.statistics)
+    def activation(image):
+        merged = nnx.merge(graphdef, state.params, state.batch_stats)
         maps = image
         for stage in merged.stages[:layer]:
             maps = stage(maps)
         return maps[0, at, at].sum()
 
-    reach = np.abs(np.asarray(jax.grad(answer)(image))[0]).sum(-1)
-    first, size = deconvnet.window(layer, at)
-    seen = np.zeros((SIZE, SIZE), bool)
-    rows = slice(max(first, 0), first + size)
-    seen[rows, rows] = True
-    np.testing.assert_array_equal(reach > 0, seen)
+    influence = np.abs(np.asarray(jax.jit(jax.grad(activation))(image))[0]).sum(-1)
+    start, size = deconvnet.receptive_field(layer, at)
+    field = np.zeros((SIZE, SIZE), bool)
+    rows = slice(max(start, 0), start + size)
+    field[rows, rows] = True
+    np.testing.assert_array_equal(influence > 0, field)
 
 
-def test_a_projection_does_not_depend_on_what_is_projected_beside_it():
+def test_a_projection_does_not_depend_on_its_batch():
     network = discriminator()
-    values, images = trained(network), noise(3, SIZE, SIZE, 3)
-    together = projected(network, values, images, 2, np.array([4, 1, 2]))
-    alone = projected(network, values, images[1:2], 2, np.array([1]))
-    np.testing.assert_allclose(together.pixels[1], alone.pixels[0], atol=1e-6)
-    np.testing.assert_array_equal(together.places[1], alone.places[0])
+    state, images = trained(network), noise(3, SIZE, SIZE, 3)
+    together = project(network, state, images, 2, np.array([4, 1, 2]))
+    alone = project(network, state, images[1:2], 2, np.array([1]))
+    np.testing.assert_allclose(together.images[1], alone.images[0], atol=1e-6)
+    np.testing.assert_array_equal(together.positions[1], alone.positions[0])
 
 
-def test_the_listener_hears_the_strongest_answer_of_each_feature():
+def test_max_activations_are_the_maxima_of_the_feature_maps():
     network = discriminator()
-    values, images = trained(network), noise(2, SIZE, SIZE, 3)
-    answers = deconvnet.listener(network)(values, jnp.asarray(images))
-    assert [layer.shape for layer in answers] == [(2, 3), (2, 6), (2, 12)]
-    forward = matrix(kernel(values, 0), SIZE)
+    state = trained(network)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    layers = deconvnet.max_activations(network, state, pixels)
+    images = pixels / 127.5 - 1
+    assert [layer.shape for layer in layers] == [(2, 3), (2, 6), (2, 12)]
+    forward = matrix(kernel(state, 0), SIZE)
     maps = (forward @ images.reshape(2, -1).T).T.reshape(2, -1, WIDTH)
-    np.testing.assert_allclose(answers[0], maps.max(1), rtol=1e-4)
+    np.testing.assert_allclose(layers[0], maps.max(1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
-def test_products_of_less_precision_look_at_nearly_the_same(layer):
+def test_bfloat16_gives_nearly_the_same_projections(layer):
     rough, precise = discriminator(dtype="bfloat16"), discriminator()
-    # Without rectifiers in the way, which a rounding could switch.
-    values = trained(precise, positive=True)
+    # Positive, as rounding could change which rectifiers are active.
+    state = trained(precise, positive=True)
     images = np.abs(noise(2, SIZE, SIZE, 3))
     found, expected = (
-        projected(network, values, images, layer, np.array([0, 2])).pixels
+        project(network, state, images, layer, np.array([0, 2])).images
         for network in (rough, precise)
     )
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0.05)
-    heard, exact = (
-        deconvnet.listener(network)(values, jnp.asarray(images))[layer - 1]
+
+
+def test_bfloat16_gives_nearly_the_same_activations():
+    rough, precise = discriminator(dtype="bfloat16"), discriminator()
+    state = trained(precise, positive=True)
+    pixels = np.random.default_rng(1).integers(128, 256, (2, SIZE, SIZE, 3), np.uint8)
+    layers, expected = (
+        deconvnet.max_activations(network, state, pixels)
         for network in (rough, precise)
     )
-    assert heard.dtype == np.float32
-    np.testing.assert_allclose(heard, exact, rtol=0.05)
+    for activations, exact in zip(layers, expected, strict=True):
+        assert activations.dtype == np.float32
+        np.testing.assert_allclose(activations, exact, rtol=0.05)
 
 
-def test_what_is_not_there_is_refused():
+def test_invalid_layers_are_refused():
     with pytest.raises(ValueError, match="layer must be from 1 to 3; got 4"):
-        deconvnet.projector(discriminator(), 4, "map")
+        deconvnet.make_projector(discriminator(), 4, "map")
     with pytest.raises(ValueError, match="layer must be from 1 to 3; got 0"):
-        deconvnet.projector(discriminator(), 0, "map")
+        deconvnet.make_projector(discriminator(), 0, "map")
     with pytest.raises(ValueError, match=r"keep must be one of .*; got 'all'"):
-        deconvnet.projector(discriminator(), 1, "all")
+        deconvnet.make_projector(discriminator(), 1, "all")

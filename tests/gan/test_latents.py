@@ -7,7 +7,7 @@ from flax import nnx
 
 from jaxart.gan import latents
 from jaxart.gan.networks import Generator
-from jaxart.gan.update import player
+from jaxart.gan.update import network_state
 
 
 def angle(a, b):
@@ -17,106 +17,103 @@ def angle(a, b):
 
 
 def points(count, latent=50, seed=3):
-    return latents.draw(seed, 0, count, latent)
+    return latents.draw(seed, range(count), latent)
 
 
 def test_a_point_depends_on_its_number_and_seed_alone():
-    whole = latents.draw(5, 0, 10, latent=7)
-    np.testing.assert_array_equal(latents.draw(5, 4, 3, latent=7), whole[4:7])
-    assert not np.array_equal(latents.draw(6, 0, 10, latent=7), whole)
+    points = np.asarray(latents.draw(5, range(10), latent=7))
+    np.testing.assert_array_equal(
+        latents.draw(5, [9, 0, 4, 4], 7), points[[9, 0, 4, 4]]
+    )
+    assert not np.array_equal(latents.draw(6, range(10), latent=7), points)
 
 
 def test_points_are_normal_and_all_different():
-    points = np.asarray(latents.draw(0, 0, 1000, latent=100))
+    points = np.asarray(latents.draw(0, range(1000), latent=100))
     assert abs(points.mean()) < 0.02
     assert abs(points.std() - 1) < 0.02
     assert len(np.unique(points)) > 99_000
 
 
-def test_a_number_names_the_point_that_is_drawn_in_its_place():
-    whole = np.asarray(latents.draw(5, 0, 10, latent=7))
-    found = latents.numbered(5, [9, 0, 4, 4], latent=7)
-    np.testing.assert_array_equal(found, whole[[9, 0, 4, 4]])
-
-
 @pytest.mark.parametrize("numbers", [[], [3, -1]])
-def test_a_number_that_no_point_has_is_refused(numbers):
+def test_no_numbers_and_negative_ones_are_refused(numbers):
     with pytest.raises(ValueError, match="none negative; got"):
-        latents.numbered(0, numbers, latent=3)
+        latents.draw(0, numbers, latent=3)
 
 
-@pytest.mark.parametrize("way", get_args(latents.Way))
-def test_each_way_ends_where_the_next_begins_and_the_last_one_at_the_first(way):
-    visited = points(4)
-    ways = latents.walks(visited, jnp.linspace(0, 1, 5), way, closed=True)
-    assert ways.shape == (4, 5, 50)
-    np.testing.assert_allclose(ways[:, 0], visited, atol=1e-5)
-    np.testing.assert_allclose(ways[:, -1], np.roll(visited, -1, 0), atol=1e-5)
+@pytest.mark.parametrize("method", get_args(latents.Method))
+def test_a_closed_path_joins_each_point_to_the_next(method):
+    ends = points(4)
+    segments = latents.interpolate(ends, jnp.linspace(0, 1, 5), method, closed=True)
+    assert segments.shape == (4, 5, 50)
+    np.testing.assert_allclose(segments[:, 0], ends, atol=1e-5)
+    np.testing.assert_allclose(segments[:, -1], np.roll(ends, -1, 0), atol=1e-5)
 
 
-@pytest.mark.parametrize("way", get_args(latents.Way))
-def test_an_open_walk_does_not_come_back(way):
-    shares = jnp.linspace(0, 1, 5)
-    closed = latents.walks(points(3), shares, way, closed=True)
+@pytest.mark.parametrize("method", get_args(latents.Method))
+def test_an_open_path_lacks_the_last_segment(method):
+    t = jnp.linspace(0, 1, 5)
+    closed = latents.interpolate(points(3), t, method, closed=True)
     np.testing.assert_array_equal(
-        latents.walks(points(3), shares, way, closed=False), closed[:2]
+        latents.interpolate(points(3), t, method, closed=False), closed[:2]
     )
 
 
-def test_the_linear_way_is_straight_and_its_middle_the_mean():
+def test_a_linear_segment_is_straight_and_its_middle_the_mean():
     a, b = np.asarray(points(2))
-    (way,) = latents.walks(points(2), jnp.array([0.25, 0.5]), "linear", closed=False)
-    np.testing.assert_allclose(way[0], a + 0.25 * (b - a), atol=1e-6)
-    np.testing.assert_allclose(way[1], np.mean([a, b], axis=0), atol=1e-6)
+    (segment,) = latents.interpolate(
+        points(2), jnp.array([0.25, 0.5]), "linear", closed=False
+    )
+    np.testing.assert_allclose(segment[0], a + 0.25 * (b - a), atol=1e-6)
+    np.testing.assert_allclose(segment[1], np.mean([a, b], axis=0), atol=1e-6)
 
 
-def test_the_spherical_way_turns_and_grows_at_a_constant_rate():
+def test_angle_and_length_of_a_spherical_segment_grow_at_a_constant_rate():
     ends = points(2) * jnp.array([[1.0], [3.0]])
-    shares = jnp.linspace(0, 1, 7)
-    (way,) = latents.walks(ends, shares, "spherical", closed=False)
-    whole = angle(*ends)
-    turned = [angle(ends[0], point) for point in way]
-    np.testing.assert_allclose(turned, whole * shares, atol=1e-3)
+    t = jnp.linspace(0, 1, 7)
+    (segment,) = latents.interpolate(ends, t, "spherical", closed=False)
+    angles = [angle(ends[0], point) for point in segment]
+    np.testing.assert_allclose(angles, angle(*ends) * t, atol=1e-3)
     lengths = np.linalg.norm(ends, axis=1)
-    expected = lengths[0] + (lengths[1] - lengths[0]) * shares
-    np.testing.assert_allclose(np.linalg.norm(way, axis=1), expected, rtol=1e-5)
+    expected = lengths[0] + (lengths[1] - lengths[0]) * t
+    np.testing.assert_allclose(np.linalg.norm(segment, axis=1), expected, rtol=1e-5)
 
 
-def test_the_spherical_way_of_two_unit_vectors_is_a_circle():
+def test_a_spherical_segment_between_unit_vectors_is_an_arc():
     ends = jnp.eye(2, 3)
-    shares = jnp.array([1 / 3, 1 / 2, 2 / 3])
-    (way,) = latents.walks(ends, shares, "spherical", closed=False)
-    turned = np.pi / 2 * shares
-    expected = np.stack([np.cos(turned), np.sin(turned), 0 * turned], axis=1)
-    np.testing.assert_allclose(way, expected, atol=1e-6)
+    t = jnp.array([1 / 3, 1 / 2, 2 / 3])
+    (segment,) = latents.interpolate(ends, t, "spherical", closed=False)
+    angles = np.pi / 2 * t
+    expected = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    np.testing.assert_allclose(segment, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1.0, -1.0, 1 + 1e-7])
-def test_no_way_is_undefined_between_equal_or_opposite_points(factor):
+def test_spherical_segments_between_equal_or_opposite_points_are_finite(factor):
     ends = jnp.concatenate([points(1), factor * points(1)])
-    shares = jnp.linspace(0, 1, 5)
-    (way,) = latents.walks(ends, shares, "spherical", closed=False)
-    assert np.isfinite(way).all()
-    np.testing.assert_allclose(np.asarray(way)[[0, -1]], ends, atol=1e-5)
+    t = jnp.linspace(0, 1, 5)
+    (segment,) = latents.interpolate(ends, t, "spherical", closed=False)
+    assert np.isfinite(segment).all()
+    np.testing.assert_allclose(np.asarray(segment)[[0, -1]], ends, atol=1e-5)
 
 
-def test_in_many_dimensions_only_the_spherical_way_keeps_its_distance():
+def test_in_many_dimensions_only_spherical_segments_keep_their_length():
     ends = points(2, latent=10_000)
     middle = jnp.array([0.5])
-    straight, round_ = (
-        np.linalg.norm(latents.walks(ends, middle, way, closed=False)) / 100
-        for way in get_args(latents.Way)
+    linear, spherical = (
+        np.linalg.norm(latents.interpolate(ends, middle, method, closed=False)) / 100
+        for method in get_args(latents.Method)
     )
-    assert straight == pytest.approx(np.sqrt(0.5), abs=0.02)
-    assert round_ == pytest.approx(1, abs=0.02)
+    assert linear == pytest.approx(np.sqrt(0.5), abs=0.02)
+    assert spherical == pytest.approx(1, abs=0.02)
 
 
-def test_impossible_walks_are_refused():
-    shares = jnp.array([0.5])
+def test_invalid_interpolations_are_refused():
+    t = jnp.array([0.5])
     with pytest.raises(ValueError, match="points must be at least two; got 1"):
-        latents.walks(points(1), shares, "linear", closed=True)
-    with pytest.raises(ValueError, match=r"way must be one of .*; got 'zigzag'"):
-        latents.walks(points(2), shares, "zigzag", closed=True)
+        latents.interpolate(points(1), t, "linear", closed=True)
+    with pytest.raises(ValueError, match=r"method must be one of .*; got 'zigzag'"):
+        latents.interpolate(points(2), t, "zigzag", closed=True)
 
 
 def test_arithmetic_adds_and_subtracts_averages():
@@ -128,22 +125,23 @@ def test_arithmetic_adds_and_subtracts_averages():
     np.testing.assert_allclose(latents.arithmetic(plus, minus, to), expected, atol=1e-6)
 
 
-def test_what_is_added_and_taken_away_again_leaves_the_point():
+def test_a_term_minus_itself_leaves_the_other():
     a, b = points(1, seed=1), points(1, seed=2)
     np.testing.assert_allclose(latents.arithmetic(a, a, b), b[0])
 
 
-def test_a_picture_is_the_same_however_many_are_drawn():
+def test_a_picture_is_the_same_for_any_number_of_points(monkeypatch):
+    monkeypatch.setattr(latents, "BATCH_SIZE", 8)
     generator = Generator(32, 4, 10, dtype="float32", rngs=nnx.Rngs(0))
-    sampler, values = latents.sampler(generator), player(generator)
+    sampler, state = latents.make_sampler(generator), network_state(generator)
 
-    def drawn(count: int) -> np.ndarray:
-        numbered = latents.draw(5, 0, count, 10)
-        return np.concatenate([*latents.pictures(sampler, values, numbered)])
+    def sampled(count: int) -> np.ndarray:
+        drawn = latents.draw(5, range(count), 10)
+        return np.concatenate([*latents.sample_pictures(sampler, state, drawn)])
 
-    many = drawn(latents.BATCH + 2)
-    assert many.shape == (latents.BATCH + 2, 32, 32, 3)
-    np.testing.assert_array_equal(many[:3], drawn(3))
-    np.testing.assert_array_equal(drawn(latents.BATCH + 9)[: len(many)], many)
-    last = sampler(values, latents.draw(5, latents.BATCH + 1, 1, 10))
+    many = sampled(10)
+    assert many.shape == (10, 32, 32, 3)
+    np.testing.assert_array_equal(many[:3], sampled(3))
+    np.testing.assert_array_equal(sampled(17)[:10], many)
+    last = sampler(state, latents.draw(5, [9], 10))
     np.testing.assert_allclose(many[-1:].astype(int), np.asarray(last), atol=1)

@@ -27,9 +27,9 @@ SIDE = 64  # of the paper's images, in pixels
 class Replay(NamedTuple):
     """The reference's updates, done by our code."""
 
-    start: update.State
-    second: update.State
-    end: update.State
+    start: update.TrainState
+    second: update.TrainState
+    end: update.TrainState
     losses: dict[str, list[float]]
     generator: nnx.GraphDef
 
@@ -41,7 +41,7 @@ def replay():
     generator = Generator(SIDE, 4, z.shape[-1], dtype="float32", rngs=rngs)
     discriminator = Discriminator(SIDE, 4, dtype="float32", rngs=rngs)
     optimizer = optax.adam(1e-4, b1=0.5, b2=0.999, eps=1e-8)
-    start = update.start(generator, discriminator, optimizer, 0)
+    start = update.init_state(generator, discriminator, optimizer, 0)
     start = start._replace(
         generator=reference("start/generator", start.generator),
         discriminator=reference("start/discriminator", start.discriminator),
@@ -50,7 +50,7 @@ def replay():
     with pytest.MonkeyPatch.context() as patch, jax.default_matmul_precision("highest"):
         patch.setattr(update, "_latents", lambda state, *_: z[state.step])
         once = jax.jit(
-            update.updater(generator, discriminator, optimizer, "non_saturating")
+            update.update_fn(generator, discriminator, optimizer, "non_saturating")
         )
         for pixels in batches():
             state, metrics = once(states[-1], pixels)
@@ -94,8 +94,8 @@ def test_ten_updates_have_the_losses_of_pytorch(replay, player):
 
 @pytest.mark.parametrize("stage", range(4))
 def test_the_generators_running_statistics_are_those_of_pytorch(replay, stage):
-    ours = replay.end.generator.statistics["stages"][stage]["norm"]
-    name = f"end/generator/statistics/stages/{stage}/norm"
+    ours = replay.end.generator.batch_stats["stages"][stage]["norm"]
+    name = f"end/generator/batch_stats/stages/{stage}/norm"
     mean, unbiased = REFERENCE[f"{name}/mean"], REFERENCE[f"{name}/var"]
     np.testing.assert_allclose(ours["mean"], mean, rtol=1e-3, atol=1e-5)
     # PyTorch keeps the unbiased variance, Flax the biased one; of the initial one,
@@ -109,7 +109,7 @@ def test_the_generators_running_statistics_are_those_of_pytorch(replay, stage):
 def test_the_discriminators_running_means_follow_the_real_batch_then_the_fake(replay):
     paint = jax.jit(lambda player, z: update.apply(replay.generator, player, z)[0])
     fake = paint(replay.start.generator, REFERENCE["z"][0])
-    stages = replay.start.discriminator.parameters["stages"]
+    stages = replay.start.discriminator.params["stages"]
 
     def mean_before_the_first_batch_norm(pictures):
         x = pictures
@@ -130,7 +130,7 @@ def test_the_discriminators_running_means_follow_the_real_batch_then_the_fake(re
     expected = 0.09 * mean_before_the_first_batch_norm(
         real
     ) + 0.1 * mean_before_the_first_batch_norm(fake)
-    ours = replay.second.discriminator.statistics["stages"][1]["norm"]["mean"]
+    ours = replay.second.discriminator.batch_stats["stages"][1]["norm"]["mean"]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -1,12 +1,14 @@
 import itertools
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import grain
+import jax
 import numpy as np
 import pytest
 
-from jaxart.paintings import pipeline
+from jaxart.paintings import atlas, pipeline
 
 
 def pictures(count: int) -> list[dict[str, Any]]:
@@ -64,7 +66,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
     assert not np.array_equal(taken(7), taken(7, seed=4))
 
 
-def test_the_order_is_grains_and_the_places_are_those_of_a_counter():
+def test_the_order_is_grains_and_the_corners_are_those_of_a_counter():
     order = (
         grain.MapDataset.range(20)
         .seed(3)
@@ -72,11 +74,11 @@ def test_the_order_is_grains_and_the_places_are_those_of_a_counter():
         .repeat(None, reseed_each_epoch=True)
     )
     expected = []
-    for place in range(48):
-        number = order[place]
+    for index in range(48):
+        number = order[index]
         assert number is not None
         pixels = picture(number)
-        bits = np.random.Philox(key=3).advance(place).random_raw(2)
+        bits = np.random.Philox(key=3).advance(index).random_raw(2)
         top, left = (bits % np.subtract(pixels.shape[:2], 31).astype("u8")).tolist()
         expected.append(pixels[top : top + 32, left : left + 32])
     np.testing.assert_array_equal(np.concatenate(taken(12)), expected)
@@ -96,6 +98,16 @@ def test_processes_cut_together_what_one_would_have_cut(processes: int):
     ]
     whole = [np.concatenate(shares) for shares in zip(*parts, strict=True)]
     np.testing.assert_array_equal(whole, taken(12, batch_size=8))
+
+
+@pytest.mark.parametrize("settings", [{}, {"process": 1, "processes": 2}])
+def test_crops_of_an_atlas_are_those_of_the_host(settings: dict[str, int]):
+    packed = atlas.load(pictures(20))
+    keys = {"size": 32, "batch_size": 4, "seed": 3, **settings}
+    crop = jax.jit(partial(atlas.crops, size=32))
+    with closing(pipeline.batches(packed, first=7, **keys)) as batches:
+        crops = [crop(packed.pixels, next(batches)) for _ in range(12)]
+    np.testing.assert_array_equal(crops, taken(12, first=7, **settings))
 
 
 @pytest.mark.parametrize("settings", [{}, {"process": 1, "processes": 2}])
@@ -123,7 +135,6 @@ def test_crops_are_the_first_ones_of_the_batches():
     [
         ({"batch_size": 5, "processes": 2}, "batch_size must be a multiple"),
         ({"of": 0}, "there must be a picture; got none"),
-        ({"workers": -1}, "workers must not be negative"),
     ],
 )
 def test_what_cannot_be_batched_is_refused(settings: dict[str, int], complaint: str):

@@ -9,26 +9,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart import records as records_module
-from jaxart.records import Records
+from jaxart.gan import run_log
+from jaxart.gan.run_dir import RunDir
+from jaxart.gan.run_log import RunLog
 
 
 def metrics(*values: float) -> dict:
-    """Of so many updates in one call."""
+    """Return the metrics of the updates of one call."""
     return {
         "discriminator_loss": jnp.asarray([float(value) for value in values]),
         "generator_loss": jnp.ones(len(values)),
     }
 
 
-def record(workdir: Path, first: int, last: int, losses=lambda step: step) -> None:
-    records = Records(
-        str(workdir), step=first - 1, steps=last, batch_size=8, every_steps=3
+def write(workdir: Path, first: int, last: int, losses=lambda step: step) -> None:
+    log = RunLog(
+        RunDir(workdir), step=first - 1, steps=last, batch_size=8, every_steps=3
     )
-    with closing(records):
+    with closing(log):
         for step in range(first, last + 1):
-            records.add(step, metrics(losses(step)))
-        records.flush()
+            log.add_metrics(step, metrics(losses(step)))
+        log.flush()
 
 
 def lines(workdir: Path) -> list[dict]:
@@ -36,7 +37,7 @@ def lines(workdir: Path) -> list[dict]:
 
 
 def test_a_line_is_written_every_few_steps(tmp_path: Path):
-    record(tmp_path, 1, 7)
+    write(tmp_path, 1, 7)
     assert [line["step"] for line in lines(tmp_path)] == [3, 6]
     assert [line["discriminator_loss"] for line in lines(tmp_path)] == [3, 6]
     assert all(line["images_per_second"] > 0 for line in lines(tmp_path))
@@ -46,55 +47,55 @@ def test_a_line_is_written_every_few_steps(tmp_path: Path):
 def test_to_flush_is_to_wait_for_all_updates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(records_module, "_ready", lambda _: False)
+    monkeypatch.setattr(run_log, "_is_ready", lambda _: False)
     with closing(
-        Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
-    ) as records:
-        records.add(1, metrics(math.nan))
+        RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
+    ) as log:
+        log.add_metrics(1, metrics(math.nan))
         with pytest.raises(FloatingPointError, match="at step 1"):
-            records.flush()
+            log.flush()
 
 
-def test_updates_of_one_call_have_their_own_lines_and_one_pace(
+def test_updates_of_one_call_have_their_own_lines_and_one_speed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     with closing(
-        Records(str(tmp_path), step=0, steps=10, batch_size=8, every_steps=2)
-    ) as records:
+        RunLog(RunDir(tmp_path), step=0, steps=10, batch_size=8, every_steps=2)
+    ) as log:
         for last in (5, 10):
             now[0] += 5
-            records.add(last, metrics(*range(last - 4, last + 1)))
-            records.flush()
+            log.add_metrics(last, metrics(*range(last - 4, last + 1)))
+            log.flush()
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8, 10]
     assert [line["discriminator_loss"] for line in lines(tmp_path)] == [2, 4, 6, 8, 10]
     assert [line["images_per_second"] for line in lines(tmp_path)] == [8] * 5
 
 
 def test_the_first_loss_of_a_call_that_is_not_finite_is_named(tmp_path: Path):
-    records = Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=2)
-    with closing(records):
-        records.add(8, metrics(1, 1, 1, math.nan, math.nan, 1, 1, 1))
+    log = RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=2)
+    with closing(log):
+        log.add_metrics(8, metrics(1, 1, 1, math.nan, math.nan, 1, 1, 1))
         with pytest.raises(FloatingPointError, match="at step 4"):
-            records.flush()
+            log.flush()
 
 
-def test_figures_have_a_line_and_their_time_does_not_count(
+def test_scalars_have_a_line_and_their_time_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     with closing(
-        Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
-    ) as records:
+        RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
+    ) as log:
         for step in range(1, 10):
             now[0] += 1
-            records.add(step, metrics(step))
+            log.add_metrics(step, metrics(step))
             if step in (4, 6):
                 now[0] += 100
-                records.add_figures(step, {"distance": 10.0 * step}, seconds=100.0)
-        records.flush()
+                log.add_scalars(step, {"distance": 10.0 * step}, seconds=100.0)
+        log.flush()
     written = {line["step"]: line for line in lines(tmp_path)}
     assert list(written) == [3, 4, 6, 9]
     distances = [line.get("distance") for line in written.values()]
@@ -106,42 +107,42 @@ def test_figures_have_a_line_and_their_time_does_not_count(
 
 
 def test_a_resumed_run_writes_every_line_once(tmp_path: Path):
-    record(tmp_path, 1, 9)
+    write(tmp_path, 1, 9)
     with (tmp_path / "metrics.jsonl").open("a") as half_written:
         half_written.write('{"step": 12, "gener')
-    record(tmp_path, 6, 12)
+    write(tmp_path, 6, 12)
     assert [line["step"] for line in lines(tmp_path)] == [3, 6, 9, 12]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_is_told_with_its_step(tmp_path: Path, bad: float):
+def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path, bad: float):
     with pytest.raises(FloatingPointError, match="at step 5"):
-        record(tmp_path, 1, 9, lambda step: bad if step >= 5 else 0.0)
+        write(tmp_path, 1, 9, lambda step: bad if step >= 5 else 0.0)
 
 
-def test_nothing_is_looked_at_before_the_next_update_is_under_way(tmp_path: Path):
-    records = Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
-    with closing(records):
-        records.add(1, metrics(0.0))
+def test_nothing_is_read_before_the_next_update_is_under_way(tmp_path: Path):
+    log = RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
+    with closing(log):
+        log.add_metrics(1, metrics(0.0))
         assert not (tmp_path / "metrics.jsonl").exists()
-        records.add(2, metrics(0.0))
+        log.add_metrics(2, metrics(0.0))
         assert [line["step"] for line in lines(tmp_path)] == [1]
 
 
 def test_pictures_become_a_grid_under_their_step(tmp_path: Path):
-    records = Records(str(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
+    log = RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
     pictures = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
-    with closing(records):
-        records.add(1, metrics(0.0))
-        records.add_pictures(1, jnp.asarray(pictures))
-        records.flush()
+    with closing(log):
+        log.add_metrics(1, metrics(0.0))
+        log.add_samples(1, jnp.asarray(pictures))
+        log.flush()
     with Image.open(tmp_path / "samples" / "000001.png") as grid:
         np.testing.assert_array_equal(np.asarray(grid)[:5, :6], pictures[0])
         assert grid.width > 12
 
 
 def test_tensorboard_gets_scalars_and_pictures(tmp_path: Path):
-    record(tmp_path, 1, 3)
+    write(tmp_path, 1, 3)
     (events,) = tmp_path.glob("events.out.tfevents.*")
     assert b"discriminator_loss" in events.read_bytes()
 
@@ -152,16 +153,16 @@ def test_waiting_for_data_counts_only_where_no_update_is_under_way(
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     with closing(
-        Records(str(tmp_path), step=100, steps=110, batch_size=8, every_steps=50)
-    ) as records:
-        with records.feeding():
+        RunLog(RunDir(tmp_path), step=100, steps=110, batch_size=8, every_steps=50)
+    ) as log:
+        with log.timing_input():
             now[0] += 1  # nothing was under way yet
-        monkeypatch.setattr("jaxart.records._ready", lambda metrics: False)
-        records.add(101, metrics(1))
-        with records.feeding():
+        monkeypatch.setattr("jaxart.gan.run_log._is_ready", lambda metrics: False)
+        log.add_metrics(101, metrics(1))
+        with log.timing_input():
             now[0] += 3
-        records.add_figures(101, {}, seconds=6.0)
+        log.add_scalars(101, {}, seconds=6.0)
         now[0] += 6 + 4
-        images_per_second, waiting = records.pace(104)
+        images_per_second, waiting = log.speed(104)
     assert images_per_second == 4 * 8 / (1 + 3 + 4)
     assert waiting == 1 / (1 + 3 + 4)

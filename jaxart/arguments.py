@@ -1,0 +1,38 @@
+"""Arguments that several commands share, and the check of the files they write."""
+
+from pathlib import Path
+from typing import Annotated
+
+from jaxart import atomic, films, images
+
+
+Workdir = Annotated[str, "folder of a run"]
+Step = Annotated[
+    str | None, "which checkpoint: a number, or best; the latest, if not given"
+]
+DataDir = Annotated[str | None, "where the dataset is, if not where it was"]
+
+
+def check_out(flag: str, out: str, suffixes: tuple[str, ...]) -> str:
+    """Check, before any work, that a command may write its result.
+
+    Args:
+        flag: the argument that names the file.
+        out: path of the file; where `suffixes` has "/", also a folder.
+        suffixes: of ".png", "/", and those of `films.MAX_SIDE`.
+
+    Returns:
+        The suffix, in lower case; "/" for a folder.
+
+    Raises:
+        ValueError: the suffix is none of these, or its library is not installed.
+        FileExistsError: there is a file that jaxart did not write.
+    """
+    suffix = "/" if out.endswith("/") else Path(out).suffix.lower()
+    if suffix not in suffixes:
+        raise ValueError(f"{flag} must end in {' or '.join(suffixes)}; got {out!r}")
+    if suffix in films.MAX_SIDE:
+        films.check(out)
+    elif suffix == ".png":
+        atomic.check_replaceable(out, images.is_our_png)
+    return suffix

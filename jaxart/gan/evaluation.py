@@ -1,0 +1,155 @@
+"""Evaluate a trained GAN: metrics of its samples, and accuracy of its discriminator.
+
+Samples are compared with real crops, and so are a floor of other real crops and noise.
+"""
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxart import images, metrics
+from jaxart.gan import latents, quality
+from jaxart.gan.quality import Pixels, Rows
+from jaxart.gan.trained import Trained
+
+
+# In the picture of nearest crops: how many samples, and crops beside each.
+SAMPLES, NEIGHBOURS = 16, 7
+
+
+class Sets(NamedTuple):
+    """Pictures to extract features from, equally many of each."""
+
+    crops: Pixels
+    samples: Pixels
+    floor: Pixels
+    noise: Pixels
+
+
+COMPARED = [name for name in Sets._fields if name != "crops"]  # with the crops
+
+
+class Timer:
+    """Seconds, rounded for a person."""
+
+    def __init__(self):
+        self._start = self._last_lap = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        last, self._last_lap = self._last_lap, time.perf_counter()
+        return round(self._last_lap - last, 2)
+
+    def total(self) -> float:
+        """Return the seconds since the start."""
+        return round(time.perf_counter() - self._start, 2)
+
+
+def sample(generator: Trained, count: int, seed: int) -> Pixels:
+    """Return the first samples of a seed.
+
+    Args:
+        generator: from `trained.generator`.
+        count: how many, at least 1.
+        seed: of their points.
+    """
+    sampler = latents.make_sampler(generator.network)
+    points = latents.draw(seed, range(count), generator.settings.generator.latent)
+    parts = latents.sample_pictures(sampler, generator.state, points)
+    return np.concatenate([*parts])
+
+
+def extract(
+    network: str,
+    extractor: quality.Extractor,
+    sets: Sets,
+    cache: str | os.PathLike[str],
+) -> tuple[dict[str, Rows], dict[str, float | None]]:
+    """Return the features of each set, and the seconds they took; None if cached.
+
+    Args:
+        network: name of the extractor's.
+        extractor: from `quality`.
+        sets: the pictures.
+        cache: folder of cached features; those of samples are not cached.
+    """
+    rows: dict[str, Rows] = {}
+    seconds: dict[str, float | None] = {}
+    for name, pixels in sets._asdict().items():
+        folder = None if name == "samples" else cache
+        title = f"{network}, {name}"
+        features = quality.extract_features(extractor, pixels, title, folder)
+        rows[name] = features.rows
+        seconds[name] = None
+        if features.seconds is not None:
+            seconds[name] = round(features.seconds, 2)
+    return rows, seconds
+
+
+def compare(
+    features: Mapping[str, Mapping[str, Rows]], seed: int, seconds: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Return the metrics of each set against the crops, for all networks.
+
+    Args:
+        features: of each network, by set.
+        seed: of the kernel distance's subsets.
+        seconds: of each network; those of comparing the samples are added.
+    """
+    scalars: dict[str, dict[str, float]] = {name: {} for name in COMPARED}
+    pairs = [(network, name) for network in features for name in COMPARED]
+    for network, name in tqdm(pairs, "distances", leave=False, delay=2):
+        timer = Timer()
+        rows = features[network]
+        scalars[name] |= quality.compare(
+            rows["crops"], rows[name], network=network, seed=seed
+        )
+        if name == "samples":
+            seconds[network]["compare"] = timer.lap()
+    return scalars
+
+
+def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
+    """Write a PNG of the first samples, each to the left of its nearest crops.
+
+    Args:
+        path: of the PNG.
+        sets: the pictures.
+        rows: their features, by set.
+    """
+    neighbours = metrics.nearest_neighbours(
+        rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS
+    )
+    samples = sets.samples[:SAMPLES, None]
+    tiles = np.concatenate([samples, sets.crops[neighbours.indices]], axis=1)
+    tiles = tiles.reshape(-1, *samples.shape[2:])
+    images.save_png(path, images.grid(tiles, 1 + NEIGHBOURS))
+
+
+def accuracy(
+    discriminator: Trained, train: Pixels, held_out: Pixels | None, samples: Pixels
+) -> dict[str, float | None]:
+    """Return the fraction of each set that is classified correctly, and its error.
+
+    Args:
+        discriminator: from `trained.discriminator`.
+        train: crops of training pictures.
+        held_out: crops of pictures that were held out; None if none were.
+        samples: of the generator.
+    """
+    batch_size = min(discriminator.settings.batch_size, len(samples))
+    real_fraction = quality.make_real_fraction(discriminator.network, batch_size)
+    sets = {"train": train, "held_out": held_out, "samples": samples}
+    scalars: dict[str, float | None] = {}
+    for name, pixels in sets.items():
+        scalars[name] = scalars[f"{name}_error"] = None
+        if pixels is not None:
+            real, error = real_fraction(discriminator.state, pixels)
+            scalars[name] = 1 - real if name == "samples" else real
+            scalars[f"{name}_error"] = None if math.isnan(error) else error
+    return scalars

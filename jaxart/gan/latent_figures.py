@@ -1,0 +1,151 @@
+"""Figures of the generator's input space: interpolation and arithmetic.
+
+Source: Beyers and Loane, figures 4 and 5.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxart import figures, images
+from jaxart.figures import Pixels
+from jaxart.gan import latents
+from jaxart.gan.trained import Trained
+
+
+FILM_SIDE = 256  # side of a film, in pixels
+TERM_SIDE = 128  # side of the terms of the arithmetic, in pixels
+
+Pictures = UInt8[np.ndarray, "_ _ _ 3"]
+
+
+class Interpolation(NamedTuple):
+    """What to interpolate.
+
+    Args:
+        numbers: of the points, at least two.
+        seed: of the points.
+        pictures: from one point to the next, at least two.
+        method: of interpolation.
+        closed: whether there is a segment from the last point to the first.
+    """
+
+    numbers: Sequence[int]
+    seed: int
+    pictures: int
+    method: latents.Method
+    closed: bool
+
+
+def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
+    """Draw a row for each segment, with the numbers of its points at both ends."""
+    points = _points(generator, path.numbers, path.seed)
+    t = jnp.linspace(0, 1, path.pictures)
+    segments = latents.interpolate(points, t, path.method, closed=path.closed)
+    rows, columns, latent = segments.shape
+    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent))])
+    labels = [str(number) for number in (*path.numbers, path.numbers[0])]
+    height = pictures.shape[1]
+    parts = [
+        figures.row_labels(labels[:rows], height, images.BORDER),
+        images.grid(pictures, columns),
+        figures.row_labels(labels[1 : rows + 1], height, images.BORDER),
+    ]
+    return figures.add_margin(figures.hstack(parts, gap=6))
+
+
+def interpolation_frames(generator: Trained, path: Interpolation) -> Iterator[Pixels]:
+    """Yield the frames of a film.
+
+    A segment ends where the next one starts, so only the last has a frame for its end,
+    and not even that in a film that loops.
+    """
+    points = _points(generator, path.numbers, path.seed)
+    t = jnp.linspace(0, 1, path.pictures, endpoint=False)
+    segments = latents.interpolate(points, t, path.method, closed=path.closed)
+    positions = segments.reshape(-1, points.shape[1])
+    if not path.closed:
+        positions = jnp.concatenate([positions, points[-1:]])
+    for picture in _pictures(generator, positions):
+        yield figures.enlarge(picture[None], FILM_SIDE)[0]
+
+
+def arithmetic(
+    generator: Trained,
+    plus: Sequence[int],
+    minus: Sequence[int],
+    to: Sequence[Sequence[int]],
+    *,
+    seed: int,
+) -> Pixels:
+    """Draw z1 - z2 + z3 with a row for each z3.
+
+    Args:
+        generator: from `trained.generator`.
+        plus: numbers of the points whose average is z1.
+        minus: those of z2.
+        to: those of each z3.
+        seed: of the points.
+    """
+    terms = [plus, minus, *to]
+    points = [_points(generator, numbers, seed) for numbers in terms]
+    z1, z2, *z3s = points
+    sums = jnp.stack([latents.arithmetic(z1, z2, z3) for z3 in z3s])
+    means = jnp.stack([term.mean(0) for term in points])
+    parts = [sums, means, *points]
+    pictures = np.stack([*_pictures(generator, jnp.concatenate(parts))])
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    sum_pictures, mean_pictures, *point_pictures = np.split(pictures, ends)
+    names = ["z1", "z2", *["z3"] * len(z3s)]
+    term_figures = [
+        _draw_term(*term)
+        for term in zip(names, terms, mean_pictures, point_pictures, strict=True)
+    ]
+    return _draw_equation(term_figures, sum_pictures)
+
+
+def _points(generator: Trained, numbers: Sequence[int], seed: int) -> latents.Points:
+    return latents.draw(seed, numbers, generator.settings.generator.latent)
+
+
+def _pictures(generator: Trained, points: latents.Points) -> Iterator[Pixels]:
+    """Yield the picture of each point."""
+    sampler = latents.make_sampler(generator.network)
+    parts = latents.sample_pictures(sampler, generator.state, points)
+    return chain.from_iterable(parts)
+
+
+def _draw_term(
+    name: str, numbers: Sequence[int], mean: Pixels, pictures: Pictures
+) -> Pixels:
+    """Draw the picture of a term and, of an average, those of its points."""
+    large = figures.enlarge(mean[None], TERM_SIDE)
+    if len(numbers) == 1:
+        return figures.add_captions(large, [f"{name}: {numbers[0]}"])[0]
+    (captioned,) = figures.add_captions(large, [f"{name}: the average of"])
+    small = figures.add_captions(pictures, [str(number) for number in numbers])
+    return figures.vstack([captioned, images.grid(small, 3)], gap=4, centred=True)
+
+
+def _draw_equation(terms: list[Pixels], results: Pictures) -> Pixels:
+    """Lay out z1 - z2 to the left of a row with each z3 and its result."""
+    z1, z2, *z3s = terms
+    width = max(z3.shape[1] for z3 in z3s)
+    captioned = figures.add_captions(
+        figures.enlarge(results, TERM_SIDE), ["z1 - z2 + z3"] * len(results)
+    )
+    rows = [
+        [_operator("+"), figures.pad_width(z3, width), _operator("="), result]
+        for z3, result in zip(z3s, captioned, strict=True)
+    ]
+    right = figures.vstack([figures.hstack(row, gap=10) for row in rows], gap=10)
+    left = [z1, _operator("-"), z2, figures.bracket(len(right))]
+    return figures.add_margin(figures.hstack([*left, right], gap=10))
+
+
+def _operator(sign: str) -> Pixels:
+    return figures.text(sign, size=28)

@@ -1,0 +1,183 @@
+"""The folder of a run: its config, checkpoints, samples, metrics, and a lock.
+
+One training process at a time holds the lock; those that only read need none. The
+operating system releases it when the process ends, however it ends, so that a killed
+one blocks nobody.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jaxtyping import PyTree
+
+from jaxart import atomic, command
+from jaxart.checkpoints import Checkpoints
+from jaxart.gan.settings import MAY_CHANGE, Settings, flatten
+from jaxart.gan.update import NetworkState, TrainState
+
+
+CONFIG = "config.json"
+LOCK = "lock"
+
+
+class RunDir:
+    """The folder of a run, owned by this process from `__enter__` to `__exit__`.
+
+    Args:
+        workdir: the folder; it is made if there is none.
+
+    Raises:
+        ValueError: on entering, another process trains there, or the folder holds other
+            things, or nothing can be written there.
+    """
+
+    def __init__(self, workdir: str | Path):
+        self.path = Path(workdir)
+        self.metrics_file = self.path / "metrics.jsonl"
+
+    def samples_file(self, step: int) -> Path:
+        """Return where the samples of a step are."""
+        return self.path / "samples" / f"{step:06d}.png"
+
+    def __enter__(self) -> "RunDir":
+        """Take the folder."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.path, os.W_OK):
+            raise ValueError(f"workdir must be writable; {self.path} is not")
+        # Empty folders do not count: a run that was refused leaves `checkpoints`.
+        others = {
+            path.name
+            for path in self.path.iterdir()
+            if not path.name.startswith(".")  # what a killed run was just writing
+            and (path.is_file() or any(inner.is_file() for inner in path.rglob("*")))
+        }
+        if others - {LOCK} and CONFIG not in others:
+            raise ValueError(
+                f"workdir must be empty or hold a run; {self.path} does neither"
+            )
+        self._lock = _lock(self.path)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the folder back."""
+        (self.path / LOCK).unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def check_same(self, settings: Settings) -> None:
+        """See that the run in the folder, if any, was started with the same settings.
+
+        Raises:
+            ValueError: it was not.
+        """
+        if not (self.path / CONFIG).exists():
+            return
+        old, new = (flatten(s.to_dict()) for s in (read_settings(self.path), settings))
+        differences = command.settings_diff(old, new, MAY_CHANGE)
+        if differences:
+            raise ValueError(
+                f"workdir {self.path} holds a run with other settings: "
+                f"{', '.join(differences)}"
+            )
+
+    def write_settings(self, settings: Settings) -> None:
+        """Write the settings of the run, whole or not at all."""
+        text = json.dumps(settings.to_dict(), indent=2, sort_keys=True)
+        with atomic.replacing(self.path / CONFIG, lambda _: True) as unfinished:
+            unfinished.write_text(text + "\n")
+
+    def checkpoints(self, settings: Settings) -> Checkpoints:
+        """Open the checkpoints for writing."""
+        return Checkpoints(
+            str(self.path),
+            keep=settings.checkpoints.keep,
+            keep_every=settings.checkpoints.keep_every_steps,
+        )
+
+    def resume(self, checkpoints: Checkpoints, state: TrainState) -> TrainState:
+        """Return the state of the latest checkpoint, or `state` if there is none."""
+        step = checkpoints.latest()
+        if step is None:
+            return state
+        return from_parts(checkpoints.restore(step, to_parts(state)))
+
+
+def read_settings(workdir: str | Path) -> Settings:
+    """Return the settings of the run in a folder.
+
+    Raises:
+        ValueError: the folder holds no run, or its config cannot be read.
+    """
+    path = Path(workdir) / CONFIG
+    if not path.is_file():
+        raise ValueError(f"workdir must hold a run ({CONFIG}); {workdir} does not")
+    try:
+        config = json.loads(path.read_text())
+        # Version 0.1 could train several seeds in one call; with one it says so.
+        if config.get("seeds") == 1:
+            del config["seeds"]
+        return Settings.from_config(config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def network_to_part(state: NetworkState) -> dict[str, PyTree]:
+    """Return the part of a checkpoint that holds a network."""
+    return {"parameters": state.params, "statistics": state.batch_stats}
+
+
+def network_from_part(part: dict[str, PyTree]) -> NetworkState:
+    """Return the network that a part of a checkpoint holds."""
+    return NetworkState(part["parameters"], part["statistics"])
+
+
+def to_parts(state: TrainState) -> dict[str, Any]:
+    """Return the parts of a checkpoint; `generator` is all that sampling needs."""
+    return {
+        "generator": network_to_part(state.generator),
+        "discriminator": network_to_part(state.discriminator),
+        "optimizers": (state.generator_opt_state, state.discriminator_opt_state),
+        "run": {"step": state.step, "key": state.key},
+    }
+
+
+def from_parts(parts: dict[str, Any]) -> TrainState:
+    """Return the state whose `to_parts` these are."""
+    return TrainState(
+        **parts["run"],
+        generator=network_from_part(parts["generator"]),
+        discriminator=network_from_part(parts["discriminator"]),
+        generator_opt_state=parts["optimizers"][0],
+        discriminator_opt_state=parts["optimizers"][1],
+    )
+
+
+def _lock(folder: Path) -> int:
+    """Return the file descriptor that holds the lock on a folder.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    while True:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise ValueError(
+                f"workdir {folder} is in use by another training process"
+            ) from None
+        # The one that held it may have deleted the file since it was opened here.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), os.stat(folder / LOCK)):
+                return lock
+        os.close(lock)

@@ -1,0 +1,166 @@
+"""The loop of a training run: updates, samples, metrics and checkpoints.
+
+Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Adversarial
+Networks", section 3.3.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, PyTree
+
+from jaxart import command, processes
+from jaxart.checkpoints import Checkpoints
+from jaxart.gan import latents, quality, run_dir
+from jaxart.gan.devices import Updates
+from jaxart.gan.run_log import RunLog, Speed
+from jaxart.gan.settings import Settings
+from jaxart.gan.update import NetworkState, TrainState
+from jaxart.metrics import Estimate
+
+
+class Outputs(NamedTuple):
+    """Where the results of a run go.
+
+    Args:
+        log: metrics and samples.
+        checkpoints: None in all processes but the first.
+        sampler: draws samples; see `latents`.
+        distance: measures the Fréchet distance of samples from the dataset; None if it
+            is not asked for, and in all processes but the first.
+    """
+
+    log: RunLog
+    checkpoints: Checkpoints | None
+    sampler: latents.Sampler
+    distance: Callable[[NetworkState], Estimate] | None
+
+
+def train_loop(
+    settings: Settings,
+    workdir: str,
+    outputs: Outputs,
+    *,
+    state: TrainState,
+    start_step: int,
+    dataset: PyTree,
+    next_batches: Callable[[int], Array],
+    updates: Updates,
+) -> Speed:
+    """Do the updates from `start_step` to the last.
+
+    Args:
+        settings: of the run.
+        workdir: its folder, for messages.
+        outputs: where results go.
+        state: after `start_step` updates, on the devices.
+        start_step: updates that were done before.
+        dataset: on the devices, or None; see `Updates.run`.
+        next_batches: returns the batches of so many updates, sharded.
+        updates: compiled for the devices.
+
+    Returns:
+        How fast it went.
+
+    Raises:
+        ValueError: a loss is not a finite number.
+        Stopped: a signal asked for it, and the state is saved.
+    """
+
+    def is_due(step: int, every_steps: int) -> bool:
+        return step % every_steps == 0 or step == settings.steps
+
+    log, checkpoints, sampler, distance_fn = outputs
+    points = latents.draw(
+        settings.seed, range(settings.samples.count), settings.generator.latent
+    )
+    best = checkpoints.best() if checkpoints else None
+    smallest = math.inf if best is None else best.distance
+    step = start_step
+    with (
+        processes.stop_signals() as stop_signal,
+        _naming_last_checkpoint(checkpoints, workdir),
+    ):
+        while step < settings.steps:
+            count = updates_of_next_call(step, settings)
+            with log.timing_input():
+                batches = next_batches(count)
+            state, metrics = updates.run(state, dataset, batches)
+            step += count
+            stop = stop_signal()  # once: a signal may come at any moment
+            log.add_metrics(step, metrics)
+            if checkpoints and is_due(step, settings.samples.every_steps):
+                generator = updates.unreplicate(state.generator)
+                log.add_samples(step, sampler(generator, points))
+            distance = None
+            if distance_fn and is_due(step, settings.evaluate.every_steps):
+                generator = updates.unreplicate(state.generator)
+                distance = _log_distance(log, step, distance_fn, generator)
+            is_best = distance is not None and distance < smallest
+            smallest = min(smallest, math.inf if distance is None else distance)
+            if stop or is_best or is_due(step, settings.checkpoints.every_steps):
+                # First the log, then the checkpoint that vouches for it.
+                log.flush()
+                if checkpoints:
+                    parts = run_dir.to_parts(updates.unreplicate(state))
+                    checkpoints.save(step, parts, distance)
+            if stop and step < settings.steps:
+                if checkpoints:
+                    checkpoints.wait()
+                raise command.Stopped(
+                    stop,
+                    f"saved step {step} in {workdir}; the same command goes on there",
+                )
+        return log.speed(settings.steps)
+
+
+def updates_of_next_call(step: int, settings: Settings) -> int:
+    """Return how many updates to do after `step` in one compiled call.
+
+    As many as `settings.steps_per_call`, unless the loop has something to do before
+    these are done: then one at a time up to there, so that no third number of updates
+    has to be compiled.
+    """
+    next_stops = [
+        step + every_steps - step % every_steps
+        for every_steps in (
+            settings.samples.every_steps,
+            settings.checkpoints.every_steps,
+            settings.evaluate.every_steps,
+        )
+        if every_steps
+    ]
+    most = min(*next_stops, settings.steps) - step
+    return settings.steps_per_call if settings.steps_per_call <= most else 1
+
+
+def _log_distance(
+    log: RunLog,
+    step: int,
+    distance_fn: Callable[[NetworkState], Estimate],
+    generator: NetworkState,
+) -> float:
+    """Return the distance of the generator's samples, and log it."""
+    generator = jax.block_until_ready(generator)
+    start = time.perf_counter()
+    distance, error = distance_fn(generator)
+    scalars = {quality.FRECHET: distance, f"{quality.FRECHET}_error": error}
+    log.add_scalars(step, scalars, time.perf_counter() - start)
+    return distance
+
+
+@contextlib.contextmanager
+def _naming_last_checkpoint(
+    checkpoints: Checkpoints | None, workdir: str
+) -> Iterator[None]:
+    try:
+        yield
+    except FloatingPointError as error:
+        last = checkpoints.latest() if checkpoints else "with process 0"
+        raise ValueError(
+            f"{error}; the last checkpoint in {workdir} is step {last}"
+        ) from None

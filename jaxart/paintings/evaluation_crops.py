@@ -1,0 +1,84 @@
+"""Crops of a dataset that a trained GAN is evaluated on."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxart.paintings import choice, pipeline
+
+
+Pixels = UInt8[np.ndarray, "n h w 3"]
+Records = Sequence[dict[str, Any]]
+
+
+class Splits(NamedTuple):
+    """The pictures of training, and those held out; none if none were."""
+
+    train: Records
+    held_out: Records
+
+
+class Crops(NamedTuple):
+    """As many crops of each kind.
+
+    Args:
+        real: of training pictures; samples are compared with them.
+        floor: other real crops, which are compared with them too.
+        train: what the discriminator classifies; of as many training pictures, chosen
+            at random, as were held out. It uses the statistics of its batch, which
+            depend on how many pictures the crops are of.
+        held_out: of pictures that were held out; None if none were.
+    """
+
+    real: Pixels
+    floor: Pixels
+    train: Pixels
+    held_out: Pixels | None
+
+
+def open_splits(
+    name: str, data_dir: str, *, source: str, size: int, floor: str
+) -> Splits:
+    """Open a dataset; if it has no held-out pictures, a line on stderr says so.
+
+    Arguments and errors are those of `choice.open_pictures`; `floor`, "train" or
+    "held_out", is the split that must not be empty.
+    """
+    open_split = partial(choice.open_pictures, name, data_dir, source=source, size=size)
+    train = open_split()
+    try:
+        return Splits(train, open_split(held_out=True))
+    except choice.NoHeldOutError as error:
+        if floor == "held_out":
+            raise
+        print(f"no accuracy on held-out pictures: {error}", file=sys.stderr)
+        return Splits(train, [])
+
+
+def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crops:
+    """Cut `count` crops of each kind.
+
+    Args:
+        splits: from `open_splits`.
+        size: side of the crops, in pixels.
+        count: how many of each kind.
+        seed: of their order and positions.
+        floor: split of the floor, "train" or "held_out".
+    """
+    crops = partial(pipeline.crops, size=size, seed=seed)
+    train, held_out = splits
+    # Crops that follow are different ones, and of different pictures if there are more.
+    real = crops(train, count=2 * count if floor == "train" else count)
+    real, following = real[:count], real[count:]
+    if not len(held_out):
+        return Crops(real, following, real, None)
+    order = np.random.default_rng(seed).permutation(len(train))
+    subset = order[: min(len(held_out), count)]
+    chosen = [{"pixels": train[int(index)]["pixels"]} for index in subset]
+    held_out_crops = crops(held_out, count=count)
+    floor_crops = following if floor == "train" else held_out_crops
+    return Crops(real, floor_crops, crops(chosen, count=count), held_out_crops)

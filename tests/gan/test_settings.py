@@ -1,0 +1,88 @@
+"""The settings of a run: what they may be, and what they become."""
+
+import json
+from typing import Any
+
+import pytest
+from ml_collections import ConfigDict
+
+from jaxart.gan.settings import Settings, flatten
+
+
+@pytest.fixture
+def nested(config: Any) -> dict[str, Any]:
+    """The small config as nested dictionaries, to be changed."""
+    return config.to_dict()
+
+
+def test_settings_have_the_values_of_the_config(config: Any):
+    config.data.on_device = "true"
+    settings = Settings.from_config(config)
+    assert settings.generator.width == config.generator.width
+    assert settings.optimizer.learning_rate == config.optimizer.learning_rate
+    assert settings.data.on_device is True
+    assert flatten(settings.to_dict()) == flatten(config) | {"data.on_device": True}
+
+
+def test_settings_survive_json(config: Any):
+    settings = Settings.from_config(config)
+    assert Settings.from_config(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_a_whole_number_serves_where_any_number_does(config: Any):
+    config.optimizer.eps = 1
+    eps = Settings.from_config(config).optimizer.eps
+    assert isinstance(eps, float)
+    assert eps == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        *(
+            ("size", size, rf"size must be one of .*; got {size}")
+            for size in (0, 16, 63, 96, 512)
+        ),
+        ("generator.width", 0, "generator.width must be at least 1; got 0"),
+        ("discriminator.width", 0, "discriminator.width must be at least 1; got 0"),
+        ("generator.latent", -1, "generator.latent must be at least 1; got -1"),
+        ("batch_size", 0, "batch_size must be at least 1"),
+        ("steps", 0, "steps must be at least 1"),
+        ("steps_per_call", 0, "steps_per_call must be at least 1"),
+        ("seed", -1, "seed must be from 0 to 4294967295; got -1"),
+        ("seed", 2**32, "seed must be from 0 to 4294967295"),
+        ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
+        ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
+        ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),
+        ("loss", "hinge", "loss must be one of .*; got 'hinge'"),
+        ("parallel", "threads", "parallel must be one of .*; got 'threads'"),
+        ("dtype", "float8", "dtype must be one of .*; got 'float8'"),
+        ("data.workers", -1, "data.workers must not be negative; got -1"),
+        ("data.on_device", "yes", "data.on_device must be auto, true or false"),
+        ("steps", 2.5, "steps must be of type int; got 2.5"),
+        ("steps", True, "steps must be of type int; got True"),
+        ("data.name", None, "data.name must be of type str; got None"),
+        ("optimizer.b1", "0.5", "optimizer.b1 must be of type float; got '0.5'"),
+        ("seeds", 2, "seeds is gone.*: run the command once per seed"),
+        ("widht", 2, "unknown setting: widht"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(
+    nested: dict[str, Any], key: str, value: object, complaint: str
+):
+    *sections, last = key.split(".")
+    section = nested
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(ValueError, match=complaint):
+        Settings.from_config(nested)
+    with pytest.raises(ValueError, match=complaint):
+        Settings.from_config(ConfigDict(nested))
+
+
+def test_missing_settings_are_named(nested: dict[str, Any]):
+    del nested["evaluate"], nested["steps"]
+    complaint = "must have evaluate.count and evaluate.every_steps and steps, as"
+    with pytest.raises(ValueError, match=complaint):
+        Settings.from_config(nested)
