@@ -2,7 +2,7 @@
 
     python benchmarks/fed_updates.py [--width=16] [--data_dir=DIR]
 
-The pictures of `--data_dir`, else invented ones, feed the compiled update of the
+The pictures of `--data_dir`, else synthetic ones, feed the compiled update of the
 paper's networks in three ways: one batch that is on the device already (nothing is
 fed), the pipeline, and the whole dataset on the device. The three take turns; a turn is
 `--updates` updates with one wait at the end, in calls of one update.
@@ -48,7 +48,7 @@ NOTHING, PIPELINE, DEVICE = "nothing", "pipeline", "dataset on the device"
 def ways() -> dict[str, Callable[[int], float]]:
     """Return what times some updates, by what feeds them."""
     config: Any = runpy.run_path(str(CONFIG))["get_config"]()
-    name = "paintings" if _DATA_DIR.value else "invented"
+    name = "paintings" if _DATA_DIR.value else "synthetic"
     pictures = choice.open_pictures(name, _DATA_DIR.value, source="", size=config.size)
     shape = {"size": config.size, "dtype": config.dtype, "rngs": nnx.Rngs(0)}
     generator = Generator(width=_WIDTH.value, latent=100, **shape)

@@ -34,8 +34,8 @@ Rooms, each importing only from those below it::
         beam.py        the same on a cluster; the only file that knows Apache Beam
         dataset.py     the TFDS builder: what a record is, write and read ArrayRecord
         digits.py      the TFDS builder for MNIST's idx files
-        invented.py    paintings made up with our own brush
-        scenes.py      what is seen on them, before a stroke is laid
+        synthetic.py   the TFDS builder of paintings drawn with the painter's strokes
+        scenes.py      what they show, as strokes
         reading.py     records read for their pixels alone
         resident.py    the whole dataset on the device, and batches cut from it there
         pipeline.py    shuffle, crop, batch, shard; the only file that knows Grain

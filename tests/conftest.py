@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from jaxart.paintings import preparation
+from jaxart.paintings import preparation, synthetic
 from jaxart.paintings.sources import inputs
 
 
@@ -46,6 +46,12 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("data")
     preparation.prepare(inputs.open_inputs([pictures]), folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def synthetic_pictures() -> list[synthetic.Picture]:
+    """The first 64 pictures of the dataset `synthetic`."""
+    return list(synthetic.pictures(64))
 
 
 @pytest.fixture(scope="session")

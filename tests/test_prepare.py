@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jaxart import prepare
-from jaxart.paintings import dataset, invented
+from jaxart.paintings import dataset
 
 
 ROOT = Path(prepare.__file__).parents[1]
@@ -185,13 +185,13 @@ def test_real_paintings_are_kept_or_named(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def two_collections(tmp_path_factory):
-    """A few invented paintings as WikiArt has them, and poorer copies elsewhere."""
+def two_collections(tmp_path_factory, synthetic_pictures):
+    """A few synthetic paintings as WikiArt has them, and poorer copies elsewhere."""
     root = tmp_path_factory.mktemp("two")
     (root / "wikiart" / "Post_Impressionism").mkdir(parents=True)
     (root / "mine").mkdir()
     lines = ["filename,artist,style,genre,year"]
-    for number, picture in enumerate(invented.pictures(6)):
+    for number, picture in enumerate(synthetic_pictures[:6]):
         name = f"claude-monet_work-{number}-1889.png"
         image = Image.fromarray(np.asarray(picture.pixels))
         if number < 4:

@@ -252,7 +252,7 @@ def open_source(
 
     Args:
         data_dir: the folder that the dataset was prepared in.
-        name: of the dataset: "paintings", "mnist", "invented".
+        name: of the dataset: "paintings", "mnist", "synthetic".
         split: one of its splits, or a slice such as "train[:10]".
 
     Raises:

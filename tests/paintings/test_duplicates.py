@@ -7,13 +7,13 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from jaxart import images
-from jaxart.paintings import duplicates, invented
+from jaxart.paintings import duplicates
 from jaxart.paintings.duplicates import HASH, NEAR, Gallery
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return [np.asarray(picture.pixels) for picture in invented.pictures(64)]
+def pictures(synthetic_pictures):
+    return [np.asarray(picture.pixels) for picture in synthetic_pictures]
 
 
 def apart(first, second):

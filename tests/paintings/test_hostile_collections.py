@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jaxart.paintings import dataset, invented, preparation
+from jaxart.paintings import dataset, preparation
 from jaxart.paintings.sources import inputs
 
 
@@ -38,9 +38,9 @@ def bomb():
 
 
 @pytest.fixture(scope="module")
-def contents():
+def contents(synthetic_pictures):
     """Files by name, sorted; the folder says what is to become of them."""
-    some = [Image.fromarray(np.asarray(p.pixels)) for p in invented.pictures(7)]
+    some = [Image.fromarray(np.asarray(p.pixels)) for p in synthetic_pictures[:7]]
     exif = Image.Exif()
     exif[0x0112] = 6
     deep = np.uint16(np.asarray(some[1].convert("L"))) * 257
