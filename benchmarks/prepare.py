@@ -71,7 +71,7 @@ def write_collection(folder: Path, count: int, sides: tuple[int, int]) -> None:
         count: how many.
         sides: width and height, in pixels.
     """
-    for number in tqdm.trange(count, desc="inventing", unit="picture"):
+    for number in tqdm.trange(count, desc="generating", unit="picture"):
         rng = np.random.default_rng(number)
         coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         soft = np.asarray(coarse.resize(sides, Image.Resampling.BICUBIC), np.int16)
@@ -152,8 +152,8 @@ def ours(paintings: Sequence[Painting], folder: Path) -> None:
         shards.decode(number, folder=folder)
     out = folder / "out"
     out.mkdir()
-    copies = shards.copies(folder, plan.shards)
-    files = shards.files(folder, plan.shards, preparation.FILE, copies)
+    duplicates = shards.find_duplicates(folder, plan.shards)
+    files = shards.files(folder, plan.shards, preparation.FILE_SIZE, duplicates)
     counts = {split: len(some) for split, some in files.items()}
     for selection in itertools.chain(*files.values()):
         shards.write(selection, folder=folder, out=out, counts=counts)
@@ -161,7 +161,7 @@ def ours(paintings: Sequence[Painting], folder: Path) -> None:
 
 def pillow(paintings: Sequence[Painting], folder: Path) -> None:
     """Decode, shrink and write as a script would."""
-    writer = ArrayRecordWriter(os.fspath(folder / "records"), shards.OPTIONS)
+    writer = ArrayRecordWriter(os.fspath(folder / "records"), shards.WRITER_OPTIONS)
     for painting in paintings:
         assert isinstance(painting.file, OnDisk)
         with (

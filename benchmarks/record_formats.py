@@ -75,9 +75,9 @@ def main(_: list[str]) -> None:
     report(results, {name: times[1:] for name, times in seconds.items()})
 
 
-def trained_on(records: list[dataset.Record]) -> list[dataset.Sorted]:
+def trained_on(records: list[dataset.Record]) -> list[dataset.SplitRecord]:
     """Return records of which none is held out."""
-    return [dataset.Sorted(record, held_out=False) for record in records]
+    return [dataset.SplitRecord(record, held_out=False) for record in records]
 
 
 def pictures() -> list[dict[str, Any]]:

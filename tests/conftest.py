@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from jaxart.paintings import preparation, synthetic
+from jaxart.paintings import preparation, synthetic, workers
 from jaxart.paintings.sources import inputs
 
 
@@ -52,6 +52,17 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def synthetic_pictures() -> list[synthetic.Picture]:
     """The first 64 pictures of the dataset `synthetic`."""
     return list(synthetic.pictures(64))
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `preparation` work in this process, which saves starting workers."""
+
+    def imap_unordered(function, arguments, processes):
+        del processes
+        yield from map(function, arguments)
+
+    monkeypatch.setattr(workers, "imap_unordered", imap_unordered)
 
 
 @pytest.fixture(scope="session")

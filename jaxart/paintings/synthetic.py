@@ -8,14 +8,13 @@ others are.
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tensorflow_datasets as tfds
 import tqdm
 from jaxtyping import Array, Float32, UInt8
 
@@ -126,37 +125,21 @@ def is_held_out(index: int) -> bool:
     return dataset.is_held_out(hashlib.sha256(f"{SEED} {index}".encode()).digest())
 
 
-class Synthetic(tfds.core.ShardBasedBuilder):
+class Synthetic(dataset.Paintings):
     """The dataset `synthetic`: `COUNT` pictures in fixed order, a few held out."""
 
     name = NAME
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
 
     def __init__(self, **kwargs: Any):
-        super().__init__(**{"file_format": "array_record", **kwargs})
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Synthetic paintings, drawn stroke by stroke.",
-            features=dataset.features(),
-            metadata=tfds.core.MetadataDict(size=images.CROP),
-        )
-
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
-        del dl_manager
-        return dataset.shards(_records(), COUNT)
+        super().__init__(_records(), COUNT, **kwargs)
 
 
-def _records() -> Iterator[dataset.Sorted]:
+def _records() -> Iterator[dataset.SplitRecord]:
     bar = tqdm.tqdm(pictures(COUNT), "drawing paintings", COUNT, unit="painting")
     for index, picture in enumerate(bar):
         texts = dict.fromkeys(TEXTS, "") | {"source": NAME, "artist": "jaxart"}
         record = {**texts, "filename": f"{index:04d}", **picture._asdict()}
-        yield dataset.Sorted(record, is_held_out(index))
+        yield dataset.SplitRecord(record, is_held_out(index))
 
 
 def prepare(data_dir: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from jaxart import images
 from jaxart.paintings import duplicates
-from jaxart.paintings.duplicates import HASH, NEAR, Gallery
+from jaxart.paintings.duplicates import HASH_BYTES, MAX_BITS, HashIndex
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def pictures(synthetic_pictures):
 
 def apart(first, second):
     """Count the bits in which two fingerprints differ."""
-    one, two = (int.from_bytes(print_[:HASH]) for print_ in (first, second))
+    one, two = (int.from_bytes(print_[:HASH_BYTES]) for print_ in (first, second))
     return (one ^ two).bit_count()
 
 
@@ -42,26 +42,26 @@ COPIES = {
 def test_copies_of_a_picture_are_near(pictures, change):
     for pixels in pictures[:16]:
         copy = np.asarray(change(Image.fromarray(pixels)))
-        gallery = Gallery()
-        assert gallery.place(duplicates.fingerprint(pixels)) == (0, False)
-        assert gallery.place(duplicates.fingerprint(copy)) == (0, True)
+        index = HashIndex()
+        assert index.find_or_add(duplicates.fingerprint(pixels)) == (0, False)
+        assert index.find_or_add(duplicates.fingerprint(copy)) == (0, True)
 
 
 def test_different_pictures_are_not_near(pictures):
     prints = [duplicates.fingerprint(pixels) for pixels in pictures]
-    gallery = Gallery()
-    assert [gallery.place(print_) for print_ in prints] == [
+    index = HashIndex()
+    assert [index.find_or_add(print_) for print_ in prints] == [
         (number, False) for number in range(len(prints))
     ]
     closest = min(apart(a, b) for n, a in enumerate(prints) for b in prints[:n])
-    assert closest > NEAR
+    assert closest > MAX_BITS
 
 
 def test_plain_pictures_of_different_colours_are_not_the_same():
-    gallery = Gallery()
+    index = HashIndex()
     colours = [(0, 0, 0), (255, 255, 255), (250, 250, 250), (0, 30, 150)]
     plain = [np.full((64, 64, 3), colour, np.uint8) for colour in colours]
-    placed = [gallery.place(duplicates.fingerprint(pixels)) for pixels in plain]
+    placed = [index.find_or_add(duplicates.fingerprint(pixels)) for pixels in plain]
     assert placed == [(0, False), (1, False), (1, True), (2, False)]
 
 
@@ -69,7 +69,7 @@ def brute_force(prints):
     """Place fingerprints by comparing each with every one that was kept."""
     kept, placed = [], []
     for print_ in prints:
-        near = (n for n, other in enumerate(kept) if apart(print_, other) <= NEAR)
+        near = (n for n, other in enumerate(kept) if apart(print_, other) <= MAX_BITS)
         first = next(near, None)
         placed.append((len(kept), False) if first is None else (first, True))
         if first is None:
@@ -78,18 +78,18 @@ def brute_force(prints):
 
 
 def flipped(print_, bits):
-    value = int.from_bytes(print_[:HASH])
+    value = int.from_bytes(print_[:HASH_BYTES])
     for bit in bits:
         value ^= 1 << int(bit)
-    return value.to_bytes(HASH) + print_[HASH:]
+    return value.to_bytes(HASH_BYTES) + print_[HASH_BYTES:]
 
 
 def scattered(count, seed):
     """Make fingerprints of which half are others with up to 40 bits flipped."""
     rng = np.random.default_rng(seed)
-    prints = [rng.bytes(HASH) + bytes(3) for _ in range(count)]
+    prints = [rng.bytes(HASH_BYTES) + bytes(3) for _ in range(count)]
     for number in range(1, count, 2):
-        bits = rng.permutation(8 * HASH)[: rng.integers(20, 41)]
+        bits = rng.permutation(8 * HASH_BYTES)[: rng.integers(20, 41)]
         prints[number] = flipped(prints[rng.integers(number)], bits)
     return prints
 
@@ -97,41 +97,41 @@ def scattered(count, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_near_is_missed_and_nothing_else_is_found(monkeypatch, seed):
     # Most of them in the bands, the rest one by one.
-    monkeypatch.setattr(duplicates, "RECENT", 50)
+    monkeypatch.setattr(duplicates, "UNBANDED", 50)
     prints = scattered(480, seed)
-    gallery = Gallery()
-    placed = [gallery.place(print_) for print_ in prints]
+    index = HashIndex()
+    placed = [index.find_or_add(print_) for print_ in prints]
     assert placed == brute_force(prints)
     assert 80 < sum(known for _, known in placed) < 240
 
 
 def test_what_only_resembles_a_copy_stays():
-    first = bytes(HASH + 3)
+    first = bytes(HASH_BYTES + 3)
     copy, beyond = flipped(first, range(31)), flipped(first, range(40))
-    gallery = Gallery()
-    placed = [gallery.place(print_) for print_ in (first, copy, beyond, copy)]
+    index = HashIndex()
+    placed = [index.find_or_add(print_) for print_ in (first, copy, beyond, copy)]
     assert placed == [(0, False), (0, True), (1, False), (0, True)]
 
 
 def test_the_bands_find_what_is_just_near():
     rng = np.random.default_rng(0)
-    first = rng.bytes(HASH)
-    gallery = Gallery()
-    gallery.place(first + bytes(3))
-    gallery._sort()
+    first = rng.bytes(HASH_BYTES)
+    index = HashIndex()
+    index.find_or_add(first + bytes(3))
+    index._index_bands()
     for band in range(duplicates.BANDS):
         for bit in range(16):
             # Two bits in every other band, and one in this: 31.
             flips = np.full(duplicates.BANDS, 0b11, np.uint16)
             flips[band] = 1 << bit
             near = (np.frombuffer(first, np.uint16) ^ flips).tobytes()
-            assert apart(first, near) == NEAR
-            assert gallery.place(near + bytes(3)) == (0, True)
+            assert apart(first, near) == MAX_BITS
+            assert index.find_or_add(near + bytes(3)) == (0, True)
 
 
 def test_a_fingerprint_is_small_and_always_the_same(pictures):
     prints = {duplicates.fingerprint(pictures[0]) for _ in range(3)}
-    assert {len(print_) for print_ in prints} == {duplicates.FINGERPRINT}
+    assert {len(print_) for print_ in prints} == {duplicates.FINGERPRINT_BYTES}
     # At another size of crops it is nearly the same.
     small = images.resize_for_crops(pictures[0], 32)
-    assert apart(prints.pop(), duplicates.fingerprint(small)) <= NEAR
+    assert apart(prints.pop(), duplicates.fingerprint(small)) <= MAX_BITS

@@ -13,7 +13,7 @@ from PIL import Image
 from jaxart.paintings import report
 from jaxart.paintings.report import Outcome
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, labelled
+from jaxart.paintings.sources.painting import Painting, make_labels
 
 
 EVIL = "<script>alert(1)</script>\"'&\N{RIGHT-TO-LEFT OVERRIDE}\udcff"
@@ -55,7 +55,7 @@ def outcomes(tmp_path):
         path = tmp_path / f"{number:02d}.png"
         colour = rng.integers(0, 256, (1, 1, 3), np.uint8)
         Image.fromarray(colour).resize((30 + number, 40)).save(path)
-        labels = labelled(
+        labels = make_labels(
             style="Rococo" if number % 4 else "",
             artist=f"Artist {number % 30}",
             year=str(1700 + 5 * number) if number % 2 else "",
@@ -70,7 +70,9 @@ def outcomes(tmp_path):
         (EVIL, OnDisk(str(page)), f"unreadable: {EVIL}"),
         ("00.png", OnDisk(str(tmp_path / "00.png")), "too small: 30 x 40 pixels"),
     ):
-        found.append(Outcome(Painting(name, file, labelled(title=EVIL), EVIL), reason))
+        found.append(
+            Outcome(Painting(name, file, make_labels(title=EVIL), EVIL), reason)
+        )
     return found
 
 
@@ -141,7 +143,8 @@ def test_the_widest_and_the_tallest_picture_fit(tmp_path):
         Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
         file = OnDisk(str(tmp_path / f"{name}.png"))
         report.write(
-            tmp_path / f"{name}.html", [Outcome(Painting(name, file, labelled()), "")]
+            tmp_path / f"{name}.html",
+            [Outcome(Painting(name, file, make_labels()), "")],
         )
     assert 'width="360" height="120"' in (tmp_path / "wide.html").read_text()
     assert 'width="1" height="120"' in (tmp_path / "tall.html").read_text()

@@ -128,7 +128,7 @@ def test_the_dataset_holds_the_pictures(
 ):
     monkeypatch.setattr(synthetic, "COUNT", 10)
     monkeypatch.setattr(synthetic, "is_held_out", lambda index: index % 4 == 1)
-    monkeypatch.setattr(dataset, "SHARD", 4)
+    monkeypatch.setattr(dataset, "RECORDS_PER_FILE", 4)
     synthetic.prepare(tmp_path)
     output = capfd.readouterr()
     assert output.out == ""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxart.paintings import vocabulary
-from jaxart.paintings.sources.painting import labelled
+from jaxart.paintings.sources.painting import make_labels
 
 
 # A machine that is busy elsewhere is not slow code.
@@ -17,9 +17,9 @@ patiently = settings(deadline=None, max_examples=60)
 
 def fold(kind, *spellings):
     """Return the names of spellings that stand in one collection."""
-    labels = [labelled(**{kind: spelling}) for spelling in spellings]
-    made = vocabulary.of(labels)
-    return [made.folded(known)[kind] for known in labels]
+    labels = [make_labels(**{kind: spelling}) for spelling in spellings]
+    made = vocabulary.build(labels)
+    return [made.normalise(known)[kind] for known in labels]
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_names_that_were_folded_stay_as_they_are(spellings):
 
 
 def test_titles_keep_their_words_and_nothing_else_is_lost():
-    labels = labelled(title=" Nuit\n étoilée ", artist="X Y", year="c. 1889")
-    folded = vocabulary.of([labels]).folded(labels)
-    assert folded == labelled(title="Nuit étoilée", artist="X Y", year="1889")
+    labels = make_labels(title=" Nuit\n étoilée ", artist="X Y", year="c. 1889")
+    folded = vocabulary.build([labels]).normalise(labels)
+    assert folded == make_labels(title="Nuit étoilée", artist="X Y", year="1889")
 
 
 def test_the_mapping_can_be_kept_and_printed():
     spellings = ["Rococo", "Rococo", "Cubism", "cubism", "Unknown"]
-    made = vocabulary.of(labelled(style=spelling) for spelling in spellings)
+    made = vocabulary.build(make_labels(style=spelling) for spelling in spellings)
     assert made.names() == {
         "style": {"Cubism": ["Cubism", "cubism"], "Rococo": ["Rococo"]},
         "genre": {},

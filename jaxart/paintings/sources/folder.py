@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
-from jaxart.paintings.sources.painting import LABELS, Painting, labelled
+from jaxart.paintings.sources.painting import LABELS, Painting, make_labels
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
@@ -24,7 +24,7 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     files = {name: file for name, file in tree.items() if not is_csv(name)}
     catalogue = _catalogue(tree, files)
     for name, file in files.items():
-        yield Painting(name, file, catalogue.pop(name, None) or labelled())
+        yield Painting(name, file, catalogue.pop(name, None) or make_labels())
     for name, labels in catalogue.items():
         yield Painting(name, MISSING, labels)
 
@@ -46,12 +46,12 @@ def _catalogue(
             f"a folder must hold one csv of labels at most; got {', '.join(found)}"
         )
     [table] = found
-    by_last = tables.by_last(files)
+    by_basename = tables.by_basename(files)
     catalogue = {}
     for line, row in tables.rows(table, tree[table], needs="filename"):
         name = row["filename"].removeprefix("./")
-        if name not in files and len(by_last.get(name, [])) == 1:
-            [name] = by_last[name]
+        if name not in files and len(by_basename.get(name, [])) == 1:
+            [name] = by_basename[name]
         if name in catalogue:
             raise ValueError(f"{table}, line {line}: {name} comes twice")
         catalogue[name] = {label: row.get(label, "") for label in LABELS}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, chosen, labelled
+from jaxart.paintings.sources.painting import Painting, labels_from_row, make_labels
 
 
 # Catalogues, the better one first: the column of the filename, and of each label.
@@ -34,8 +34,8 @@ CATALOGUES = {
 }
 
 
-def is_one(tree: dict[str, File]) -> bool:
-    """Return whether files look like this collection."""
+def matches(tree: dict[str, File]) -> bool:
+    """Return whether files have this layout."""
     return _catalogue_in(tree) is not None
 
 
@@ -61,22 +61,22 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     for line, row in tables.rows(found, tree[found], needs=column):
         if row[column] in catalogue:
             raise ValueError(f"{found}, line {line}: {row[column]} comes twice")
-        catalogue[row[column]] = chosen(row, **columns)
+        catalogue[row[column]] = labels_from_row(row, **columns)
     without = set(catalogue)
     for name, file in tree.items():
         last = name.rsplit("/", 1)[-1]
         if not is_csv(name):
             without.discard(last)
-            yield Painting(name, file, catalogue.get(last) or labelled())
+            yield Painting(name, file, catalogue.get(last) or make_labels())
     for name, labels in catalogue.items():
         if name in without:
             yield Painting(name, MISSING, labels)
 
 
 def _catalogue_in(tree: dict[str, File]) -> str | None:
-    """Return the name of the best catalogue, the one that lies highest."""
-    by_last = tables.by_last(name for name in tree if is_csv(name))
+    """Return the name of the best catalogue, nearest to the root."""
+    by_basename = tables.by_basename(name for name in tree if is_csv(name))
     for catalogue in CATALOGUES:
-        if catalogue in by_last:
-            return min(by_last[catalogue], key=lambda name: name.count("/"))
+        if catalogue in by_basename:
+            return min(by_basename[catalogue], key=lambda name: name.count("/"))
     return None

@@ -74,7 +74,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(write_zip, monkeypatch):
     path = write_zip({"bomb.jpg": bytes(3_000_000)})
     assert path.stat().st_size < 5_000
     [bomb] = files.tree(path).values()
-    monkeypatch.setattr(files, "LARGEST_MEMBER", 2_999_999)
+    monkeypatch.setattr(files, "MAX_MEMBER_BYTES", 2_999_999)
     assert reason(bomb) == (
         "too large: 3,000,000 bytes in its zip; at most 2,999,999 are unpacked"
     )

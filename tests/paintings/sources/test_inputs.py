@@ -62,7 +62,9 @@ def test_paintings_go_through_json_whatever_they_are(write, write_zip, write_par
     paintings = list(inputs.open_inputs([root, rows]))
     texts = [json.dumps(inputs.to_json(painting)) for painting in paintings]
     assert [inputs.from_json(json.loads(text)) for text in texts] == paintings
-    assert {type(painting.file).__name__ for painting in paintings} == {*inputs.PLACES}
+    assert {type(painting.file).__name__ for painting in paintings} == {
+        *inputs.FILE_TYPES
+    }
 
 
 def test_a_stamp_tells_that_a_file_was_changed(write):
