@@ -37,7 +37,7 @@ def main(
     ] = dataset.DEFAULT_DATA_DIR,
     source: Annotated[
         Literal["auto", *inputs.READERS],  # pyright: ignore[reportInvalidTypeForm]
-        "layout of the collection; auto: by what lies in it",
+        "layout of the collection; auto: detected from its files",
     ] = "auto",
     processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,

@@ -1,10 +1,8 @@
 """The command that makes a dataset, on collections as they are found."""
 
 import csv
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +17,8 @@ ROOT = Path(prepare.__file__).parents[1]
 PAINTINGS = ROOT.parent / "shared" / "paintings"
 
 
-def bomb():
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    chunks = b""
-    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9999)))):
-        chunks += struct.pack(">I", len(body)) + kind + body
-        chunks += struct.pack(">I", zlib.crc32(kind + body))
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
 @pytest.fixture(scope="module")
-def nasty(tmp_path_factory):
+def nasty(tmp_path_factory, bomb):
     """A collection with one of everything; the folders say what is to become of it."""
     root = tmp_path_factory.mktemp("nasty")
     good, bad = root / "good", root / "bad"
@@ -59,7 +48,7 @@ def nasty(tmp_path_factory):
     (bad / "page.jpg").write_text("<html><body>404 Not Found</body></html>")
     (bad / "notes.txt").write_text("buy frames")
     (bad / "empty.png").touch()
-    (bad / "bomb.png").write_bytes(bomb())
+    (bad / "bomb.png").write_bytes(bomb)
     (root / "labels.csv").write_text(
         "filename,title,year\ngood/panorama.png,Long,1889\ngood/gone.jpg,Gone,\n"
     )

@@ -191,7 +191,7 @@ def _records(
 
 
 def _find(source: Path) -> dict[str, Path]:
-    """Return where the four files lie in a folder, by their names."""
+    """Return the paths of the four files in a folder, by their names."""
     if not source.is_dir():
         raise ValueError(f"data.source must be a folder; got {source}")
     paths = {}
@@ -254,9 +254,9 @@ def _read(path: Path, md5: str) -> UInt8[np.ndarray, "..."]:
             content = file.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from None
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(f"{path} must be MNIST's own, with MD5 {md5}; got {found}")
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != md5:
+        raise ValueError(f"{path} must be MNIST's own, with MD5 {md5}; got {digest}")
     return parse(content)
 
 

@@ -46,14 +46,14 @@ Map = Callable[[Callable[[Any], int], Sequence[Any]], Generator[int]]
 
 
 class Prepared(NamedTuple):
-    """What became of a collection.
+    """A prepared dataset.
 
     Args:
-        folder: where the dataset lies.
+        folder: of the dataset.
         kept: number of pictures in it.
         held_out: how many of these are held out.
         bytes: size of the folder.
-        skipped: how many are not in it, by the kind of reason, the most frequent first.
+        skipped: number of skipped pictures by kind of reason, the most frequent first.
         skipped_csv: filename and reason of each of them.
     """
 
@@ -76,17 +76,17 @@ def prepare(
     keep_duplicates: bool = False,
     report_to: Path | None = None,
 ) -> Prepared:
-    """Write the dataset `paintings`, and `skipped.csv` for what is not in it.
+    """Write the dataset `paintings`, and `skipped.csv` with what is not in it.
 
     Args:
-        paintings: what may become a record, in the order of the records; consumed once.
+        paintings: in the order of the records; consumed once.
         data_dir: receives the folder `paintings` and the file `skipped.csv`.
         size: side of the crops that every picture must have room for, in pixels.
         processes: worker processes that decode pictures.
-        beam_options: of Apache Beam, which then does the work; see `beam.parsed`.
-        vocabulary: what the labels are names for; kept in the dataset's metadata.
+        beam_options: of Apache Beam, which is then used; see `beam.parsed`.
+        vocabulary: spellings of each label; stored in the dataset's metadata.
         keep_duplicates: keep pictures that look the same as an earlier one.
-        report_to: file that receives a page about the collection, if any.
+        report_to: file of the HTML report, if any.
 
     Raises:
         ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
@@ -224,7 +224,7 @@ def _publish(unfinished: Path, skipped_csv: Path, folder: Path) -> None:
 def _outcomes(
     folder: Path, plan: shards.Plan, duplicates: shards.Duplicates
 ) -> Iterator[report.Outcome]:
-    """Yield what became of each picture, in their order."""
+    """Yield the outcome of each picture, in order."""
     for number in range(plan.shards):
         record = 0
         pairs = zip(

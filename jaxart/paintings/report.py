@@ -125,7 +125,7 @@ class Counts:
 
 
 class Sample:
-    """A few of many, as if drawn by lot, but the same ones each time.
+    """A fixed-size sample, chosen by the hashes of names.
 
     Args:
         size: how many at most.
@@ -237,9 +237,10 @@ def _picture(painting: Painting) -> str:
     picture = Image.fromarray(pixels)
     width = max(1, round(picture.width * HEIGHT / picture.height))
     if width > WIDEST:
-        room = math.ceil(WIDEST * picture.height / HEIGHT)
-        left = (picture.width - room) // 2
-        picture, width = picture.crop((left, 0, left + room, picture.height)), WIDEST
+        visible = math.ceil(WIDEST * picture.height / HEIGHT)
+        left = (picture.width - visible) // 2
+        box = (left, 0, left + visible, picture.height)
+        picture, width = picture.crop(box), WIDEST
     content = io.BytesIO()
     small = picture.resize((width, HEIGHT), Image.Resampling.LANCZOS, reducing_gap=3)
     small.save(content, "JPEG", quality=80)

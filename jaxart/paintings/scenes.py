@@ -89,7 +89,7 @@ class Scene:
     Args:
         rng: decides everything that is left open.
         palette: one of `PALETTES`.
-        style: how the strokes are made.
+        style: of the strokes.
         aspect: width of the picture, in heights.
     """
 

@@ -135,7 +135,7 @@ class Vocabulary(NamedTuple):
         """Return labels with each spelling replaced by its name.
 
         Args:
-            labels: of a painting from which the vocabulary was made.
+            labels: of a painting of the collection.
         """
         names = {kind: self.spellings[kind][labels[kind]] for kind in KINDS}
         title = " ".join(labels["title"].split())

@@ -41,9 +41,9 @@ def test_beam_makes_the_same_dataset_byte_for_byte(tmp_path, monkeypatch, option
     monkeypatch.setattr(shards, "SHARD_SIZE", 3)
     monkeypatch.setattr(preparation, "FILE_SIZE", 4)
     paintings = inputs.open_inputs([collection])
-    here = preparation.prepare(paintings, tmp_path / "here")
-    there = preparation.prepare(paintings, tmp_path / "there", beam_options=options)
-    assert here[1:3] == there[1:3]
+    local = preparation.prepare(paintings, tmp_path / "here")
+    on_beam = preparation.prepare(paintings, tmp_path / "there", beam_options=options)
+    assert local[1:3] == on_beam[1:3]
     assert content(tmp_path / "here") == content(tmp_path / "there")
 
 

@@ -104,7 +104,7 @@ def test_a_record_has_the_same_bytes_in_every_process():
     assert len({process.communicate()[0] for process in processes}) == 1
 
 
-def test_the_source_travels_to_other_processes(data_dir):
+def test_the_source_is_picklable(data_dir):
     source = pickle.loads(pickle.dumps(dataset.open_source(data_dir, "paintings")))
     assert len(source) == 10
     assert int(source[7]["pixels"][0, 0, 0]) == 7
@@ -125,11 +125,11 @@ def test_an_error_in_the_middle_leaves_nothing_behind(tmp_path):
 
 
 def test_of_two_writers_one_waits_for_the_other(tmp_path):
-    started, go_on, outcomes = threading.Event(), threading.Event(), []
+    started, proceed, outcomes = threading.Event(), threading.Event(), []
 
     def slow():
         started.set()
-        go_on.wait()
+        proceed.wait()
         yield from records(2)
 
     def run(name, found):
@@ -143,7 +143,7 @@ def test_of_two_writers_one_waits_for_the_other(tmp_path):
     second.start()
     time.sleep(0.2)
     assert outcomes == []
-    go_on.set()
+    proceed.set()
     first.join()
     second.join()
     assert sorted(outcomes) == [("first", True), ("second", False)]
@@ -188,7 +188,7 @@ def test_an_unknown_split_is_refused(data_dir):
         dataset.open_source(data_dir, "paintings", "validation")
 
 
-def test_somebody_elses_dataset_of_the_name_is_passed_over(data_dir):
+def test_another_builders_dataset_of_the_name_is_ignored(data_dir):
     class Paintings(tfds.core.ShardBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("9.0.0")
 

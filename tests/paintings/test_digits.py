@@ -129,9 +129,7 @@ def test_the_files_are_downloaded_from_the_first_mirror_that_has_them(
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mnist"]
 
 
-def test_a_mirror_with_other_files_is_not_believed(
-    mirrored, arrays, tmp_path, monkeypatch
-):
+def test_files_with_another_md5_are_refused(mirrored, arrays, tmp_path, monkeypatch):
     labels = mirrored / "t10k-labels-idx1-ubyte.gz"
     labels.write_bytes(gzip.compress(idx(np.zeros(10, np.uint8))))
     with served(mirrored) as (address, _):
@@ -141,9 +139,7 @@ def test_a_mirror_with_other_files_is_not_believed(
     assert not (tmp_path / "data").exists()
 
 
-def test_without_a_network_one_line_names_both_ways_out_and_at_once(
-    tmp_path, monkeypatch
-):
+def test_without_a_network_one_line_names_both_remedies_at_once(tmp_path, monkeypatch):
     mirrors = (f"http://127.0.0.1:{closed_port()}/", "http://nowhere.invalid/")
     monkeypatch.setattr(digits, "MIRRORS", mirrors)
     start = time.monotonic()

@@ -49,8 +49,8 @@ def paintings(tmp_path_factory):
         Image.fromarray(pixels).save(folder / f"{number}.png")
     Image.new("RGB", (20, 20)).save(folder / "a_small.png")
     (folder / "b_page.jpg").write_text("<html>404</html>")
-    found = [painting(path) for path in sorted(folder.iterdir())]
-    return [*found, Painting("c_gone.jpg", MISSING, make_labels(title="Gone"))]
+    files = [painting(path) for path in sorted(folder.iterdir())]
+    return [*files, Painting("c_gone.jpg", MISSING, make_labels(title="Gone"))]
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +114,13 @@ def test_the_split_of_a_picture_depends_on_its_file_alone(
 ):
     monkeypatch.setattr(dataset, "HELD_OUT_SHARE", 0.5)
 
-    def splits(name, some, **settings):
-        done = preparation.prepare(some, tmp_path / name, **settings)
-        found = {}
+    def splits(name, paintings, **settings):
+        prepared = preparation.prepare(paintings, tmp_path / name, **settings)
+        splits = {}
         for split in ("train", "held_out"):
-            found |= dict.fromkeys(kept(tmp_path / name, split), split)
-        assert done.held_out == list(found.values()).count("held_out")
-        return found
+            splits |= dict.fromkeys(kept(tmp_path / name, split), split)
+        assert prepared.held_out == list(splits.values()).count("held_out")
+        return splits
 
     everything = splits("all", paintings)
     for painting in paintings[:10]:
@@ -260,34 +260,38 @@ def test_finished_shards_are_reused_and_changed_ones_made_again(
     collection.mkdir()
     for one in paintings[:10]:
         (collection / one.filename).write_bytes(one.file.open().read())
-    found = [painting(path) for path in sorted(collection.iterdir())]
+    collected = [painting(path) for path in sorted(collection.iterdir())]
     monkeypatch.setattr(shards, "SHARD_SIZE", 3)
     for data_dir in (tmp_path / "data", tmp_path / "other"):
         with pytest.MonkeyPatch.context() as interrupted:
             interrupted.setattr(shards, "files", _interrupt)
             with pytest.raises(KeyboardInterrupt):
-                preparation.prepare(found, data_dir)
-    made = sorted((tmp_path / "data").rglob("*.records"))
-    times = [path.stat().st_mtime_ns for path in made]
-    assert len(made) == 4
+                preparation.prepare(collected, data_dir)
+    records = sorted((tmp_path / "data").rglob("*.records"))
+    times = [path.stat().st_mtime_ns for path in records]
+    assert len(records) == 4
 
-    (collection / found[4].filename).write_bytes(paintings[0].file.open().read())
+    (collection / collected[4].filename).write_bytes(paintings[0].file.open().read())
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(shards, "files", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            preparation.prepare(found, tmp_path / "data")
+            preparation.prepare(collected, tmp_path / "data")
     assert "changed since the run that was interrupted: 1 of its shards" in caplog.text
-    again = [path.stat().st_mtime_ns == t for path, t in zip(made, times, strict=True)]
+    again = [
+        path.stat().st_mtime_ns == t for path, t in zip(records, times, strict=True)
+    ]
     assert again == [True, False, True, True]
-    made[2].write_bytes(made[2].read_bytes()[:-70_000] + bytes(70_000))  # a bad disk
-    preparation.prepare(found, tmp_path / "data")
-    preparation.prepare(found, tmp_path / "whole")
+    records[2].write_bytes(
+        records[2].read_bytes()[:-70_000] + bytes(70_000)
+    )  # a bad disk
+    preparation.prepare(collected, tmp_path / "data")
+    preparation.prepare(collected, tmp_path / "whole")
     assert content(tmp_path / "data") == content(tmp_path / "whole")
 
     settings = {"size": 32, "keep_duplicates": True}
-    preparation.prepare(found[:5], tmp_path / "other", **settings)
+    preparation.prepare(collected[:5], tmp_path / "other", **settings)
     assert "4 of its shards are made anew" in caplog.text
-    assert kept(tmp_path / "other") == [one.filename for one in found[:5]]
+    assert kept(tmp_path / "other") == [one.filename for one in collected[:5]]
 
 
 @pytest.mark.usefixtures("in_process")

@@ -50,7 +50,7 @@ class Strict(html.parser.HTMLParser):
 def outcomes(tmp_path):
     """Forty kept pictures, and some that were refused, one of them hostile."""
     rng = np.random.default_rng(0)
-    found = []
+    outcomes = []
     for number in range(40):
         path = tmp_path / f"{number:02d}.png"
         colour = rng.integers(0, 256, (1, 1, 3), np.uint8)
@@ -61,7 +61,7 @@ def outcomes(tmp_path):
             year=str(1700 + 5 * number) if number % 2 else "",
         )
         painting = Painting(path.name, OnDisk(str(path)), labels, "folder")
-        found.append(Outcome(painting, "", 300 + number, 400))
+        outcomes.append(Outcome(painting, "", 300 + number, 400))
     page = tmp_path / "page.jpg"
     page.write_text("<html>")
     for name, file, reason in (
@@ -70,10 +70,10 @@ def outcomes(tmp_path):
         (EVIL, OnDisk(str(page)), f"unreadable: {EVIL}"),
         ("00.png", OnDisk(str(tmp_path / "00.png")), "too small: 30 x 40 pixels"),
     ):
-        found.append(
+        outcomes.append(
             Outcome(Painting(name, file, make_labels(title=EVIL), EVIL), reason)
         )
-    return found
+    return outcomes
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_page_counts_what_there_is(page):
     assert "4 more were refused" in page.read_text()
 
 
-def test_the_page_is_sound_and_needs_nothing_else(page):
+def test_the_page_is_valid_html_and_self_contained(page):
     strict = Strict(page.read_text())
     assert all(
         source.startswith("data:image/jpeg;base64,") for source in strict.sources

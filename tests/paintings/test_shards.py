@@ -18,18 +18,18 @@ def paintings(tmp_path):
     collection = tmp_path / "pictures"
     collection.mkdir()
     rng = np.random.default_rng(0)
-    found = []
+    paintings = []
     for number in range(3):
         name = os.fsdecode(b"\xff\xfe.jpg") if number == 1 else f"{number}.jpg"
         pixels = rng.integers(0, 256, (200, 300, 3), np.uint8)
         exif = Image.Exif()
         exif[0x0112] = 6 if number == 2 else 1  # lies on its side
         Image.fromarray(pixels).save(collection / name, exif=exif)
-        place = OnDisk(str(collection / name))
-        found.append(
-            Painting(f"{number}.jpg", place, make_labels(artist="Zoë \n"), "a")
+        file = OnDisk(str(collection / name))
+        paintings.append(
+            Painting(f"{number}.jpg", file, make_labels(artist="Zoë \n"), "a")
         )
-    return [*found, Painting("gone.jpg", MISSING, make_labels(), "a")]
+    return [*paintings, Painting("gone.jpg", MISSING, make_labels(), "a")]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def folder(tmp_path):
     return tmp_path / "shards"
 
 
-def test_a_row_tells_what_became_of_each_picture(paintings, folder):
+def test_each_picture_has_a_row(paintings, folder):
     plan = shards.plan(iter(paintings), folder, size=64)
     assert plan[:3] == (4, 1, 0)
     assert shards.decode(0, folder=folder) == 4

@@ -1,4 +1,4 @@
-"""One function for many arguments, in processes of their own."""
+"""A function mapped over arguments in worker processes."""
 
 import operator
 import os
@@ -14,8 +14,8 @@ from jaxart.paintings import workers
 
 
 def test_each_argument_is_used_once_whatever_the_order():
-    found = workers.imap_unordered(partial(operator.mul, 3), range(20), processes=2)
-    assert sorted(found) == [3 * number for number in range(20)]
+    results = workers.imap_unordered(partial(operator.mul, 3), range(20), processes=2)
+    assert sorted(results) == [3 * number for number in range(20)]
 
 
 def test_an_error_of_the_function_is_raised():

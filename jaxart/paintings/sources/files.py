@@ -143,17 +143,17 @@ def tree(root: Path) -> dict[str, File]:
     if not root.exists():
         raise ValueError(f"input must be a folder or a zip; {root} does not exist")
     if root.is_dir():
-        found: dict[str, File] = {}
+        files: dict[str, File] = {}
         refused: list[OSError] = []
         for path in _walk(root, refused):
             for name, file in _expand(path, _text(path.relative_to(root))):
-                while name in found:  # of two names that are stored as the same text
+                while name in files:  # two names that are stored as the same text
                     name += "'"
-                found[name] = file
+                files[name] = file
         for error in sorted(refused, key=lambda error: error.filename):
             name = _text(Path(error.filename).relative_to(root))
-            found[name] = Unusable(f"unreadable: {_line(error)}")
-        return found
+            files[name] = Unusable(f"unreadable: {_line(error)}")
+        return files
     if not zipfile.is_zipfile(root):
         raise ValueError(f"input must be a folder or a zip; got {root}")
     return {name.removeprefix("/"): file for name, file in _expand(root, "")}

@@ -1,4 +1,4 @@
-"""Any folder of pictures, and the csv that may lie in it."""
+"""Any folder of pictures, with an optional csv of labels."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from jaxart.paintings.sources.painting import LABELS, Painting, make_labels
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
-    """Yield what lies in a folder and in the folders below it.
+    """Yield the files of a folder and of its subfolders.
 
     One csv in the folder itself may hold labels: a column `filename`, with a path below
     the folder or just a name that occurs once, and any of title, artist, style, genre
@@ -38,14 +38,14 @@ def _catalogue(
     tree: dict[str, File], files: dict[str, File]
 ) -> dict[str, dict[str, str]]:
     """Read the labels by filename from the csv on top, if there is one."""
-    found = [name for name in tree if is_csv(name) and "/" not in name]
-    if not found:
+    csvs = [name for name in tree if is_csv(name) and "/" not in name]
+    if not csvs:
         return {}
-    if len(found) > 1:
+    if len(csvs) > 1:
         raise ValueError(
-            f"a folder must hold one csv of labels at most; got {', '.join(found)}"
+            f"a folder must hold one csv of labels at most; got {', '.join(csvs)}"
         )
-    [table] = found
+    [table] = csvs
     by_basename = tables.by_basename(files)
     catalogue = {}
     for line, row in tables.rows(table, tree[table], needs="filename"):

@@ -101,7 +101,7 @@ def download(name: str) -> Path:
         name: of the data set, such as "huggan/wikiart".
 
     Returns:
-        The folder that they lie in, in the hub's own cache.
+        Their folder in the hub's cache.
 
     Raises:
         ValueError: the library for it is not installed, or there is no such data set.

@@ -77,10 +77,10 @@ def text(name: str, file: File) -> str:
 
 def by_basename(names: Iterable[str]) -> dict[str, list[str]]:
     """Return paths by their last component."""
-    found: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.rsplit("/", 1)[-1], []).append(name)
-    return found
+        paths.setdefault(name.rsplit("/", 1)[-1], []).append(name)
+    return paths
 
 
 class Lookup(Generic[T]):

@@ -57,18 +57,18 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
         kind: tables.Lookup({path: (path, label) for path, label in labels.items()})
         for kind, labels in listed.items()
     }
-    found = set()
+    matched = set()
     for name, file in tree.items():
         if not _is_list(name):
             labels = _from_name(name)
             for kind, lookup in lookups.items():
                 path, label = lookup.find("/".join(name.split("/")[-2:])) or ("", "")
-                found.add(path)
+                matched.add(path)
                 labels[kind] = label or labels[kind]
             yield Painting(name, file, labels)
     paths = dict.fromkeys(path for labels in listed.values() for path in labels)
     for path in paths:
-        if path not in found:
+        if path not in matched:
             known = {kind: labels.get(path, "") for kind, labels in listed.items()}
             known = {kind: label for kind, label in known.items() if label}
             yield Painting(path, MISSING, _from_name(path) | known)
@@ -126,7 +126,7 @@ def _listed(tree: dict[str, File]) -> dict[str, dict[str, str]]:
 
 def _class_names(name: str, file: File) -> dict[str, str]:
     """Read lines such as "3 Art_Nouveau"."""
-    found = {}
+    names = {}
     for line, words in enumerate(tables.text(name, file).splitlines(), start=1):
         number, _, label = words.strip().partition(" ")
         if not number:
@@ -135,8 +135,8 @@ def _class_names(name: str, file: File) -> dict[str, str]:
             raise ValueError(
                 f"{name}, line {line} must be a number and a name; got {words!r}"
             )
-        found[number] = label.strip().replace("_", " ")
-    return found
+        names[number] = label.strip().replace("_", " ")
+    return names
 
 
 def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:

@@ -21,12 +21,12 @@ Write = Callable[..., Path]
 @pytest.fixture(scope="session")
 def pictures(synthetic_pictures: list[Picture]) -> list[bytes]:
     """Eight synthetic paintings as JPEG files."""
-    made = []
+    contents = []
     for picture in synthetic_pictures[:8]:
         file = io.BytesIO()
         Image.fromarray(np.asarray(picture.pixels)).save(file, "JPEG", quality=90)
-        made.append(file.getvalue())
-    return made
+        contents.append(file.getvalue())
+    return contents
 
 
 @pytest.fixture

@@ -62,8 +62,8 @@ def test_a_name_that_leads_out_of_its_zip_is_refused(write_zip, name):
 def test_an_encrypted_member_is_refused(write_zip):
     path = write_zip({"a.jpg": "secret", "b.jpg": "open"})
     packed = bytearray(path.read_bytes())
-    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        packed[packed.index(signature) + place] |= 1
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(signature) + offset] |= 1
     path.write_bytes(packed)
     encrypted, plain = files.tree(path).values()
     assert reason(encrypted) == "unreadable: encrypted in its zip"
