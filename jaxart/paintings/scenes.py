@@ -28,8 +28,8 @@ Real = float | int  # jaxtyping's checker tells them apart
 Field = Callable[[Any, Any], Any]  # a function of positions x and y
 
 FINEST = 0.014  # width of the smallest strokes, in picture heights
-STEP = 0.9  # distance between the strokes of a shape, in widths
-REFINED = 0.2  # share of the small strokes that is kept away from the outline
+STEP = 1.1  # distance between the strokes of a shape, in widths
+REFINED = 0.12  # share of the small strokes that is kept away from the outline
 
 
 class Style(NamedTuple):
@@ -117,9 +117,9 @@ class Scene:
     def at(self, x: Real, y: Real, unit: Real = 1.0, turn: Real = 0.0) -> "Scene":
         """Return this scene in another frame: its origin, unit of length and angle."""
         scene = copy.copy(self)
-        cos, sin = np.cos(self._turn), np.sin(self._turn)
-        moved = np.array([x * cos - y * sin, x * sin + y * cos])
-        scene._origin = self._origin + self._unit * moved
+        scene._origin = self._origin + self._unit * np.array([x, y]) @ _rotation(
+            self._turn
+        )
         scene._unit, scene._turn = self._unit * unit, self._turn + turn
         return scene
 
@@ -129,10 +129,9 @@ class Scene:
         """Add single strokes; their numbers are broadcast."""
         columns = np.broadcast_arrays(x, y, length, width, angle, *colour.T)
         strokes = np.stack(columns, -1).reshape(-1, 8)
-        cos, sin = np.cos(self._turn), np.sin(self._turn)
-        turned = strokes[:, :2] @ np.array([[cos, sin], [-sin, cos]])
-        strokes[:, :2] = self._origin + self._unit * turned
-        strokes[:, 2:4] = np.maximum(self._unit * strokes[:, 2:4], FINEST)
+        strokes[:, :4] *= self._unit
+        strokes[:, :2] = self._origin + strokes[:, :2] @ _rotation(self._turn)
+        strokes[:, 2:4] = np.maximum(strokes[:, 2:4], FINEST)
         strokes[:, 4] += self._turn
         self._strokes.append(strokes)
 
@@ -164,7 +163,7 @@ class Scene:
             x = ends[0, 0] + STEP * w * (cells % columns + rng.random(len(cells)))
             y = ends[0, 1] + STEP * w * (cells // columns + rng.random(len(cells)))
             depth = distance(x, y)
-            refined = (depth < 1.2 * w) | (rng.random(len(cells)) < REFINED)
+            refined = (depth < 0.9 * w) | (rng.random(len(cells)) < REFINED)
             keep = (depth > 0) & (refined | (level == 1))
             x, y, depth = x[keep], y[keep], depth[keep]
             slope = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)]) - depth
@@ -195,9 +194,8 @@ class Scene:
         rates = math.pi * cells * scales * self.uniform(0.6, 1.3, len(scales))
         waves = rates * np.stack([np.cos(turns) / stretch, np.sin(turns)])
         weights = 0.2 * math.sqrt(2) / scales / np.linalg.norm(1 / scales)
-        return lambda x, y: (
-            0.5 + np.sin(np.stack([x, y], -1) @ waves + phases) @ weights
-        )
+        shifted = lambda x, y: np.stack([x, y], -1) @ waves + phases  # noqa: E731
+        return lambda x, y: 0.5 + np.sin(shifted(x, y)) @ weights
 
     def body(self, colour: Colour) -> Colours:
         """Return the tones of a thing of one colour."""
@@ -211,6 +209,11 @@ class Scene:
 
 def _at(value: Any, x: Any, y: Any) -> Any:
     return value(x, y) if callable(value) else value
+
+
+def _rotation(angle: Real) -> Float[np.ndarray, "2 2"]:
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
 
 
 def _mix(a: Any, b: Any, share: Real) -> Any:
@@ -438,9 +441,8 @@ def portrait(s: Scene) -> tuple[str, str]:
 
 def _face(s: Scene, turned: Real, skin: Colour) -> None:
     def shape(x, y):
-        return 0.8 * (
-            1 - np.hypot(x / (0.8 - 0.17 * np.clip(y, 0, 2) ** 1.5), y / 1.12)
-        )
+        jaw = 0.8 - 0.17 * np.clip(y, 0, 2) ** 1.5
+        return 0.8 * (1 - np.hypot(x / jaw, y / 1.12))
 
     def lit(x, y):
         # One cheek turns away from the light.
@@ -466,9 +468,8 @@ def _face(s: Scene, turned: Real, skin: Colour) -> None:
 
 def abstract(s: Scene) -> tuple[str, str]:
     """Compose forms that are nothing else; return genre and subject."""
-    colours = s.rng.permutation(
-        np.vstack([s.sky, s.land, s.accents, s.accents, s.lamp])
-    )
+    palette = np.vstack([s.sky, s.land, s.accents, s.accents, s.lamp])
+    colours = s.rng.permutation(palette)
     s.fill(_everywhere, s.body(colours[0]), width=0.14)
     kind = s.pick(_fields, _rings, _patchwork, _cuttings, _gestures)
     kind(s, colours[1:])
@@ -497,9 +498,8 @@ def _patchwork(s: Scene, colours: Colours) -> None:
     cloth, size = s.at(s.aspect / 2, 0.5, 1, s.uniform(0, 1.5)), 1 / s.uniform(3, 5.5)
     for x, y in size * (np.indices((11, 11)).reshape(2, -1).T - 5):
         tones, way = s.body(s.pick(*colours)), s.pick(0, math.pi / 2)
-        cloth.at(x, y, size).fill(
-            _box(0.5, -0.5, 0.5), tones, 0.6, way, 0.45, reach=0.6
-        )
+        patch, square = cloth.at(x, y, size), _box(0.5, -0.5, 0.5)
+        patch.fill(square, tones, 0.6, way, 0.45, reach=0.6)
 
 
 def _cuttings(s: Scene, colours: Colours) -> None:

@@ -32,7 +32,7 @@ SEED = 1863  # the year of the Salon des Refusés
 COUNT = 2048
 BATCH = 32  # pictures drawn in one call
 SIDE = 182  # of the square canvas: the width of pictures of 2:1, in pixels
-STROKES = 1536  # of a picture at most; of more, a random subset is drawn
+STROKES = 1024  # of a picture at most; of more, a random subset is drawn
 LIGHT = relief.Light(elevation=50, gloss=0.1)
 
 
