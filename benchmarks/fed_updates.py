@@ -2,7 +2,7 @@
 
     python benchmarks/fed_updates.py [--width=16] [--data_dir=DIR]
 
-The pictures of `--data_dir`, else made-up ones, feed the compiled update of the
+The pictures of `--data_dir`, else synthetic ones, feed the compiled update of the
 paper's networks in three ways: one batch that is on the device already, crops from the
 host, and corners of the same crops in an atlas on the device. The three take turns; a
 turn is `--updates` updates with one wait at the end, in calls of one update.
@@ -41,7 +41,7 @@ _REPEATS = flags.DEFINE_integer("repeats", 5, "turns of each way", lower_bound=1
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "prepared paintings")
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
-SYNTHETIC = choice.NAMES[-1]
+SYNTHETIC = "synthetic"
 READY, HOST, ATLAS = "a batch that is there", "crops from the host", "the atlas"
 
 

@@ -4,11 +4,11 @@
     python benchmarks/prepare.py --what=memory --count=20000
 
 Speed: one process makes records of full-size JPEGs, from the bytes on disk to the
-finished files, by turns with a plain Pillow loop that decodes, shrinks and writes the
-same pictures: no checks, hashes, fingerprints, labels, or second writing. The hours are
+finished files, alternating with a plain Pillow loop that decodes, shrinks and writes
+the same pictures: no checks, hashes, labels, or second writing. The hours are
 an extrapolation: the paper's number of pictures, divided by the rate and the cores.
 
-Memory: `prepare` runs on a made-up collection of small pictures, all different; the
+Memory: `prepare` runs on a generated collection of small pictures, all different; the
 peaks are of its processes' resident sets.
 
 The last line is one JSON object. `median_seconds` is that of a hundred pictures (speed)
@@ -44,14 +44,16 @@ from jaxart.paintings.sources.painting import Painting
 
 
 _WHAT = flags.DEFINE_enum("what", "speed", ["speed", "memory"], "what to measure")
-_INPUT = flags.DEFINE_string("input", "", "folder of pictures to time, besides made up")
+_INPUT = flags.DEFINE_string(
+    "input", "", "folder of pictures to time, besides generated ones"
+)
 _COUNT = flags.DEFINE_integer("count", 0, "pictures; 0: 100, or 1,000", 0)
-_TURNS = flags.DEFINE_integer("turns", 3, "timings of each way", lower_bound=3)
+_TURNS = flags.DEFINE_integer("turns", 3, "timings of each program", lower_bound=3)
 _PROCESSES = flags.DEFINE_integer("processes", 2, "for memory", lower_bound=1)
 
 PAPER = 203_274  # pictures
 CORES = (2, 64)
-MADE_UP = ((1200, 1000), (3000, 2400))  # sides of full-size pictures, in pixels
+GENERATED = ((1200, 1000), (3000, 2400))  # sides of full-size pictures, in pixels
 PACKAGES = ("pillow", "numpy", "array-record", "tensorflow-datasets", "imagehash")
 
 
@@ -71,7 +73,7 @@ def write_collection(folder: Path, count: int, sides: tuple[int, int]) -> None:
         count: how many.
         sides: width and height, in pixels.
     """
-    for number in tqdm.trange(count, desc="inventing", unit="picture"):
+    for number in tqdm.trange(count, desc="generating", unit="picture"):
         rng = np.random.default_rng(number)
         coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         soft = np.asarray(coarse.resize(sides, Image.Resampling.BICUBIC), np.int16)
@@ -83,22 +85,23 @@ def write_collection(folder: Path, count: int, sides: tuple[int, int]) -> None:
 
 
 def speed() -> dict[str, Any]:
-    """Time our way and Pillow's on each collection."""
+    """Time `prepare` and Pillow on each collection."""
     count = _COUNT.value or 100
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         collections = {}
-        for width, height in MADE_UP:
-            made = Path(folder, f"{width}")
-            made.mkdir()
+        for width, height in GENERATED:
+            generated = Path(folder, f"{width}")
+            generated.mkdir()
             # One in four, for the large ones take as long to make as to time.
-            write_collection(made, max(1, count // 4), (width, height))
-            collections[f"made up, {width} x {height}"] = made
+            write_collection(generated, max(1, count // 4), (width, height))
+            collections[f"generated, {width} x {height}"] = generated
         if _INPUT.value:
             collections["pictures of --input"] = Path(_INPUT.value)
         for name, collection in collections.items():
-            found = list(itertools.islice(inputs.open_inputs([collection]), count))
-            rows[name] = compared(found)
+            union = inputs.open_inputs([collection])
+            paintings = list(itertools.islice(union, count))
+            rows[name] = compare(paintings)
     print(
         f"{'JPEG to record, one core':<28}{'MB':>6}{'images/s':>10}{'Pillow':>8}",
         end="",
@@ -120,15 +123,16 @@ def speed() -> dict[str, Any]:
     }
 
 
-def compared(paintings: Sequence[Painting]) -> dict[str, Any]:
-    """Time both ways by turns, on the same files."""
-    ways = {"ours": ours, "pillow": pillow}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn, (name, way) in itertools.product(range(_TURNS.value + 1), ways.items()):
+def compare(paintings: Sequence[Painting]) -> dict[str, Any]:
+    """Time both programs alternately, on the same files."""
+    programs = {"ours": ours, "pillow": pillow}
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    rounds = itertools.product(range(_TURNS.value + 1), programs.items())
+    for number, (name, program) in rounds:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            way(paintings, Path(folder))
-            if turn:  # the first one reads the files into the system's cache
+            program(paintings, Path(folder))
+            if number:  # the first one reads the files into the system's cache
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     count = len(paintings)
@@ -152,16 +156,16 @@ def ours(paintings: Sequence[Painting], folder: Path) -> None:
         shards.decode(number, folder=folder)
     out = folder / "out"
     out.mkdir()
-    copies = shards.copies(folder, plan.shards)
-    files = shards.files(folder, plan.shards, preparation.FILE, copies)
-    counts = {split: len(some) for split, some in files.items()}
+    duplicates = shards.find_duplicates(folder, plan.shards)
+    files = shards.files(folder, plan.shards, preparation.FILE_SIZE, duplicates)
+    counts = {split: len(selections) for split, selections in files.items()}
     for selection in itertools.chain(*files.values()):
         shards.write(selection, folder=folder, out=out, counts=counts)
 
 
 def pillow(paintings: Sequence[Painting], folder: Path) -> None:
     """Decode, shrink and write as a script would."""
-    writer = ArrayRecordWriter(os.fspath(folder / "records"), shards.OPTIONS)
+    writer = ArrayRecordWriter(os.fspath(folder / "records"), shards.WRITER_OPTIONS)
     for painting in paintings:
         assert isinstance(painting.file, OnDisk)
         with (
@@ -191,7 +195,7 @@ if __name__ == "__main__":
 
 
 def memory() -> dict[str, Any]:
-    """Run the command on a made-up collection, and ask for its peaks."""
+    """Run the command on a generated collection, and ask for its peaks."""
     count = _COUNT.value or 1000
     with tempfile.TemporaryDirectory() as folder:
         collection = Path(folder, "pictures")

@@ -58,9 +58,9 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # TFDS tells all it does
     records = pictures()
     with tempfile.TemporaryDirectory() as folder:
-        raw = dataset.Paintings(trained_on(records), len(records), data_dir=folder)
+        raw = dataset.Paintings(split_records(records), len(records), data_dir=folder)
         small = [{**one, "pixels": compressed(one["pixels"])} for one in records]
-        jpeg = JpegPaintings(trained_on(small), len(records), data_dir=folder)
+        jpeg = JpegPaintings(split_records(small), len(records), data_dir=folder)
         results, sources = {}, {}
         for name, builder in (("raw uint8", raw), ("JPEG", jpeg)):
             dataset.write(builder)
@@ -68,20 +68,20 @@ def main(_: list[str]) -> None:
             results[name] = {"kilobytes_per_picture": size / 1000 / len(records)}
             sources[name] = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
         seconds = {name: [] for name in results}
-        # By turns, so that a noisy neighbour disturbs both.
+        # Alternately, so that other load disturbs both.
         for round_number in range(ROUNDS.value + 1):
             for name, source in sources.items():
                 seconds[name].append(timed(source, round_number))
     report(results, {name: times[1:] for name, times in seconds.items()})
 
 
-def trained_on(records: list[dataset.Record]) -> list[dataset.Sorted]:
-    """Return records of which none is held out."""
-    return [dataset.Sorted(record, held_out=False) for record in records]
+def split_records(records: list[dataset.Record]) -> list[dataset.SplitRecord]:
+    """Return records of the training split."""
+    return [dataset.SplitRecord(record, held_out=False) for record in records]
 
 
 def pictures() -> list[dict[str, Any]]:
-    """Return records of a prepared dataset, or of made-up pictures."""
+    """Return records of a prepared dataset, or of generated pictures."""
     if DATA_DIR.value:
         source = dataset.open_source(DATA_DIR.value, "paintings")
         return [
@@ -90,7 +90,7 @@ def pictures() -> list[dict[str, Any]]:
         ]
     rng = np.random.default_rng(0)
     return [
-        {**dict.fromkeys(TEXTS, ""), "pixels": made_up(rng), "filename": f"{n}"}
+        {**dict.fromkeys(TEXTS, ""), "pixels": generated(rng), "filename": f"{n}"}
         for n in range(PICTURES.value)
     ]
 
@@ -100,7 +100,7 @@ def text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def made_up(rng: np.random.Generator) -> np.ndarray:
+def generated(rng: np.random.Generator) -> np.ndarray:
     """Return soft forms with grain over them, about as compressible as a painting."""
     height, width = images.smallest_sides(
         int(rng.integers(300, 900)), int(rng.integers(300, 900))

@@ -57,7 +57,7 @@ _PEER = flags.DEFINE_enum(
 )
 _LOOP = flags.DEFINE_bool("loop", False, "time the training loop as well")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", "", "prepared paintings for the loop; default: invented ones"
+    "data_dir", "", "prepared paintings for the loop; default: synthetic ones"
 )
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
@@ -107,7 +107,7 @@ def config_of_flags() -> Config:
     config = runpy.run_path(str(CONFIG))["get_config"]()
     config.batch_size = _BATCH_SIZE.value
     config.generator.width = config.discriminator.width = _WIDTH.value
-    config.data.name = "paintings" if _DATA_DIR.value else "invented"
+    config.data.name = "paintings" if _DATA_DIR.value else "synthetic"
     config.data.data_dir = _DATA_DIR.value
     return config
 

@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.dtype = "float32"  # of the products; or "bfloat16"
     config.data = ConfigDict(
         {
-            "name": "mnist",  # or "paintings", "invented"
+            "name": "mnist",  # or "paintings", "synthetic"
             "data_dir": "",  # where the dataset is; empty: TFDS's own folder
             "source": "",  # the folder of the four idx files; empty: download them
             "workers": 0,  # processes that read ahead; 0: a thread

@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.dtype = "float32"  # of the products; or "bfloat16"
     config.data = ConfigDict(
         {
-            "name": "paintings",  # or "mnist", "invented"
+            "name": "paintings",  # or "mnist", "synthetic"
             "data_dir": "",  # where the dataset is; empty: TFDS's own folder
             "source": "",  # a folder with the files that a dataset is made from
             "workers": 0,  # processes that read ahead; 0: a thread

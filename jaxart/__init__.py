@@ -17,26 +17,26 @@ Rooms, each importing only from those below it::
     paintings/         where training pictures come from
         choice.py      which dataset a run reads, by name
         sources/       readers of collections
-            inputs.py  which layout an input has, and the union of several
+            inputs.py  the layout of each input, and the union of several
             painting.py      what a reader yields: a file and its labels
-            files.py         where bytes lie: in a file, or in a zip left as it is
-            tables.py        csv files as rows, and names that were mangled
+            files.py         files on disk and in zips
+            tables.py        csv files as rows, and lookup of mangled filenames
             folder.py        any folder of pictures, with a csv
             kaggle.py        Painter by Numbers
             wikiart.py       ArtGAN's folders and lists of classes
             best_artworks.py Best Artworks of All Time
             huggingface.py   parquet files, here or on the hub
-        vocabulary.py  one spelling for each style, genre and artist; years out of dates
-        duplicates.py  pictures that are the same to the eye
-        report.py      a page about a collection
-        preparation.py a collection -> the dataset, resumed where it stopped
-        shards.py      what is decoded in one go: inputs, records, what became of them
-        workers.py     one function for many arguments, on all cores
+        vocabulary.py  one spelling for each style, genre and artist; years of dates
+        duplicates.py  perceptual hashes, and an index of them
+        report.py      an HTML report on a collection
+        preparation.py a collection -> the dataset; resumes after a kill
+        shards.py      units of work: inputs, decoded records, manifests
+        workers.py     a function mapped over arguments on all cores
         beam.py        the same on a cluster; the only file that knows Apache Beam
-        dataset.py     the TFDS builder: what a record is, write and read ArrayRecord
+        dataset.py     the TFDS builder: features, splits, writing and reading
         digits.py      the TFDS builder for MNIST's idx files
-        invented.py    paintings made up with our own brush
-        scenes.py      what is seen on them, before a stroke is laid
+        synthetic.py   the TFDS builder of paintings drawn with the painter's strokes
+        scenes.py      what they show, as strokes
         reading.py     records read for their pixels alone
         evaluation_crops.py  crops that a trained GAN is evaluated on
         atlas.py       the whole dataset in one array on the device, and crops of it

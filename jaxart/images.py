@@ -65,8 +65,8 @@ SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 Location = str | os.PathLike[str] | io.BufferedReader | io.BytesIO
 
 
-class WithSides(NamedTuple):
-    """A picture made smaller, upright, and the sides that it had, in pixels."""
+class Resized(NamedTuple):
+    """A picture shrunk for crops, upright, and the sides of the original in pixels."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     width: int
@@ -95,7 +95,7 @@ def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(_upright(_rgb(image), _turn(image)))
 
 
-def read_for_crops(path: Location, size: int = CROP) -> UInt8[np.ndarray, "h w 3"]:
+def read_resized(path: Location, size: int = CROP) -> Resized:
     """Read a picture at the smallest size that crops of `size` can be taken from.
 
     The same as `resize_for_crops(read_pixels(path), size)` to a few levels, but a large
@@ -108,19 +108,6 @@ def read_for_crops(path: Location, size: int = CROP) -> UInt8[np.ndarray, "h w 3
     Raises:
         PictureError: as in `read_pixels`, or the picture is too small.
     """
-    return read_with_sides(path, size).pixels
-
-
-def read_with_sides(path: Location, size: int = CROP) -> WithSides:
-    """Read a picture as `read_for_crops` does, and say how large it is itself.
-
-    Args:
-        path: as in `read_pixels`.
-        size: side of the crops, in pixels.
-
-    Raises:
-        PictureError: as in `read_for_crops`.
-    """
     with _opened(path) as image:
         sides = image.width, image.height
         width, height = smallest_sides(*sides, size)
@@ -130,7 +117,7 @@ def read_with_sides(path: Location, size: int = CROP) -> WithSides:
         small, turn = _shrunk(_rgb(image), (width, height)), _turn(image)
         if turn in SIDEWAYS:
             sides = sides[::-1]
-        return WithSides(np.asarray(_upright(small, turn)), *sides)
+        return Resized(np.asarray(_upright(small, turn)), *sides)
 
 
 def resize_for_crops(

@@ -2,8 +2,8 @@
 
     python -m jaxart.prepare --input=PICTURES --data_dir=DIR
 
-Several inputs make one dataset, which is how the paper joined its two. What an input is
-shows in what lies in it:
+Several inputs make one dataset, as the paper joined its two. The layout of an input is
+detected from its files:
 
     folder         pictures in folders or zips, and a csv of labels on top
     kaggle         "Painter by Numbers": all_data_info.csv or train_info.csv
@@ -37,7 +37,7 @@ def main(
     ] = dataset.DEFAULT_DATA_DIR,
     source: Annotated[
         Literal["auto", *inputs.READERS],  # pyright: ignore[reportInvalidTypeForm]
-        "layout of the collection; auto: by what lies in it",
+        "layout of the collection; auto: detected from its files",
     ] = "auto",
     processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
@@ -61,33 +61,36 @@ def main(
     for collection in union.collections:
         if out.resolve().is_relative_to(collection.root.resolve()):
             raise ValueError(f"data_dir must lie outside of input; got {out}")
-    names = vocabulary.of(painting.labels for painting in union)
-    for line in vocabulary.summary(names):
+    labels = vocabulary.build(painting.labels for painting in union)
+    for line in vocabulary.summary(labels):
         print(line)
     paintings = (
-        painting._replace(labels=names.folded(painting.labels)) for painting in union
+        painting._replace(labels=labels.normalise(painting.labels))
+        for painting in union
     )
-    done = preparation.prepare(
+    prepared = preparation.prepare(
         paintings,
         out,
         size=size,
         processes=processes or os.cpu_count() or 1,
         beam_options=beam_options,
-        vocabulary=names.names(),
+        vocabulary=labels.names(),
         keep_duplicates=keep_duplicates,
         report_to=Path(report).expanduser() if report else None,
     )
-    print(_closing_line(done))
+    print(_summary(prepared))
 
 
-def _closing_line(done: preparation.Prepared) -> str:
-    line = f"{done.kept} paintings kept"
-    if done.held_out:
-        line += f" ({done.held_out} of them held out)"
-    line += f", {sum(done.skipped.values())} skipped"
-    if done.skipped:
-        line += f" ({preparation.in_words(done.skipped)}): see {done.skipped_csv}"
-    return f"{line}; dataset in {done.folder} ({done.bytes / 1e6:.1f} MB)"
+def _summary(prepared: preparation.Prepared) -> str:
+    line = f"{prepared.kept} paintings kept"
+    if prepared.held_out:
+        line += f" ({prepared.held_out} of them held out)"
+    line += f", {sum(prepared.skipped.values())} skipped"
+    if prepared.skipped:
+        line += (
+            f" ({preparation.summarize(prepared.skipped)}): see {prepared.skipped_csv}"
+        )
+    return f"{line}; dataset in {prepared.folder} ({prepared.bytes / 1e6:.1f} MB)"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import copy
 import os
 import runpy
+import struct
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from absl import flags
 from PIL import Image
 
 from jaxart import train
-from jaxart.paintings import preparation
+from jaxart.paintings import preparation, synthetic, workers
 from jaxart.paintings.sources import inputs
 
 
@@ -52,6 +54,34 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("data")
     preparation.prepare(inputs.open_inputs([pictures]), folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def bomb() -> bytes:
+    """A PNG of a few hundred bytes whose header promises ten billion pixels."""
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(99_999)))):
+        crc = zlib.crc32(kind + body)
+        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
+    return content
+
+
+@pytest.fixture(scope="session")
+def synthetic_pictures() -> list[synthetic.Picture]:
+    """The first 64 pictures of the dataset `synthetic`."""
+    return list(synthetic.pictures(64))
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `preparation` work in this process, which saves starting workers."""
+
+    def imap_unordered(function, arguments, processes):
+        del processes
+        yield from map(function, arguments)
+
+    monkeypatch.setattr(workers, "imap_unordered", imap_unordered)
 
 
 @pytest.fixture(scope="session")

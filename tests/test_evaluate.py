@@ -33,7 +33,7 @@ METRICS = {
 Evaluated = Callable[..., dict[str, Any]]
 
 
-def records() -> Iterator[dataset.Sorted]:
+def records() -> Iterator[dataset.SplitRecord]:
     """Thirty pictures, of which each fifth is held out; these are dark."""
     rng = np.random.default_rng(0)
     for number in range(30):
@@ -42,7 +42,7 @@ def records() -> Iterator[dataset.Sorted]:
         noise = rng.integers(-20, 20, (64, 70, 3))
         texts = dict.fromkeys(TEXTS, "") | {"filename": str(number)}
         pixels = (bright + noise).astype(np.uint8)
-        yield dataset.Sorted({"pixels": pixels, **texts}, held_out)
+        yield dataset.SplitRecord({"pixels": pixels, **texts}, held_out)
 
 
 @pytest.fixture(scope="module")

@@ -180,7 +180,7 @@ def test_exif_turns_a_picture_upright(tmp_path, orientation, name):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path, stored, name, exif=exif)
-    for pixels in (images.read_pixels(path), images.read_for_crops(path)):
+    for pixels in (images.read_pixels(path), images.read_resized(path).pixels):
         assert pixels.shape[1] > pixels.shape[0]
         assert np.abs(np.array(corners(pixels)) - [RED, GREEN, BLUE, WHITE]).max() <= 12
 
@@ -212,7 +212,7 @@ def test_a_truncated_picture_is_refused(tmp_path, rng, name, share):
     path = saved(tmp_path, noise, name)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    for read in (images.read_pixels, images.read_for_crops):
+    for read in (images.read_pixels, images.read_resized):
         with pytest.raises(images.PictureError, match=r"^(unreadable|not a picture)"):
             read(path)
 
@@ -263,7 +263,7 @@ def test_a_bomb_is_refused_not_decoded(tmp_path, monkeypatch, pillows_own_limit)
     monkeypatch.setattr(Image.core, "new", decode)
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(60_000, 60_000))
-    for read in (images.read_pixels, images.read_for_crops):
+    for read in (images.read_pixels, images.read_resized):
         with pytest.raises(images.PictureError, match=r"^too large"):
             read(path)
 
@@ -336,7 +336,7 @@ def test_fine_patterns_turn_grey_instead_of_aliasing():
 def test_a_large_jpeg_read_at_a_fraction_looks_the_same(tmp_path, painted):
     large = Image.fromarray(painted).resize((2400, 1800), Image.Resampling.BICUBIC)
     path = saved(tmp_path, large, "a.jpg", quality=95)
-    fast = images.read_for_crops(path).astype(int)
+    fast = images.read_resized(path).pixels.astype(int)
     exact = images.resize_for_crops(images.read_pixels(path)).astype(int)
     assert fast.shape == exact.shape
     assert np.abs(fast - exact).max() <= 3

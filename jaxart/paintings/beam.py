@@ -1,4 +1,4 @@
-"""Apache Beam: the same functions for the same arguments, on a cluster's machines.
+"""Apache Beam: a function mapped over many arguments on a cluster.
 
 Each call leaves what it makes in a folder. So all machines must see the collection and
 the data_dir under the same paths: a shared file system or a mounted bucket. Beam
@@ -39,12 +39,12 @@ def parsed(options: str) -> Any:
         ) from None
 
 
-def each(
+def run(
     function: Callable[[Any], int], arguments: Sequence[Any], options: Any
 ) -> Generator[int]:
-    """Call a function with each argument, and end when all calls are done.
+    """Call a function with each argument; return when all calls are done.
 
-    It yields nothing: what the calls return stays on the cluster.
+    It yields nothing: the results stay on the cluster.
 
     Args:
         function: picklable, as are its arguments.
@@ -57,7 +57,7 @@ def each(
         _ = (
             pipeline
             | beam.Create(list(arguments))
-            | beam.Reshuffle()  # or one machine would be given all of them
+            | beam.Reshuffle()  # else one machine gets all of them
             | beam.Map(function)
         )
     yield from ()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from jaxart import machine
-from jaxart.paintings import atlas, dataset, digits, invented
+from jaxart.paintings import atlas, dataset, digits, synthetic
 from jaxart.paintings.reading import pixel_records
 
 
@@ -17,7 +17,7 @@ REMEMBERED = 4096
 HELD_OUT = {
     "paintings": dataset.HELD_OUT,
     "mnist": "test",
-    "invented": dataset.HELD_OUT,
+    "synthetic": dataset.HELD_OUT,
 }
 NAMES = tuple(HELD_OUT)
 
@@ -38,11 +38,13 @@ def resolve(name: str, data_dir: str) -> str:
     """Return the dataset that a run will read.
 
     That is `name`, but where no paintings were prepared and no folder was named that
-    should hold them, it is `invented`, and a line on standard error says so.
+    should hold them, it is `synthetic`, and a line on standard error says so.
 
     Raises:
         ValueError: `name` is not one of `NAMES`.
     """
+    if name == "invented":
+        raise ValueError("data.name is now 'synthetic'; got 'invented'")
     if name not in NAMES:
         raise ValueError(f"data.name must be one of {NAMES}; got {name!r}")
     if (
@@ -52,11 +54,11 @@ def resolve(name: str, data_dir: str) -> str:
     ):
         return name
     print(
-        "no paintings were prepared: training on invented ones. For your own: "
+        "no paintings were prepared: training on synthetic ones. For your own: "
         "python -m jaxart.prepare --source=folder --input=FOLDER",
         file=sys.stderr,
     )
-    return "invented"
+    return "synthetic"
 
 
 def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
@@ -130,8 +132,8 @@ def open_pictures(
     split = HELD_OUT[name] if held_out else dataset.TRAIN
     if name == "mnist":
         return digits.open_digits(where, source or None, size=size, split=split)
-    if name == "invented":
-        invented.prepare(where)
+    if name == "synthetic":
+        synthetic.prepare(where)
     info = dataset.open_builder(where, name).info
     if split not in info.splits:
         raise NoHeldOutError(

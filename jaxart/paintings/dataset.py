@@ -1,23 +1,21 @@
 """The TFDS datasets of pictures: what a record is; writing ArrayRecord, reading back.
 
-Pictures are stored at the smallest size that training crops can be taken from, as plain
-uint8: a record of about 50 kB that costs a copy to read, where a JPEG must be decoded
-for every crop (`benchmarks/record_formats.py` measures both).
+Pictures are stored at the smallest size that training crops can be taken from, as raw
+uint8: a record of about 50 kB costs a copy to read, where a JPEG must be decoded for
+every crop (`benchmarks/record_formats.py` measures both).
 
-TFDS writes into a folder of another name and renames it last: a run that is killed
-leaves no dataset, and the next run removes what it left. A collection of pictures on
-disk, which may be too large for that, is written by `preparation` and described here.
+TFDS writes into a temporary folder and renames it last: a run that is killed leaves no
+dataset, and the next run removes its leftovers. Collections of pictures on disk, which
+may be too large for that, are written by `preparation` and described here.
 
-One picture in fifty is held out: training never sees it, so that it can tell what was
-learned from what was learned by heart. Which ones, the hash of each file's bytes
-decides: the same picture is held out in every collection, in any order, at any size,
-and two copies of a file never stand on both sides.
+One picture in fifty is held out: training never sees it, so that it shows what a
+network memorised. The hash of each file's bytes decides: the same picture is held out
+in every collection, in any order, at any size, and copies of a file are in one split.
 
 Source: the paper's section on its data.
 Deviation: the builder is a `ShardBasedBuilder`. TFDS's usual `GeneratorBasedBuilder`
-shuffles on disk, for which it needs TensorFlow as soon as there is more than a
-gigabyte; the paper's collection has ten. Training shuffles anew in each epoch anyway.
-The paper holds nothing out.
+shuffles on disk, for which it needs TensorFlow above a gigabyte; the paper's collection
+has ten. Training shuffles in each epoch anyway. The paper holds nothing out.
 """
 
 import contextlib
@@ -48,7 +46,7 @@ from jaxart.paintings.sources.painting import TEXTS
 DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder at home
 
 # Records of one file at most. TFDS keeps them in memory until the file is written.
-SHARD = 1024
+RECORDS_PER_FILE = 1024
 
 VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a dataset, as its folder is named
 
@@ -58,15 +56,15 @@ HELD_OUT_SHARE = 0.02  # of all pictures, on average
 Record = dict[str, Any]
 
 
-class Sorted(NamedTuple):
-    """A record, and on which side it stands."""
+class SplitRecord(NamedTuple):
+    """A record, and whether it is in the held-out split."""
 
     record: Record
     held_out: bool
 
 
 def features() -> tfds.features.FeaturesDict:
-    """Return what a record holds: the pixels, and all that is said of them."""
+    """Return the features of a record: its pixels and texts."""
     # As bytes: TFDS stores and parses any other tensor number by number.
     pixels = tfds.features.Tensor(
         shape=(None, None, 3), dtype=np.uint8, encoding="bytes"
@@ -76,10 +74,10 @@ def features() -> tfds.features.FeaturesDict:
 
 
 def serialized(record: Record) -> bytes:
-    """Return a record as `features` describes it, in the bytes that TFDS reads.
+    """Return a record as the bytes of the TFDS example that `features` describes.
 
-    The same record gives the same bytes. TFDS's own writer leaves the order of the
-    fields to a hash table, which has another one in each process.
+    The same record gives the same bytes. TFDS's own writer orders the fields by a hash
+    table, differently in each process.
     """
     described, serializer = _serializer()
     example = serializer.get_tf_example(described.encode_example(record))
@@ -99,12 +97,11 @@ class Paintings(tfds.core.ShardBasedBuilder):
     """The dataset `paintings`, in the order in which its records come.
 
     Args:
-        records: what `features` describes, and its side; consumed once, by
-            `download_and_prepare`.
-        at_most: records that may come.
-        size: side of the crops that every picture has room for, in pixels; kept in the
-            dataset's metadata.
-        metadata: what else is kept there, as JSON knows it.
+        records: consumed once, by `download_and_prepare`.
+        count: number of records, or more.
+        size: side of the crops that every picture has room for, in pixels; stored in
+            the dataset's metadata.
+        metadata: what else is stored there, as JSON.
         **kwargs: as for every TFDS builder; `data_dir` above all.
     """
 
@@ -113,15 +110,15 @@ class Paintings(tfds.core.ShardBasedBuilder):
 
     def __init__(
         self,
-        records: Iterable[Sorted] = (),
-        at_most: int = 0,
+        records: Iterable[SplitRecord] = (),
+        count: int = 0,
         size: int = images.CROP,
         metadata: Mapping[str, Any] = types.MappingProxyType({}),
         **kwargs: Any,
     ):
         # First, because TFDS asks for `_info` while it is being initialised.
         self._records = iter(records)
-        self._at_most = at_most
+        self._count = count
         self._size = size
         self._metadata = metadata
         super().__init__(**{"file_format": "array_record", **kwargs})
@@ -138,51 +135,51 @@ class Paintings(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
         del dl_manager
-        return shards(self._records, self._at_most)
+        return shards(self._records, self._count)
 
 
 def shards(
-    records: Iterable[Sorted], at_most: int
+    records: Iterable[SplitRecord], count: int
 ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
-    """Return the files of both splits as TFDS wants them: functions that yield records.
+    """Return the files of both splits for TFDS: functions that yield records.
 
     Args:
-        records: consumed once; what is held out is kept in memory until the training
-            pictures are written, about a megabyte for every thousand records.
-        at_most: records that may come.
+        records: consumed once; those held out are in memory until the training pictures
+            are written, about a megabyte for every thousand records.
+        count: number of records, or more.
     """
-    aside: list[tuple[int, Record]] = []
+    held_out_records: list[tuple[int, Record]] = []
 
     def training() -> Iterator[tuple[int, Record]]:
         for number, (record, held_out) in enumerate(records):
             if held_out:
-                aside.append((number, record))
+                held_out_records.append((number, record))
             else:
                 yield number, record
 
     stream = training()
-    full = [functools.partial(itertools.islice, stream, SHARD)] * (
-        (at_most - 1) // SHARD
+    full = [functools.partial(itertools.islice, stream, RECORDS_PER_FILE)] * (
+        (count - 1) // RECORDS_PER_FILE
     )
-    # The last one drains the records, for what they do at their end. TFDS goes by the
-    # order of the splits: by then all that is held out is known.
-    return {TRAIN: [*full, lambda: stream], HELD_OUT: [lambda: iter(aside)]}
+    # The last one exhausts the records. TFDS writes the splits in order: by then all
+    # held-out records are known.
+    return {TRAIN: [*full, lambda: stream], HELD_OUT: [lambda: iter(held_out_records)]}
 
 
 def is_held_out(digest: bytes) -> bool:
-    """Return whether a picture is held out, by a hash of what it is.
+    """Return whether a picture is held out, by a hash of its content.
 
     >>> is_held_out(bytes(32)), is_held_out(bytes([255] * 32))
     (True, False)
 
     Args:
-        digest: at least eight bytes, any as likely as any other.
+        digest: at least eight uniformly distributed bytes.
     """
     return int.from_bytes(digest[:8]) < HELD_OUT_SHARE * 2**64
 
 
 def write(builder: tfds.core.DatasetBuilder) -> bool:
-    """Let a builder write its dataset, all of it or nothing, unless it is there.
+    """Let a builder write its dataset, all of it or nothing, unless it exists.
 
     Of several processes that write the same dataset one does, and the others wait.
 
@@ -221,7 +218,7 @@ def describe(
     folder: Path,
     lengths: Mapping[str, Sequence[int]],
 ) -> None:
-    """Write the files by which TFDS knows a dataset whose records are written already.
+    """Write TFDS's metadata files of a dataset whose records are written already.
 
     Args:
         builder: of the dataset.
@@ -241,7 +238,7 @@ def describe(
 
 
 def exists(data_dir: str | os.PathLike[str], name: str) -> bool:
-    """Tell whether a folder holds a dataset, sound or damaged."""
+    """Return whether a folder holds a dataset, sound or damaged."""
     return bool(_folders(data_dir, name))
 
 
@@ -252,7 +249,7 @@ def open_source(
 
     Args:
         data_dir: the folder that the dataset was prepared in.
-        name: of the dataset: "paintings", "mnist", "invented".
+        name: of the dataset: "paintings", "mnist", "synthetic".
         split: one of its splits, or a slice such as "train[:10]".
 
     Raises:
@@ -310,8 +307,8 @@ def _version(folder: Path) -> list[int]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a folder and be the only one to write in it; remove it if nothing comes."""
-    made = [path for path in (folder, folder.parent) if not path.exists()]
+    """Make a folder and hold a lock on it; remove it if it stays empty."""
+    created = [path for path in (folder, folder.parent) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -323,6 +320,6 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-        with contextlib.suppress(OSError):  # which says that something did come
-            for path in made:
+        with contextlib.suppress(OSError):  # it is not empty
+            for path in created:
                 path.rmdir()

@@ -1,14 +1,14 @@
 """MNIST: the TFDS dataset `mnist` from its four idx files, and digits as RGB pictures.
 
 The files come from a folder, gzipped or not, or from a public mirror. Either way their
-content must have the MD5 that all copies of MNIST have. The dataset keeps the digits as
-they are; `Digits` makes square RGB pictures of them when they are read, so that one
+content must have the MD5 that all copies of MNIST have. The dataset stores the digits
+unchanged; `Digits` scales them to square RGB pictures when they are read, so that one
 dataset serves networks of every size.
 
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
 Deviation: the paper does not say how digits of 28 x 28 become pictures of 64 x 64. Here
-a rim of 2 black pixels makes them 32 x 32, which divides all sizes of the networks, and
-then they are scaled bilinearly. The edges of strokes stay soft greys; a bicubic or
+a border of 2 black pixels makes them 32 x 32, which divides all sizes of the networks,
+and then they are scaled bilinearly. The edges of strokes stay soft greys; a bicubic or
 Lanczos filter would draw rings around them, for the network to learn.
 """
 
@@ -33,7 +33,7 @@ from jaxart.paintings import dataset
 
 
 NAME = "mnist"
-RIM = 2  # black pixels around a digit, which make its side a power of two
+BORDER = 2  # black pixels around a digit, which make its side a power of two
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -42,10 +42,10 @@ MIRRORS = (
 TIMEOUT = 5  # seconds that a mirror has to answer
 
 # A file is not read further than this: 60,000 digits of 28 x 28, and their header.
-LARGEST = 16 + 60_000 * 28 * 28
+MAX_BYTES = 16 + 60_000 * 28 * 28
 
 # Records of one file, which TFDS keeps in memory until it is written.
-SHARD = 10_000
+RECORDS_PER_FILE = 10_000
 
 
 class IdxFile(NamedTuple):
@@ -107,7 +107,7 @@ class Mnist(tfds.core.ShardBasedBuilder, skip_registration=True):
             pixels, labels = (_read(paths[file.name], file.md5) for file in files)
             shards[split] = [
                 partial(_records, pixels, labels, start)
-                for start in range(0, len(pixels), SHARD)
+                for start in range(0, len(pixels), RECORDS_PER_FILE)
             ]
         return shards
 
@@ -130,16 +130,16 @@ class Digits(Sequence[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         record = self._source[range(len(self))[index]]
         return {
-            "pixels": enlarged(record["pixels"], self._size),
+            "pixels": to_rgb(record["pixels"], self._size),
             "label": record["label"],
         }
 
 
-def enlarged(
+def to_rgb(
     digit: UInt8[np.ndarray, "28 28 1"], size: int
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-    """Return a digit with a black rim, scaled to a side of `size` pixels, as RGB."""
-    framed = Image.fromarray(np.pad(digit[..., 0], RIM))
+    """Return a digit with a black border, scaled to a side of `size` pixels, as RGB."""
+    framed = Image.fromarray(np.pad(digit[..., 0], BORDER))
     scaled = framed.resize((size, size), Image.Resampling.BILINEAR)
     return np.repeat(np.asarray(scaled)[..., None], 3, axis=-1)
 
@@ -186,12 +186,12 @@ def prepare(
 def _records(
     pixels: UInt8[np.ndarray, "n 28 28"], labels: UInt8[np.ndarray, " n"], start: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    for index in range(start, min(start + SHARD, len(pixels))):
+    for index in range(start, min(start + RECORDS_PER_FILE, len(pixels))):
         yield index, {"pixels": pixels[index, ..., None], "label": int(labels[index])}
 
 
 def _find(source: Path) -> dict[str, Path]:
-    """Return where the four files lie in a folder, by their names."""
+    """Return the paths of the four files in a folder, by their names."""
     if not source.is_dir():
         raise ValueError(f"data.source must be a folder; got {source}")
     paths = {}
@@ -213,7 +213,7 @@ def _find(source: Path) -> dict[str, Path]:
 
 def _download(dl_manager: tfds.download.DownloadManager) -> dict[str, Path]:
     """Fetch the four files from the first mirror that has them."""
-    mirror = next(filter(_answers, MIRRORS), None)
+    mirror = next(filter(_is_reachable, MIRRORS), None)
     try:
         if mirror is None:
             raise ConnectionError("no mirror of it can be reached")
@@ -230,8 +230,8 @@ def _download(dl_manager: tfds.download.DownloadManager) -> dict[str, Path]:
         ) from None
 
 
-def _answers(mirror: str) -> bool:
-    """Tell whether a mirror has the first file; TFDS itself would try for minutes."""
+def _is_reachable(mirror: str) -> bool:
+    """Return whether a mirror has the first file; TFDS itself would try for minutes."""
     first = next(_files())
     request = urllib.request.Request(f"{mirror}{first.name}.gz", method="HEAD")
     try:
@@ -251,12 +251,12 @@ def _read(path: Path, md5: str) -> UInt8[np.ndarray, "..."]:
         zipped = file.read(2) == b"\x1f\x8b"
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from None
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(f"{path} must be MNIST's own, with MD5 {md5}; got {found}")
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != md5:
+        raise ValueError(f"{path} must be MNIST's own, with MD5 {md5}; got {digest}")
     return parse(content)
 
 

@@ -1,17 +1,17 @@
-"""From a collection of pictures to the dataset `paintings`, as large as it may be.
+"""From a collection of pictures to the dataset `paintings`, whatever its size.
 
-Four steps, each of which leaves its work in the folder `unfinished` beside the dataset:
+Four steps, each of which stores its results in the folder `unfinished` beside the
+dataset:
 
-1. the collection is gone through once, and divided into `shards`;
+1. the collection is listed once, and divided into `shards`;
 2. each shard is decoded: by processes on this machine, or by Apache Beam on many;
-3. what the shards say of their pictures decides which file each record goes to, and
-   what is written to `skipped.csv`;
-4. the files are written, described for TFDS, and get the dataset's name.
+3. from the shards' manifests each record is assigned to a file of the dataset, and what
+   is left out is written to `skipped.csv`;
+4. the files are written, described for TFDS, and renamed to the dataset.
 
-A run that was killed is taken up where it stopped: finished shards and files are not
-made again, and the dataset is the same, byte for byte, as that of a run that was not.
-No step keeps pictures in memory but those that are just being decoded. For a while the
-disk holds the dataset twice.
+A run that was killed resumes: finished shards and files are kept, and the dataset is
+the same, byte for byte, as that of an uninterrupted run. Memory holds only the pictures
+that are being decoded. The disk holds the dataset twice for a while.
 
 Source: the paper's section on its data.
 """
@@ -37,23 +37,23 @@ from jaxart.paintings import beam, dataset, report, shards, workers
 from jaxart.paintings.sources.painting import Painting
 
 
-FILE = 1024  # records of one file of the dataset at most: about 50 MB
+FILE_SIZE = 1024  # records of a file of the dataset at most: about 50 MB
 
 SKIPPED_HEADER = ("filename", "reason")
 
-# Calls a function with each of many arguments, and yields what the calls return.
-Each = Callable[[Callable[[Any], int], Sequence[Any]], Generator[int]]
+# Calls a function with each argument, and yields the results in any order.
+Map = Callable[[Callable[[Any], int], Sequence[Any]], Generator[int]]
 
 
 class Prepared(NamedTuple):
-    """What became of a collection.
+    """A prepared dataset.
 
     Args:
-        folder: where the dataset lies.
+        folder: of the dataset.
         kept: number of pictures in it.
         held_out: how many of these are held out.
         bytes: size of the folder.
-        skipped: how many are not in it, by the kind of reason, the most frequent first.
+        skipped: number of skipped pictures by kind of reason, the most frequent first.
         skipped_csv: filename and reason of each of them.
     """
 
@@ -76,22 +76,22 @@ def prepare(
     keep_duplicates: bool = False,
     report_to: Path | None = None,
 ) -> Prepared:
-    """Write the dataset `paintings`, and `skipped.csv` for what is not in it.
+    """Write the dataset `paintings`, and `skipped.csv` with what is not in it.
 
     Args:
-        paintings: what may become a record, in the order of the records; consumed once.
+        paintings: in the order of the records; consumed once.
         data_dir: receives the folder `paintings` and the file `skipped.csv`.
         size: side of the crops that every picture must have room for, in pixels.
         processes: worker processes that decode pictures.
-        beam_options: of Apache Beam, which then does the work; see `beam.parsed`.
-        vocabulary: what the labels are names for; kept in the dataset's metadata.
+        beam_options: of Apache Beam, which is then used; see `beam.parsed`.
+        vocabulary: spellings of each label; stored in the dataset's metadata.
         keep_duplicates: keep pictures that look the same as an earlier one.
-        report_to: file that receives a page about the collection, if any.
+        report_to: file of the HTML report, if any.
 
     Raises:
         ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
             else's `skipped.csv` already, or as `beam.parsed`; nothing is changed then.
-        ChildProcessError: a worker process was killed; the next run takes up the work.
+        ChildProcessError: a worker process was killed; the next run resumes.
     """
     skipped_csv = Path(data_dir, "skipped.csv")
     _check_replaceable(skipped_csv)
@@ -101,34 +101,34 @@ def prepare(
     builder = dataset.Paintings(size=size, metadata=metadata, data_dir=data_dir)
     folder = Path(builder.data_dir)
     unfinished = folder.parent / "unfinished"
-    each: Each = partial(workers.each, processes=processes)
+    imap: Map = partial(workers.imap_unordered, processes=processes)
     if beam_options:
-        each = partial(beam.each, options=beam.parsed(beam_options))
+        imap = partial(beam.run, options=beam.parsed(beam_options))
     with dataset.locked(folder.parent):
         if folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
             raise ValueError(f"{folder} exists: remove it or choose another data_dir")
-        begun = unfinished.exists()
+        resuming = unfinished.exists()
         try:
             plan = _plan(paintings, unfinished, size, metadata)
         except BaseException:
-            if not begun:
+            if not resuming:
                 shutil.rmtree(unfinished)
             raise
-        with _naming_suspects(unfinished / "shards"):
-            _decode(plan, unfinished / "shards", each)
-            copies = {}
+        with _naming_interrupted(unfinished / "shards"):
+            _decode(plan, unfinished / "shards", imap)
+            duplicates = {}
             if not keep_duplicates:
-                copies = shards.copies(unfinished / "shards", plan.shards)
+                duplicates = shards.find_duplicates(unfinished / "shards", plan.shards)
             if not (unfinished / "complete").exists():
-                _make(plan, copies, builder, unfinished, each)
+                _write_dataset(plan, duplicates, builder, unfinished, imap)
         if report_to:
-            report.write(report_to, _outcomes(unfinished / "shards", plan, copies))
+            report.write(report_to, _outcomes(unfinished / "shards", plan, duplicates))
         _publish(unfinished, skipped_csv, folder)
     splits = dataset.open_builder(data_dir, builder.name).info.splits
     counts = [splits[split].num_examples for split in (dataset.TRAIN, dataset.HELD_OUT)]
     size_on_disk = sum(path.stat().st_size for path in folder.iterdir())
-    skipped = _tally(skipped_csv)
+    skipped = _count_reasons(skipped_csv)
     return Prepared(folder, sum(counts), counts[1], size_on_disk, skipped, skipped_csv)
 
 
@@ -138,7 +138,7 @@ def _plan(
     size: int,
     metadata: Mapping[str, Any],
 ) -> shards.Plan:
-    """Divide the collection, and give up what was made of another one."""
+    """Divide the collection, and remove files that were made from another one."""
     folder = unfinished / "shards"
     folder.mkdir(parents=True, exist_ok=True)
     plan = shards.plan(paintings, folder, size=size)
@@ -149,73 +149,72 @@ def _plan(
             plan.changed,
         )
     # Not by `changed`: a run may have been killed between the plan and this.
-    described = unfinished / "made_of.json"
-    description = json.dumps([plan.digest, metadata])
-    if not described.exists() or described.read_text("utf-8") != description:
+    path, manifest = unfinished / "manifest.json", json.dumps([plan.digest, metadata])
+    if not path.exists() or path.read_text("utf-8") != manifest:
         for stale in ("files", "complete"):
             shutil.rmtree(unfinished / stale, ignore_errors=True)
-        described.write_text(description, "utf-8")
+        path.write_text(manifest, "utf-8")
     return plan
 
 
-def _make(
+def _write_dataset(
     plan: shards.Plan,
-    copies: shards.Copies,
+    duplicates: shards.Duplicates,
     builder: dataset.Paintings,
     unfinished: Path,
-    each: Each,
+    imap: Map,
 ) -> None:
-    """Leave the folder `complete` and `skipped.csv` among the unfinished work."""
+    """Write the folder `complete` and `skipped.csv` in the folder `unfinished`."""
     folder, out = unfinished / "shards", unfinished / "files"
-    files = shards.files(folder, plan.shards, FILE, copies)
-    _write_skipped(unfinished / "skipped.csv", _outcomes(folder, plan, copies))
+    files = shards.files(folder, plan.shards, FILE_SIZE, duplicates)
+    _write_skipped(unfinished / "skipped.csv", _outcomes(folder, plan, duplicates))
     if not any(map(len, files[dataset.TRAIN] + files[dataset.HELD_OUT])):
-        tally = in_words(_tally(unfinished / "skipped.csv"))
+        reasons = summarize(_count_reasons(unfinished / "skipped.csv"))
         shutil.rmtree(unfinished)
-        raise ValueError(f"no picture can be used: {tally or 'there is none'}")
+        raise ValueError(f"no picture can be used: {reasons or 'there is none'}")
     out.mkdir(exist_ok=True)
     for leftover in out.glob(".*"):
         leftover.unlink()  # of a worker that was killed
-    counts = {split: len(some) for split, some in files.items()}
+    counts = {split: len(selections) for split, selections in files.items()}
     write = partial(shards.write, folder=folder, out=out, counts=counts)
-    everything = [file for some in files.values() for file in some]
-    _follow(each(write, everything), "writing", sum(map(len, everything)))
-    lengths = {split: [*map(len, some)] for split, some in files.items()}
+    everything = [selection for split in files.values() for selection in split]
+    _show_progress(imap(write, everything), "writing", sum(map(len, everything)))
+    lengths = {split: [*map(len, selections)] for split, selections in files.items()}
     dataset.describe(builder, out, lengths)
     out.rename(unfinished / "complete")
 
 
-def _decode(plan: shards.Plan, folder: Path, each: Each) -> None:
-    decoded = each(partial(shards.decode, folder=folder), range(plan.shards))
-    _follow(decoded, "decoding", plan.pictures)
+def _decode(plan: shards.Plan, folder: Path, imap: Map) -> None:
+    decoded = imap(partial(shards.decode, folder=folder), range(plan.shards))
+    _show_progress(decoded, "decoding", plan.pictures)
 
 
 @contextlib.contextmanager
-def _naming_suspects(folder: Path) -> Iterator[None]:
-    """Say which pictures a worker process that was killed may have been reading."""
+def _naming_interrupted(folder: Path) -> Iterator[None]:
+    """Name the pictures that a killed worker process may have been reading."""
     try:
         yield
     except BrokenProcessPool:
-        suspects = ", ".join(shards.under_way(folder))
-        doing = f"reading one of {suspects}" if suspects else "writing"
+        names = ", ".join(shards.interrupted(folder))
+        doing = f"reading one of {names}" if names else "writing"
         raise ChildProcessError(
             f"a worker process was killed while {doing}: is there memory for so many "
             "processes? The same command goes on where it stopped"
         ) from None
 
 
-def _follow(counts: Generator[int], what: str, total: int) -> None:
-    """Show how far the work is, and how long it will take."""
+def _show_progress(counts: Generator[int], what: str, total: int) -> None:
+    """Show a progress bar."""
     bar = tqdm.tqdm(total=total, desc=what, unit="painting")
     with bar, contextlib.closing(counts):
         for count in counts:
             bar.update(count)
-        bar.update(total - bar.n)  # a cluster tells only that it is done
+        bar.update(total - bar.n)  # a cluster reports only the end
 
 
 def _publish(unfinished: Path, skipped_csv: Path, folder: Path) -> None:
-    """Give the dataset its name; a run that is killed here is ended by the next one."""
-    # First, so that there is no dataset without a word on what it lacks.
+    """Rename the dataset into place; if killed here, the next run completes it."""
+    # First, so that there is no dataset without its `skipped.csv`.
     if (unfinished / "skipped.csv").exists():
         (unfinished / "skipped.csv").replace(skipped_csv)
     (unfinished / "complete").rename(folder)
@@ -223,9 +222,9 @@ def _publish(unfinished: Path, skipped_csv: Path, folder: Path) -> None:
 
 
 def _outcomes(
-    folder: Path, plan: shards.Plan, copies: shards.Copies
+    folder: Path, plan: shards.Plan, duplicates: shards.Duplicates
 ) -> Iterator[report.Outcome]:
-    """Yield what became of each picture, in their order."""
+    """Yield the outcome of each picture, in order."""
     for number in range(plan.shards):
         record = 0
         pairs = zip(
@@ -235,7 +234,7 @@ def _outcomes(
             if "reason" in row:
                 yield report.Outcome(painting, row["reason"])
                 continue
-            original = copies.get((number, record))
+            original = duplicates.get((number, record))
             reason = f"duplicate: of {original}" if original is not None else ""
             yield report.Outcome(painting, reason, row["width"], row["height"])
             record += 1
@@ -250,16 +249,16 @@ def _write_skipped(path: Path, outcomes: Iterable[report.Outcome]) -> None:
                 table.writerow((outcome.painting.filename, outcome.reason))
 
 
-def in_words(skipped: dict[str, int]) -> str:
-    """Return counts in one line.
+def summarize(skipped: dict[str, int]) -> str:
+    """Return counts by reason in one line.
 
-    >>> in_words({"too small": 2, "missing": 1})
+    >>> summarize({"too small": 2, "missing": 1})
     '2 too small, 1 missing'
     """
     return ", ".join(f"{count} {reason}" for reason, count in skipped.items())
 
 
-def _tally(skipped_csv: Path) -> dict[str, int]:
+def _count_reasons(skipped_csv: Path) -> dict[str, int]:
     """Count reasons by what stands before their colon, the most frequent first."""
     with skipped_csv.open(encoding="utf-8", newline="") as lines:
         reasons = (row["reason"].split(":")[0] for row in csv.DictReader(lines))

@@ -1,9 +1,8 @@
-"""A page about a collection: what is in it, what was refused and why, how it looks.
+"""An HTML report on a collection: labels, sizes, refusals with reasons, examples.
 
-One HTML file that needs nothing else: its pictures are in it, it has no scripts, and it
-may load nothing. It is made in one pass over what became of the pictures, with memory
-for the counts and for the few pictures that are shown; which these are depends on their
-names alone. Only those are opened, at the end.
+One self-contained file: pictures are inlined, there are no scripts, and nothing is
+loaded. It is made in one pass over the outcomes, in memory for the counts and the few
+pictures that are shown; these are sampled by their names, and opened at the end.
 """
 
 import base64
@@ -32,7 +31,7 @@ HEIGHT = 120  # of a shown picture, in pixels
 WIDEST = 360  # pixels; of a picture that is wider still the middle is shown
 DECADE = 10
 
-# The first lines of a page, by which we know our own.
+# The first lines of a report, by which ours are recognised.
 MARK = '<!doctype html>\n<html lang="en">\n<!-- written by jaxart -->\n'
 
 MEGAPIXELS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
@@ -71,10 +70,10 @@ figure .none { width: 120px; display: grid; place-items: center; color: var(--so
 
 
 class Outcome(NamedTuple):
-    """What became of a painting.
+    """Whether a painting was kept.
 
     Args:
-        painting: with its labels folded.
+        painting: with its labels normalised.
         reason: why it is not in the dataset; empty if it is.
         width: of the picture itself, in pixels; 0 where it was never opened.
         height: likewise.
@@ -87,10 +86,10 @@ class Outcome(NamedTuple):
 
 
 class Counts:
-    """What is counted in one pass.
+    """Counts and samples of a collection, taken in one pass.
 
     Args:
-        outcomes: what became of each painting.
+        outcomes: of each painting.
     """
 
     def __init__(self, outcomes: Iterable[Outcome]):
@@ -126,7 +125,7 @@ class Counts:
 
 
 class Sample:
-    """A few of many, as if drawn by lot, but the same ones each time.
+    """A fixed-size sample, chosen by the hashes of names.
 
     Args:
         size: how many at most.
@@ -138,7 +137,7 @@ class Sample:
         self._heap: list[tuple[int, str, Outcome]] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Let one more take part."""
+        """Add a candidate."""
         self.seen += 1
         name = outcome.painting.filename
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
@@ -149,17 +148,17 @@ class Sample:
             heapq.heapreplace(self._heap, item)
 
     def __iter__(self) -> Iterator[Outcome]:
-        """Yield those that were drawn, by name."""
-        drawn = sorted(self._heap, key=lambda item: item[1])
-        return (outcome for _, _, outcome in drawn)
+        """Yield the sample, by name."""
+        by_name = sorted(self._heap, key=lambda item: item[1])
+        return (outcome for _, _, outcome in by_name)
 
 
 def write(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> None:
-    """Write the page, all of it or nothing.
+    """Write the report, all of it or nothing.
 
     Args:
-        path: where to; a page of ours in its place is replaced.
-        outcomes: what became of each painting; gone through once.
+        path: of the file; an earlier report is replaced.
+        outcomes: of each painting; consumed once.
 
     Raises:
         FileExistsError: something else is in its place.
@@ -227,7 +226,7 @@ def _sheet(sample: Sample) -> str:
 
 
 def _picture(painting: Painting) -> str:
-    """Return a small picture for the page, or a box where there is none to be seen."""
+    """Return a thumbnail, or an empty box where there is no picture."""
     labels = (painting.labels[label] for label in ("title", "artist", "year"))
     about = ", ".join(filter(None, labels)) or painting.filename
     try:
@@ -238,9 +237,10 @@ def _picture(painting: Painting) -> str:
     picture = Image.fromarray(pixels)
     width = max(1, round(picture.width * HEIGHT / picture.height))
     if width > WIDEST:
-        room = math.ceil(WIDEST * picture.height / HEIGHT)
-        left = (picture.width - room) // 2
-        picture, width = picture.crop((left, 0, left + room, picture.height)), WIDEST
+        visible = math.ceil(WIDEST * picture.height / HEIGHT)
+        left = (picture.width - visible) // 2
+        box = (left, 0, left + visible, picture.height)
+        picture, width = picture.crop(box), WIDEST
     content = io.BytesIO()
     small = picture.resize((width, HEIGHT), Image.Resampling.LANCZOS, reducing_gap=3)
     small.save(content, "JPEG", quality=80)

@@ -1,698 +1,522 @@
-"""Scenes for invented paintings: what is seen, before a brush touches the canvas.
+"""Scenes of synthetic paintings: landscapes, still lifes, portraits and abstracts.
 
-A sketch says for every place of a picture what colour is seen there, which way a brush
-would go, and how much there is to look at. It is composed from a few forms and a
-painter's palette: landscapes, still lifes, portraits and abstracts.
+A scene is a list of strokes. A shape is a signed distance, and is filled with strokes
+coarse to fine: broad ones, then smaller ones along its outline and here and there
+inside; details are single strokes. Colours and directions are functions of position,
+evaluated at the strokes' centres, so nothing is rasterised here.
+
+Source: Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes",
+SIGGRAPH 1998: layers of strokes from coarse to fine, along the edges.
+Deviation: formulas stand for the photograph, and strokes are straight.
 """
 
+import copy
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
+
+from jaxart.painter.brushes import BRISTLE, FLAT, KNIFE, ROUND, Brush
 
 
-Plane = Float[np.ndarray, "h w"]
-Planes = Float[np.ndarray, "3 h w"]
+T = TypeVar("T")
 Colour = Float[np.ndarray, "3"]
 Colours = Float[np.ndarray, "n 3"]
-Real = float | int  # a checker of types at run time tells them apart
-T = TypeVar("T")
+Real = float | int  # jaxtyping's checker tells them apart
+Field = Callable[[Any, Any], Any]  # a function of positions x and y
+
+FINEST = 0.014  # width of the smallest strokes, in picture heights
+STEP = 1.1  # distance between the strokes of a shape, in widths
+REFINED = 0.12  # share of the small strokes that is kept away from the outline
+
+
+class Style(NamedTuple):
+    """A painter's brush and strokes."""
+
+    brush: Brush
+    length: float  # of a stroke, in widths
+    size: float  # factor of all widths
+    jitter: float  # standard deviation of a stroke's colour, in sRGB
+    wander: float  # standard deviation of a stroke's angle, in radians
+    chroma: float  # factor of the colours' distance from grey
+
+
+STYLES = {
+    "Impressionism": Style(FLAT, 2.4, 0.9, 0.05, 0.35, 1.15),
+    "Post-Impressionism": Style(ROUND, 4.2, 1.0, 0.055, 0.15, 1.3),
+    "Expressionism": Style(BRISTLE, 3.2, 1.15, 0.06, 0.35, 1.35),
+    "Realism": Style(ROUND, 2.4, 0.95, 0.025, 0.25, 0.95),
+    "Fauvism": Style(FLAT, 2.2, 1.15, 0.05, 0.3, 1.5),
+    "Tachisme": Style(KNIFE, 1.8, 1.1, 0.045, 0.5, 1.2),
+}
+
+# Three colours of the sky from the zenith to the horizon, three of the land from shadow
+# to light, four accents, and the colour of the light.
+PALETTES = {
+    "morning": "7fa8c9b9cfd6f3e3c62f4a456f8f5ecdc98ad9805fe8b04a5f86b5b3566bfff3d6",
+    "noon": "2f6fb36ea6d6d6e6ea254a2a5c8f3ac9c75ad8402ff0b92e2f64b0f08a3cfffbe8",
+    "autumn": "6f87a0b9b8aeecd9a83b2a209a5a24e0a63cb5301fe0731df2c14e44663fffeec2",
+    "sunset": "3f3f7db5567cf7a35a241f3d6b3a4fc9704ff25c3affc24f8c3b7a3a7a96ffe3a0",
+    "storm": "2f3d4d62727db3b8b01f2a2a4a594797966aa3482fd1a85a3a6a80e3ddc8f1efe0",
+    "moonlight": "121b3d27457d6f92ae0e173022405c5a7f86f2d06be8923f3fa0a88a6fb0fdf0b8",
+    "snow": "7d93b3b7c4d6f0e4dc51617fa9b9cff2f2eeb3563fd69a4f3f6a8c5c4a6ffffaf0",
+    "the south": "1f7fb85cb8d1f6e3b06b3f2ac27a3af0cd7ae3482ff7b32b1f8f8af2e7d5fff6d0",
+    "the studio": "1c15113f2f227a5c3d1f16105c4028a8804f9c2f1fc9902f5f6b3ae0cda8fff0cf",
+    "the fair": "1f9aa8f0a0b8ffe0661f3f8f2fa05cf2d13ae8275aff7a1f6f2fa000a896fffadf",
+    "roses": "a89bc4e0b3bff9ddcb5f4a6ba87f8ce6c3a8d1495bedae496a8fb38fae7afff2ea",
+    "jade": "3f7f7a8fbfa8e6ebc916403a3f7d5ca9c47fe07a5ff2cc8f2a6f97b56576fbffe6",
+}
 
 
 def _colours(text: str) -> Colours:
     """Return hexadecimal colours as sRGB in [0, 1]."""
-    pixels = [list(bytes.fromhex(colour)) for colour in text.split()]
-    return np.array(pixels, np.float32) / 255
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 3) / 255
 
-
-class Palette(NamedTuple):
-    """Colours that a painter would set out together.
-
-    Args:
-        sky: from the zenith to the horizon.
-        land: from shadow to light.
-        accents: the few strong ones.
-        lamp: the colour of the light and of highlights.
-    """
-
-    sky: Colours
-    land: Colours
-    accents: Colours
-    lamp: Colour
-
-
-def _palette(sky: str, land: str, accents: str, lamp: str) -> Palette:
-    return Palette(_colours(sky), _colours(land), _colours(accents), _colours(lamp)[0])
-
-
-PALETTES = {
-    "morning": _palette(
-        "7fa8c9 b9cfd6 f3e3c6", "2f4a45 6f8f5e cdc98a", "d9805f e8b04a 5f86b5 b3566b",
-        "fff3d6",
-    ),
-    "noon": _palette(
-        "2f6fb3 6ea6d6 d6e6ea", "254a2a 5c8f3a c9c75a", "d8402f f0b92e 2f64b0 f08a3c",
-        "fffbe8",
-    ),
-    "autumn": _palette(
-        "6f87a0 b9b8ae ecd9a8", "3b2a20 9a5a24 e0a63c", "b5301f e0731d f2c14e 44663f",
-        "ffeec2",
-    ),
-    "sunset": _palette(
-        "3f3f7d b5567c f7a35a", "241f3d 6b3a4f c9704f", "f25c3a ffc24f 8c3b7a 3a7a96",
-        "ffe3a0",
-    ),
-    "storm": _palette(
-        "2f3d4d 62727d b3b8b0", "1f2a2a 4a5947 97966a", "a3482f d1a85a 3a6a80 e3ddc8",
-        "f1efe0",
-    ),
-    "moonlight": _palette(
-        "121b3d 27457d 6f92ae", "0e1730 22405c 5a7f86", "f2d06b e8923f 3fa0a8 8a6fb0",
-        "fdf0b8",
-    ),
-    "snow": _palette(
-        "7d93b3 b7c4d6 f0e4dc", "51617f a9b9cf f2f2ee", "b3563f d69a4f 3f6a8c 5c4a6f",
-        "fffaf0",
-    ),
-    "the south": _palette(
-        "1f7fb8 5cb8d1 f6e3b0", "6b3f2a c27a3a f0cd7a", "e3482f f7b32b 1f8f8a f2e7d5",
-        "fff6d0",
-    ),
-    "the studio": _palette(
-        "1c1511 3f2f22 7a5c3d", "1f1610 5c4028 a8804f", "9c2f1f c9902f 5f6b3a e0cda8",
-        "fff0cf",
-    ),
-    "the fair": _palette(
-        "1f9aa8 f0a0b8 ffe066", "1f3f8f 2fa05c f2d13a", "e8275a ff7a1f 6f2fa0 00a896",
-        "fffadf",
-    ),
-    "roses": _palette(
-        "a89bc4 e0b3bf f9ddcb", "5f4a6b a87f8c e6c3a8", "d1495b edae49 6a8fb3 8fae7a",
-        "fff2ea",
-    ),
-    "jade": _palette(
-        "3f7f7a 8fbfa8 e6ebc9", "16403a 3f7d5c a9c47f", "e07a5f f2cc8f 2a6f97 b56576",
-        "fbffe6",
-    ),
-}  # fmt: skip
 
 SKINS = _colours("f6d9c2 ecc09c d9a27a b57d56 85563a")
 HAIRS = _colours("1f1714 3b2618 6b4526 a8763a d9b56a 8c3a1f b8b0a8")
-WHITE = np.ones(3, np.float32)
-BLUSH = _colours("d94d40")[0]
-LEAF = _colours("33663a")[0]
+BLUSH, LEAF, WHITE = _colours("d94d40 33663a ffffff")
 
 
-# The sketch
+class Scene:
+    """Strokes in the order in which they are drawn.
 
-
-class Sketch:
-    """A picture before it is painted, at the size in pixels it will have.
-
-    Places and sizes are in picture heights, and angles go from right towards down, as
-    those of strokes do.
+    Angles go from right towards down. Positions and sizes are in a frame: first that of
+    the picture, whose unit is its height, then that of a thing in it; see `at`.
 
     Args:
         rng: decides everything that is left open.
-        palette: the colours to work with.
-        h: height of the picture, in pixels.
-        w: its width, in pixels.
+        palette: one of `PALETTES`.
+        style: of the strokes.
+        aspect: width of the picture, in heights.
     """
 
-    def __init__(self, rng: np.random.Generator, palette: Palette, h: int, w: int):
-        self.rng = rng
-        self.h, self.w = h, w
-        self.aspect = w / h
-        self.y = ((np.arange(h, dtype=np.float32) + 0.5) / h)[:, None]
-        self.x = ((np.arange(w, dtype=np.float32) + 0.5) / h)[None, :]
-        self.sky, self.land, accents, self.lamp = palette
-        self.accents = rng.permutation(accents)
+    def __init__(
+        self, rng: np.random.Generator, palette: str, style: Style, aspect: Real
+    ):
+        self.rng, self.style, self.aspect = rng, style, aspect
+        self.uniform = rng.uniform
+        colours = _colours(PALETTES[palette])
+        self.sky, self.land, self.lamp = colours[:3], colours[3:6], colours[10]
+        self.accents = rng.permutation(colours[6:10])
         self.dusk = _mix(self.land[0], self.sky[0], 0.25)  # the colour of shadows
-        self.side = self.pick(-1.0, 1.0)  # where the light is: at the left, the right
-        self.colours = np.zeros((3, h, w), np.float32)
-        self.way = np.zeros((h, w), np.float32)
-        self.detail = np.full((h, w), 0.15, np.float32)
+        self.side = self.pick(-1.0, 1.0)  # the light comes from the left or the right
+        self._flow = self.noise(2)
+        self._origin, self._unit, self._turn = np.zeros(2), 1.0, 0.0
+        self._strokes: list[Float[np.ndarray, "n 8"]] = []
 
-    def lay(
-        self,
-        mask: Plane,
-        colour: Planes | Colour,
-        way: Plane | float | None = None,
-        detail: Plane | float | None = None,
+    def strokes(self) -> Float[np.ndarray, "n 8"]:
+        """Return all strokes, as colourful as the style has them."""
+        strokes = np.concatenate(self._strokes)
+        grey = strokes[:, 5:].mean(1, keepdims=True)
+        vivid = grey + self.style.chroma * (strokes[:, 5:] - grey)
+        return np.hstack([strokes[:, :5], vivid.clip(0, 1)])
+
+    def at(self, x: Real, y: Real, unit: Real = 1.0, turn: Real = 0.0) -> "Scene":
+        """Return this scene in another frame: its origin, unit of length and angle."""
+        scene = copy.copy(self)
+        scene._origin = self._origin + self._unit * np.array([x, y]) @ _rotation(
+            self._turn
+        )
+        scene._unit, scene._turn = self._unit * unit, self._turn + turn
+        return scene
+
+    def dab(
+        self, x: Any, y: Any, length: Any, width: Any, angle: Any, colour: Any
     ) -> None:
-        """Cover what `mask`, in [0, 1], selects; what is None stays as it was."""
-        colour = colour if colour.ndim == 3 else colour[:, None, None]
-        self.colours += mask * (colour - self.colours)
-        if way is not None:
-            np.copyto(self.way, way, casting="same_kind", where=mask > 0.5)
-        if detail is not None:
-            self.detail += mask * (detail - self.detail)
+        """Add single strokes; their numbers are broadcast."""
+        columns = np.broadcast_arrays(x, y, length, width, angle, *colour.T)
+        strokes = np.stack(columns, -1).reshape(-1, 8)
+        strokes[:, :4] *= self._unit
+        strokes[:, :2] = self._origin + strokes[:, :2] @ _rotation(self._turn)
+        strokes[:, 2:4] = np.maximum(strokes[:, 2:4], FINEST)
+        strokes[:, 4] += self._turn
+        self._strokes.append(strokes)
 
-    def everywhere(self) -> Plane:
-        """Return the mask of the whole picture."""
-        return np.ones((self.h, self.w), np.float32)
+    def fill(
+        self,
+        distance: Field,
+        tones: Colours,
+        light: Field | Real = 0.5,
+        angle: Field | Real | None = None,
+        width: Real = 0.11,
+        mottle: Real = 0.6,
+        reach: Real = 3.0,
+    ) -> None:
+        """Fill a shape with strokes of a width, and then with those of half of it.
 
-    def inside(self, depth: Plane) -> Plane:
-        """Return the mask of where `depth`, in picture heights, is above zero."""
-        return np.clip(depth * 80 + 0.5, 0, 1)
-
-    def around(
-        self, x: Real, y: Real, size: Real
-    ) -> tuple[Float[np.ndarray, "1 w"], Float[np.ndarray, "h 1"]]:
-        """Return places relative to a point, in units of `size`."""
-        return (self.x - x) / size, (self.y - y) / size
-
-    def noise(self, cells: Real, octaves: int = 1, stretch: Real = 1) -> Plane:
-        """Return smooth noise of mean 0.5 and deviation 0.2.
-
-        Args:
-            cells: bumps to a picture height.
-            octaves: how many times finer noise of half the strength is added.
-            stretch: width of the bumps, in their heights.
+        The shape is where `distance`, to its outline, is above zero, at most `reach`
+        from the origin. `light`, with noise `mottle` times as strong, goes from 0 for
+        the first of the tones to 1 for the last. Strokes follow the outline near it,
+        and go in a direction `angle` elsewhere, or flow where it is None.
         """
-        total = np.zeros((self.h, self.w), np.float32)
-        for octave in range(octaves):
-            rows = cells * 2**octave
-            total += _bumps(self, rows, rows * self.aspect / stretch) / 2**octave
-        return 0.5 + 0.2 * total / (2 - 0.5 ** (octaves - 1))
+        rng, style, noise = self.rng, self.style, self.noise(3, 2)
+        sides = np.array([[-0.05, -0.05], [self.aspect + 0.05, 1.05]])
+        ends = np.clip((sides - self._origin) / self._unit, -reach, reach)
+        ends = ends if self._turn == 0 else np.array([[-reach] * 2, [reach] * 2])
+        for level in (1.0, 0.5):
+            w = max(level * width * style.size, FINEST / self._unit)
+            columns, rows = np.ceil((ends[1] - ends[0]) / (STEP * w)).astype(int)
+            cells = rng.permutation(rows * columns)
+            x = ends[0, 0] + STEP * w * (cells % columns + rng.random(len(cells)))
+            y = ends[0, 1] + STEP * w * (cells // columns + rng.random(len(cells)))
+            depth = distance(x, y)
+            refined = (depth < 0.9 * w) | (rng.random(len(cells)) < REFINED)
+            keep = (depth > 0) & (refined | (level == 1))
+            x, y, depth = x[keep], y[keep], depth[keep]
+            slope = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)]) - depth
+            slope *= 9 / w
+            # A stroke that would cross the outline moves inside, up against it.
+            inwards = np.clip(0.45 * w - depth, 0, 0.5 * w) * slope
+            x, y = np.stack([x, y]) + inwards / np.maximum((slope**2).sum(0), 0.3)
+            inner = self.side + 4 * self._flow(x, y) - 2 if angle is None else angle
+            inner = _at(inner, x, y) + rng.normal(0, style.wander, len(x))
+            along = np.arctan2(slope[1], slope[0]) + math.pi / 2
+            jitter = rng.normal(0, style.jitter, (len(x), 4)) * (0.5 + level / 2)
+            colour = _ramp(tones, _at(light, x, y) + mottle * (noise(x, y) - 0.5))
+            self.dab(
+                *(x, y, w * style.length * rng.uniform(0.7, 1.3, len(x))),
+                w * rng.uniform(0.9, 1.4, len(x)),
+                np.where(depth < 0.8 * w, along, inner),
+                colour + jitter[:, :1] + 0.6 * jitter[:, 1:],
+            )
 
-    def ridge(self, cells: Real) -> Float[np.ndarray, "1 w"]:
-        """Return a wavy line across the picture, around 0, seldom more than 0.4 off."""
-        return self.noise(cells, 3)[:1] - 0.5
+    def noise(self, cells: Real, octaves: int = 1, stretch: Real = 1.0) -> Field:
+        """Return smooth noise of mean 0.5 and standard deviation 0.2: random waves.
 
-    def uniform(self, low: Real, high: Real) -> float:
-        """Return a number between the two."""
-        return self.rng.uniform(low, high)
+        It has about as many `cells` in a unit of length, `stretch` times as wide as
+        high; each further octave is twice as fine and half as strong.
+        """
+        scales = np.repeat(2.0 ** np.arange(octaves), 6)
+        turns, phases = self.uniform(0, 2 * math.pi, (2, len(scales)))
+        rates = math.pi * cells * scales * self.uniform(0.6, 1.3, len(scales))
+        waves = rates * np.stack([np.cos(turns) / stretch, np.sin(turns)])
+        weights = 0.2 * math.sqrt(2) / scales / np.linalg.norm(1 / scales)
+        shifted = lambda x, y: np.stack([x, y], -1) @ waves + phases  # noqa: E731
+        return lambda x, y: 0.5 + np.sin(shifted(x, y)) @ weights
 
-    def chance(self, probability: float) -> bool:
-        """Return True with this probability."""
-        return self.rng.random() < probability
+    def body(self, colour: Colour) -> Colours:
+        """Return the tones of a thing of one colour."""
+        dark = _mix(colour * 0.4, self.dusk, 0.3)
+        return np.stack([dark, colour * 0.8, colour, _mix(colour, self.lamp, 0.55)])
 
     def pick(self, *options: T) -> T:
         """Return one of the options."""
         return options[self.rng.integers(len(options))]
 
 
-def _bumps(s: Sketch, rows: Real, columns: Real) -> Plane:
-    shape = math.ceil(rows) + 1, math.ceil(columns) + 1
-    lattice = Image.fromarray(s.rng.standard_normal(shape, np.float32))
-    # Half a cell off at random, or the lattice shows in every picture.
-    left, top = s.rng.uniform(0, 1, 2)
-    box = (left, top, left + shape[1] - 1, top + shape[0] - 1)
-    return np.asarray(lattice.resize((s.w, s.h), Image.Resampling.BICUBIC, box))
+def _at(value: Any, x: Any, y: Any) -> Any:
+    return value(x, y) if callable(value) else value
 
 
-def _mix(a: Any, b: Any, share: Any) -> Any:
-    """Return what lies between two colours, or two arrays of them."""
+def _rotation(angle: Real) -> Float[np.ndarray, "2 2"]:
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def _mix(a: Any, b: Any, share: Real) -> Any:
     return a + share * (b - a)
 
 
-def _ramp(colours: Colours, at: Plane) -> Planes:
-    """Return the colour at each place of the way, in [0, 1], through `colours`."""
-    at = np.clip(at, 0, 1) * (len(colours) - 1)
-    total = np.repeat(colours[0], at.size).reshape(3, *at.shape)
-    for k, (a, b) in enumerate(pairwise(colours)):
-        total += np.clip(at - k, 0, 1) * (b - a)[:, None, None]
-    return total
+def _ramp(tones: Colours, t: Any) -> Float[np.ndarray, "*t 3"]:
+    """Return the colours at `t` in [0, 1] of the way through `tones`."""
+    stops = np.linspace(0, 1, len(tones))
+    return np.stack([np.interp(t, stops, channel) for channel in tones.T], -1)
 
 
-def _lit(s: Sketch, colour: Colour, light: Plane) -> Planes:
-    """Return a colour in light that is 0 in the shadow, and 1 where it shines."""
-    dark = _mix(colour * 0.4, s.dusk, 0.3)
-    tones = [dark, colour * 0.8, colour, _mix(colour, s.lamp, 0.55)]
-    return _ramp(np.stack(tones), light)
+def _everywhere(x: Any, y: Any) -> Any:
+    return np.ones_like(x)
 
 
-def _mottled(s: Sketch, colour: Colour, cells: Real) -> Planes:
-    """Return a colour that is lighter in some places than in others."""
-    return colour[:, None, None] + 0.3 * (s.noise(cells, 2) - 0.5)
+def _ellipse(width: Real, height: Real) -> Field:
+    return lambda x, y: min(width, height) * (1 - np.hypot(x / width, y / height))
 
 
-# Landscapes
+def _box(width: Real, top: Real, foot: Real) -> Field:
+    return lambda x, y: np.minimum(width - np.abs(x), np.minimum(y - top, foot - y))
 
 
-def landscape(s: Sketch) -> tuple[str, str]:
+def _triangle(slope: Real, top: Real, foot: Real) -> Field:
+    return lambda x, y: np.minimum(slope * (y - top) - np.abs(x), foot - y)
+
+
+def _around(x: Any, y: Any) -> Any:
+    """Return the direction of a circle around the origin."""
+    return np.arctan2(y, x) + math.pi / 2
+
+
+def landscape(s: Scene) -> tuple[str, str]:
     """Compose a landscape or a marina; return genre and subject."""
-    horizon = s.uniform(0.35, 0.68)
-    sun = _sky(s, horizon)
-    _hills(s, horizon)
-    if s.chance(0.4):
-        return _shore(s, horizon, sun)
-    _field(s, horizon)
-    houses = s.pick(0, 0, 1, 4)
-    for _ in range(houses):
-        _house(s, horizon + s.uniform(0.02, 0.12))
-    for y in np.sort(s.rng.uniform(horizon, 0.95, s.rng.integers(1, 7))):
-        _tree(s, float(y), horizon)
-    if houses == 4:
-        return "landscape", "Village"
-    return "landscape", s.pick("Trees", "Fields", "A walk", "The valley")
+    horizon, sun, top = s.uniform((0.35, 0.1, 0.05), (0.68, s.aspect - 0.1, 0.35))
+    clouds, cover = s.noise(3, 3, s.uniform(1.2, 3)), s.uniform(0.4, 0.62)
+    waves, air = s.noise(14, 2, stretch=5), np.stack([*s.sky, s.lamp])
 
+    def sky(x, y):
+        glow = 0.5 * np.exp(-((np.hypot(x - sun, y - top) / 0.3) ** 2))
+        shade = 0.4 + 2 * (clouds(x, y) - clouds(x, y - 0.05))
+        lit = np.clip(6 * (clouds(x, y) - cover), 0, 1) * shade
+        return 0.6 * y / horizon + glow + lit
 
-def _shore(s: Sketch, horizon: float, sun: float) -> tuple[str, str]:
-    _water(s, horizon, sun)
-    ships = s.rng.integers(0, 4)
-    for y in np.sort(s.rng.uniform(horizon + 0.04, 0.9, ships)):
-        _ship(s, float(y), horizon)
-    return "marina", "Boats" if ships else "Water"
+    def water(x, y):
+        glitter = 0.6 * (waves(x, y) > 0.6) * (np.abs(x - sun) < 0.15)
+        return 0.7 * sky(x, 2 * horizon - y) + waves(x, y) - 0.3 + glitter
 
+    s.fill(lambda x, y: horizon + 0.1 - y, air, sky, mottle=0)
+    if s.rng.random() < 0.6:
+        disc = s.at(sun, top, s.uniform(0.03, 0.06))
+        disc.fill(_ellipse(1, 1), air[3:], width=0.6)
+    for near in np.linspace(0.3, 1, s.rng.integers(1, 4)):
+        ridge, rise = s.noise(s.uniform(1, 3), 3), (1.1 - near) * s.uniform(0.2, 0.6)
+        hazy = _mix(s.land, _mix(s.sky[0], s.sky[2], 0.4), 0.85 - 0.6 * near)
 
-def _sky(s: Sketch, horizon: float) -> float:
-    """Lay the sky; return how far from the left edge the sun stands."""
-    s.lay(s.everywhere(), _ramp(s.sky, s.y / horizon + 0 * s.x), way=0.0)
-    sun = s.uniform(0.1, s.aspect - 0.1)
-    away = np.hypot(*s.around(sun, s.uniform(0.15, 1.05) * horizon, 1.0))
-    s.lay(0.75 * np.exp(-((away / 0.3) ** 2)), s.lamp)
-    if s.chance(0.6):
-        s.lay(s.inside(s.uniform(0.025, 0.06) - away), s.lamp, detail=0.7)
-    clouds = s.noise(3, 4, stretch=s.uniform(1.2, 3))
-    light = 0.5 + 5 * (clouds - np.roll(clouds, 6, 0))
-    tones = np.stack([_mix(s.sky[0], s.sky[2], 0.35), _mix(s.sky[2], s.lamp, 0.7)])
-    cover = np.clip((clouds - s.uniform(0.4, 0.62)) * 6, 0, 0.9)
-    s.lay(cover, _ramp(tones, light), way=3 * s.noise(2) - 1.5, detail=0.3)
-    return sun
+        def hill(x, y, rise=rise, ridge=ridge):
+            top = 0.04 - rise * (ridge(x, 0 * x) - 0.1)
+            return np.minimum(y - top, 0.1 - y)
 
-
-def _hills(s: Sketch, horizon: float) -> None:
-    haze = _mix(s.sky[0], s.sky[2], 0.4)[:, None, None]
-    ranges = s.rng.integers(1, 5)
-    for k in range(1, ranges + 1):
-        near = k / ranges
-        rise = (1.1 - near) * s.uniform(0.1, 0.5)
-        top = horizon + 0.04 - rise * (s.ridge(s.uniform(1, 3)) + 0.4)
-        slope = np.gradient(top, 1 / s.h, axis=1)
-        light = s.noise(6, 2) + 0.6 * s.side * slope - 0.05
-        colour = _mix(_ramp(s.land, light), haze, 0.85 - 0.6 * near)
-        way = np.arctan(slope) + 0.3 * s.side + 0 * s.y
-        s.lay(s.inside(s.y - top), colour, way, detail=0.35)
-
-
-def _field(s: Sketch, horizon: float) -> None:
-    near = np.clip((s.y - horizon) / (1 - horizon), 0, 1) + 0 * s.x
-    light = 0.25 - 0.5 * near + 1.2 * s.noise(3, 3, stretch=4)
-    patches = np.clip(5 * s.noise(2.5, 2, stretch=5) - 3.1, 0, 0.7)
-    colour = _mix(_ramp(s.land, light), s.accents[0][:, None, None], patches)
-    vanishing = s.uniform(0, s.aspect)
-    furrows = np.arctan2(s.y - horizon + 0.05, s.x - vanishing)
-    way = furrows if s.chance(0.5) else 1.5 * s.noise(2) - 0.75
-    s.lay(s.inside(s.y - horizon + 0 * s.x), colour, way, 0.3 + 0.2 * near)
-    if s.chance(0.5):
-        bend = vanishing + 0.25 * np.sin(s.uniform(2, 6) * near) * near
-        road = s.inside(0.01 + 0.16 * near**1.5 - np.abs(s.x - bend)) * (near > 0)
-        s.lay(0.9 * road, _mix(s.land[2], s.lamp, 0.35), furrows)
-    if s.chance(0.5):
-        flowers = np.clip(12 * s.noise(22) - 8.4, 0, 1) * np.clip(3 * near - 0.4, 0, 1)
-        s.lay(flowers, s.accents[1], detail=0.9)
-
-
-def _water(s: Sketch, horizon: float, sun: float) -> None:
-    near = np.clip((s.y - horizon) / (1 - horizon), 0, 1) + 0 * s.x
-    mirrored = (np.clip(2 * horizon - s.y[:, 0], 0, 0.99) * s.h).astype(int)
-    deep = _mix(s.sky[0], s.land[0], 0.5)[:, None, None]
-    colour = _mix(s.colours[:, mirrored], deep, 0.25 + 0.35 * near)
-    ripples = s.noise(14, 2, stretch=5)
-    crests = np.clip(3 * ripples - 1.65, 0, 0.6)
-    colour = _mix(colour, s.sky[2][:, None, None], crests)
-    path = np.exp(-(((s.x - sun) / (0.05 + 0.15 * near)) ** 2))
-    glitter = path * np.clip(5 * ripples - 2.1, 0, 0.9)
-    colour = _mix(colour, s.lamp[:, None, None], glitter)
-    s.lay(s.inside(near), colour, way=0.4 * ripples - 0.2, detail=0.4)
-
-
-def _ship(s: Sketch, afloat: float, horizon: float) -> None:
-    size = 0.05 + 0.35 * (afloat - horizon)
-    x, y = s.around(s.uniform(0.1, s.aspect - 0.1), afloat, size)
-    wake = 0.9 - np.abs(x) - 0.7 * np.abs(y - 0.9)
-    s.lay(0.5 * s.inside(wake), _mix(s.accents[0], s.land[0], 0.5), way=0.0)
-    sail = np.minimum(-0.15 - y, 0.45 * (y + 2.2) - np.abs(x - 0.1))
-    canvas = _mix(s.accents[0], s.lamp, s.pick(0.1, 0.8))
-    s.lay(s.inside(sail * size), canvas, way=1.4, detail=0.9)
-    hull = np.minimum(0.25 - np.abs(y), 1 - 0.5 * y - np.abs(x))
-    s.lay(s.inside(hull * size), _mix(s.land[0], s.accents[1], 0.5), 0.0, 0.9)
-
-
-def _tree(s: Sketch, foot: float, horizon: float) -> None:
-    size = (0.08 + 0.5 * (foot - horizon)) * s.uniform(0.7, 1.4)
-    x, y = s.around(s.uniform(-0.05, s.aspect + 0.05), foot, size)
-    girth = s.pick(0.45, 0.9, 1.1)
-    shadow = 1 - np.hypot((x + 0.7 * s.side) / 1.3, (y - 0.05) / 0.18)
-    s.lay(0.6 * s.inside(0.1 * shadow), s.dusk, way=0.0)
-    stem = 0.07 + 0.04 * y - np.abs(x - 0.06 * np.sin(3 * y))
-    stem = np.minimum(stem, np.minimum(-y, y + 1.6))
-    s.lay(s.inside(stem * size), _mix(s.land[0], s.accents[0], 0.2), 1.5, 0.8)
-    leaves = s.noise(min(2.2 / size, 24), 2)
-    crown = 0.4 - np.hypot(x / girth, (y + 1.55) / 1.15) + 1.2 * leaves
-    light = 1.8 * leaves - 1 + 0.45 * s.side * x / girth - 0.3 * y
-    foliage = _mix(s.land, s.accents[2], s.pick(0.0, 0.0, 0.35, 0.7))
-    way = np.arctan2(y + 1.5, x) + 6 * leaves
-    s.lay(s.inside(0.5 * crown * size), _ramp(foliage, light), way, 0.8)
-
-
-def _house(s: Sketch, foot: float) -> None:
-    size = s.uniform(0.06, 0.13)
-    x, y = s.around(s.uniform(0.1, s.aspect - 0.1), foot, size)
-    wall = np.minimum(1 - np.abs(x), np.minimum(-y, y + 0.9))
-    bright = _mix(s.land[2], s.lamp, 0.7)
-    s.lay(s.inside(wall * size), bright, way=1.5, detail=0.9)
-    dark = np.minimum(wall, -0.2 - s.side * x)
-    s.lay(s.inside(dark * size), _mix(bright, s.sky[0], 0.55))
-    roof = np.minimum(1.87 + 0.8 * y - np.abs(x), np.minimum(-y - 0.85, y + 1.6))
-    s.lay(s.inside(roof * size), _mix(s.accents[0], s.land[1], 0.3), 0.1, 0.9)
-    window = np.minimum(0.15 - np.abs(np.abs(x) - 0.5), 0.18 - np.abs(y + 0.5))
-    s.lay(s.inside(window * size), s.land[0], way=1.5, detail=1.0)
-
-
-# Still lifes
-
-
-def still_life(s: Sketch) -> tuple[str, str]:
-    """Compose fruit or flowers on a table; return genre and subject."""
-    edge = s.uniform(0.45, 0.7)
-    _room(s, edge)
-    bouquet = s.chance(0.45)
-    if bouquet:
-        _vase(s, edge + 0.18, tall=s.uniform(0.25, 0.4), flowers=True)
-    elif s.chance(0.7):
-        _vase(s, edge + 0.08, tall=s.uniform(0.35, 0.55), flowers=False)
-    fruits = s.rng.integers(0, 4) if bouquet else s.rng.integers(3, 9)
-    for y in np.sort(s.rng.uniform(edge + 0.05, 0.92, fruits)):
-        _fruit(s, float(y))
-    if bouquet:
-        return "flower painting", "Flowers"
-    return "still life", s.pick("Fruit", "The table", "A corner of the kitchen")
-
-
-def _room(s: Sketch, edge: float) -> None:
-    wall = s.pick(s.land[:2], s.sky[1:], s.sky[:2])
-    light = s.side * (s.x / s.aspect - 0.5) - 0.3 * s.y + 0.9 * s.noise(2, 2)
-    way = 0.9 * s.side + 2 * s.noise(2) - 1
-    s.lay(s.everywhere(), _ramp(wall, light + 0.05), way)
-    cloth = _mix(s.accents[0], s.lamp, s.pick(0.15, 0.4, 0.85))
-    folds = s.noise(2.5, 2, stretch=0.5)
-    light = 1.2 * folds + 0.3 * s.side * (s.x - s.aspect / 2)
-    top = s.y - edge - 0.06 * s.ridge(1)
-    s.lay(s.inside(top), _lit(s, cloth, light), 1.2 * folds - 0.6, 0.3)
-
-
-def _shadow(s: Sketch, left: float, foot: float, size: float) -> None:
-    """Lay the shadow that a thing of half-width `size` casts on a table."""
-    x, y = s.around(left - 0.7 * s.side * size, foot, size)
-    shape = 1 - np.hypot(x / 1.4, y / 0.4)
-    s.lay(np.clip(3 * shape, 0, 0.7), s.dusk, way=0.1)
-
-
-def _fruit(s: Sketch, foot: float) -> None:
-    size, centre = s.uniform(0.07, 0.13), s.uniform(0.1, s.aspect - 0.1)
-    _shadow(s, centre, foot - 0.2 * size, size)
-    x, y = s.around(centre, foot - size, size)
-    y = y / s.uniform(0.85, 1.1)
-    away = np.hypot(x, y)
-    bulge = np.sqrt(np.clip(1 - away**2, 0, 1))
-    light = 0.08 + 0.47 * s.side * x - 0.42 * y + 0.55 * bulge
-    colour = s.pick(*s.accents) + s.rng.normal(0, 0.05, 3).astype(np.float32)
-    skin = _lit(s, np.clip(colour, 0, 1), light)
-    s.lay(s.inside((1 - away) * size), skin, np.arctan2(y, x) + math.pi / 2, 0.75)
-    bounce = np.clip(-light, 0, 0.4) * (away < 1)
-    s.lay(bounce, s.accents[0])
-    shine = 0.22 - np.hypot(x - 0.38 * s.side, y + 0.4)
-    s.lay(np.clip(8 * shine, 0, 1), s.lamp, detail=1.0)
-
-
-def _vase(s: Sketch, foot: float, tall: float, flowers: bool) -> None:
-    centre = s.aspect * s.uniform(0.3, 0.7)
-    up = (foot - s.y) / tall
-    belly = np.sin(3.3 * np.clip(up, 0, 1) + s.uniform(-0.2, 0.7)) ** 2
-    girth = tall * s.uniform(0.22, 0.4) * (0.55 + 0.5 * belly)
-    _shadow(s, centre, foot, float(girth.max()))
-    x = (s.x - centre) / girth
-    body = np.minimum((1 - np.abs(x)) * girth, np.minimum(up, 1 - up) * tall)
-    glaze = _mix(s.accents[3], s.sky[1], s.pick(0.0, 0.6))
-    light = 0.55 + 0.4 * s.side * x - 0.35 * x**2
-    s.lay(s.inside(body), _lit(s, glaze, light), 1.57 - 0.6 * x, 0.7)
-    shine = np.minimum(0.05 - np.abs(x - 0.45 * s.side), 0.2 - np.abs(up - 0.6))
-    s.lay(s.inside(0.3 * shine), s.lamp, 1.57, 1.0)
-    if flowers:
-        _bouquet(s, centre, foot - tall)
-
-
-def _bouquet(s: Sketch, x: float, y: float) -> None:
-    spread = s.uniform(0.2, 0.3)
-    y -= 0.8 * spread
-    leaves = s.noise(9, 2)
-    shape = 1.1 * spread + 0.25 * leaves - 0.125
-    away = np.hypot((s.x - x) / 1.2, s.y - y)
-    green = _ramp(_mix(s.land, LEAF, 0.4), 1.2 * leaves - 0.1)
-    s.lay(s.inside(shape - away), green, 9 * leaves, 0.5)
-    for _ in range(s.rng.integers(7, 16)):
-        turn, reach = s.uniform(0, 2 * math.pi), spread * math.sqrt(s.uniform(0, 1))
-        right, down = 1.3 * reach * math.cos(turn), reach * math.sin(turn)
-        _flower(s, x + right, y + down, s.uniform(0.045, 0.09))
-
-
-def _flower(s: Sketch, left: float, top: float, size: float) -> None:
-    x, y = s.around(left, top, size)
-    y = y / s.uniform(0.7, 1)
-    turn, away = np.arctan2(y, x), np.hypot(x, y)
-    petals = s.rng.integers(4, 8) * turn + s.uniform(0, 6)
-    colour = _mix(s.pick(*s.accents), s.lamp, s.pick(0.0, 0.15, 0.5, 0.9))
-    light = 0.5 + 0.25 * s.side * x - 0.3 * y + 0.3 * away
-    way = turn + s.pick(0.0, math.pi / 2)
-    shape = 0.85 + 0.25 * np.cos(petals) - away
-    s.lay(s.inside(shape * size), _lit(s, colour, light), way, 0.9)
-    heart = _mix(s.accents[3], s.land[0], 0.2)
-    s.lay(s.inside((0.25 - away) * size), heart, detail=1.0)
-
-
-# Portraits
-
-
-class Sitter(NamedTuple):
-    """Where the head is, its half-width, how far it is turned, and its colours."""
-
-    x: float
-    y: float
-    size: float
-    turned: float
-    skin: Colour
-    hair: Colour
-
-
-def portrait(s: Sketch) -> tuple[str, str]:
-    """Compose a head and shoulders; return genre and subject."""
-    sitter = Sitter(
-        x=s.aspect * s.uniform(0.42, 0.58),
-        y=s.uniform(0.36, 0.46),
-        size=s.uniform(0.18, 0.26),
-        turned=s.uniform(-0.35, 0.35),
-        skin=s.pick(*SKINS),
-        hair=s.pick(*HAIRS),
+        s.at(0, horizon).fill(hill, hazy, 0.5, 0.3 * s.side, 0.06)
+    genre, subject, *things = s.pick(
+        ("marina", "Boats", _ship),
+        ("landscape", "Trees", _tree),
+        ("landscape", "Village", _tree, _house, _house),
     )
-    wall = s.pick(s.land[:2], s.land, s.sky)
+    if genre == "marina":
+        deep = np.stack([_mix(s.sky[0], s.land[0], 0.7), *air])
+        s.fill(lambda x, y: y - horizon, deep, water, 0.0, 0.075)
+    else:
+        _meadow(s.at(0, horizon))
+    for foot in np.sort(s.uniform(horizon + 0.03, 0.95, s.rng.integers(1, 7))):
+        size = (0.05 + 0.4 * (foot - horizon)) * s.uniform(0.7, 1.3)
+        s.pick(*things)(s.at(s.uniform(0.05, s.aspect - 0.05), foot, size))
+    return genre, subject
+
+
+def _meadow(s: Scene) -> None:
+    vanishing, bend, patches = s.uniform(0, s.aspect), s.uniform(2, 6), s.noise(3, 2, 5)
+    grass, earth = np.stack([*s.land, s.accents[0]]), _mix(s.land[1:], s.lamp, 0.35)
+
+    def road(x, y):
+        return 0.01 + 0.3 * y - np.abs(x - vanishing - 0.3 * np.sin(bend * y) * y)
+
+    furrows = s.pick(None, lambda x, y: np.arctan2(y + 0.05, x - vanishing))
+    s.fill(lambda x, y: y, grass, lambda x, y: patches(x, y) - 0.2 * y, furrows, 0.09)
+    if s.rng.random() < 0.5:
+        s.fill(lambda x, y: np.minimum(y, road(x, y)), earth, 0.5, 1.57, 0.06)
+    if s.rng.random() < 0.5:
+        x, y, angle = s.uniform(0, [[s.aspect], [0.6], [3]], (3, 70))
+        s.dab(x, y, 0.015 + 0.06 * y, 0.01 + 0.05 * y, angle, s.accents[1])
+
+
+def _ship(s: Scene) -> None:
+    sail, y = _mix(s.accents[0], s.lamp, s.pick(0.1, 0.8)), np.arange(5)
+    s.dab(0, 0.4 + 0.3 * y, 1.3 - 0.2 * y, 0.22, 0, _mix(sail, s.land[0], 0.5))
+    s.fill(_triangle(0.45, -2.2, -0.15), s.body(sail), 0.8, 1.4, 0.4)
+    s.dab(0, [-0.02, 0.12], [2.2, 1.6], 0.3, 0, _mix(s.land[0], s.accents[1], 0.5))
+
+
+def _house(s: Scene) -> None:
+    wall, roof = _mix(s.land[2], s.lamp, 0.7), _mix(s.accents[0], s.land[1], 0.3)
+    s = s.at(0, 0, 0.6)
+    s.fill(_box(1, -1, 0), s.body(wall), lambda x, y: 0.6 + 0.3 * s.side * x, 1.5, 0.4)
+    s.fill(_triangle(1.2, -2, -0.9), s.body(roof), 0.6, 0.1, 0.35)
+    s.dab([-0.5, 0.5, 0], [-0.5, -0.5, -0.25], 0.4, 0.26, 1.57, s.land[0])
+
+
+def _tree(s: Scene) -> None:
+    girth, leaves = s.pick(0.35, 0.8, 1.0), s.noise(2.2, 2)
+    foliage = _mix(s.land, s.accents[2], s.pick(0.0, 0.0, 0.35, 0.7))
+    _shadow(s)
+
+    def crown(x, y):
+        return girth**0.5 * (0.2 + 0.7 * leaves(x, y) - 0.6 * np.hypot(x / girth, y))
+
+    def lit(x, y):
+        return 0.3 + 0.4 * s.side * x / girth - 0.35 * y
+
+    s.dab(0, [0, -0.4, -0.8], 0.5, [0.13, 0.11, 0.09], 1.57, 0.8 * s.land[0])
+    s.at(0, -1.45).fill(crown, foliage, lit, None, max(0.3, 0.04 / s._unit), 1.2)
+
+
+def _shadow(s: Scene) -> None:
+    x, y = s.uniform(-1, 1, (2, 14))
+    s.dab(0.8 * x - 0.6 * s.side, 0.15 * y, 0.7, 0.22, 0.1, s.dusk)
+
+
+def still_life(s: Scene) -> tuple[str, str]:
+    """Compose fruit or flowers on a table; return genre and subject."""
+    edge, bouquet = s.uniform(0.45, 0.7), s.pick(True, False)
+    cloth = s.body(_mix(s.accents[0], s.lamp, s.pick(0.15, 0.4, 0.85)))
+    wall = s.pick(s.land[:2], s.sky[1:], s.sky[:2])
+    glow = lambda x, y: 0.5 + s.side * (x / s.aspect - 0.5) - 0.2 * y  # noqa: E731
+    s.fill(lambda x, y: edge + 0.1 - y, wall, glow)
+    s.fill(lambda x, y: y - edge, cloth, glow, width=0.09, mottle=1.0)
+    x, foot, tall = s.uniform((0.3, edge + 0.08, 0.28), (0.7, edge + 0.18, 0.45))
+    _vase(s.at(x * s.aspect, foot, tall))
+    if bouquet:
+        _bouquet(s.at(x * s.aspect, foot - 1.5 * tall, s.uniform(0.2, 0.3)))
+    for foot in np.sort(s.uniform(edge + 0.05, 0.92, s.rng.integers(1, 7))):
+        _fruit(s.at(s.uniform(0.1, s.aspect - 0.1), foot, s.uniform(0.07, 0.13)))
+    return ("flower painting", "Flowers") if bouquet else ("still life", "Fruit")
+
+
+def _fruit(s: Scene) -> None:
+    colour = np.clip(s.pick(*s.accents) + s.rng.normal(0, 0.05, 3), 0, 1)
+
+    def lit(x, y):
+        return 0.5 + 0.5 * s.side * x - 0.45 * y - 0.3 * (x**2 + y**2)
+
+    _shadow(s.at(0, 0.9))
+    s.fill(_ellipse(1, s.uniform(0.85, 1.1)), s.body(colour), lit, _around, 0.35, 0.2)
+    s.dab(0.4 * s.side, [-0.42, -0.36], 0.34, 0.2, 0.7 * s.side, s.lamp)
+
+
+def _vase(s: Scene) -> None:
+    start, girth = s.uniform((-0.2, 0.22), (0.7, 0.4))
+    glaze = s.body(_mix(s.accents[3], s.sky[1], s.pick(0.0, 0.6)))
+
+    def shape(x, y):
+        radius = girth * (0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2)
+        return np.minimum(radius - np.abs(x), 0.5 - np.abs(y + 0.5))
+
+    _shadow(s.at(0, 0, girth))
+    s.fill(shape, glaze, lambda x, y: 0.5 + s.side * x, 1.57, 0.14, 0.3)
+    s.dab(0.4 * s.side * girth, [-0.65, -0.58], 0.2, 0.05, 1.57, s.lamp)
+
+
+def _bouquet(s: Scene) -> None:
+    leaves = s.noise(2, 2)
+    leafy = lambda x, y: 0.6 + 0.7 * leaves(x, y) - np.hypot(x / 1.2, y)  # noqa: E731
+    stems = lambda x, y: np.arctan2(y - 0.8, x) + 3 * leaves(x, y) - 1.5  # noqa: E731
+    s.fill(leafy, _mix(s.land, LEAF, 0.4), 0.5, stems, 0.28, 1.4)
+    for _ in range(s.rng.integers(7, 14)):
+        turn, away = s.uniform(0, 2 * math.pi), math.sqrt(s.uniform(0, 1))
+        x, y = 1.3 * away * math.cos(turn), away * math.sin(turn)
+        _flower(s.at(x, y, s.uniform(0.2, 0.35)))
+
+
+def _flower(s: Scene) -> None:
+    colour = _mix(s.pick(*s.accents), s.lamp, s.pick(0.0, 0.15, 0.5, 0.9))
+    flat, way = s.uniform(0.7, 1), s.pick(0.0, math.pi / 2)
+    petals = s.uniform(0, 6) + np.arange(0, 6.2, s.pick(0.8, 1.05, 1.25))
+    for ring, light in ((0.62, 0.45), (0.32, 0.75)):
+        x, y = ring * np.cos(petals), flat * ring * np.sin(petals)
+        shade = _ramp(s.body(colour), light + 0.25 * s.side * x - 0.3 * y)
+        s.dab(x, y, 0.85 * (ring + 0.3), 0.5, petals + way, shade)
+    s.dab(0.0, 0.0, 0.35, 0.3, 0.0, _mix(s.accents[3], s.land[0], 0.2))
+
+
+def portrait(s: Scene) -> tuple[str, str]:
+    """Compose a head and shoulders; return genre and subject."""
+    x, y, size, turned = s.uniform((0.42, 0.36, 0.18, -0.35), (0.58, 0.46, 0.26, 0.35))
+    head = s.at(x * s.aspect, y, size)
+    skin, hair = s.pick(*SKINS), s.body(s.pick(*HAIRS))
+    below, parting, collar = s.pick(1.3, 2.1), s.uniform(-0.3, 0.3), s.uniform(0, 0.5)
+    cloth = s.body(_mix(s.accents[0], s.land[0], s.pick(0.0, 0.3, 0.7)))
+
+    def lit(x, y):
+        return 0.4 + 0.25 * s.side * x - 0.1 * y
+
+    def long_hair(x, y):
+        return 1 - np.hypot(x / 1.02, y / np.where(y > 0, below, 1.3))
+
+    def shoulders(x, y):
+        return y - 1.35 - 0.28 * x**2 - collar * np.exp(-((x / 0.4) ** 2))
+
+    def fringe(x, y):
+        brow = 0.5 * (x - 0.4 * turned) ** 2 + parting * x - 0.5 - y
+        cap = 0.9 * (1 - np.hypot(x / 0.92, (y + 0.15) / 1.12))
+        return np.minimum(cap, np.maximum(brow, 2 * (np.abs(x) - 0.74)))
+
     # Lighter behind the shadow side of the face.
-    light = s.noise(2.5, 3) - 0.7 * s.side * (s.x / s.aspect - 0.5)
-    s.lay(s.everywhere(), _ramp(wall, light), 4 * s.noise(2) - 2 + s.side)
-    long = s.chance(0.5)
-    _fall_of_hair(s, sitter, long)
-    _bust(s, sitter)
-    _head(s, sitter)
-    for side in (-1, 1):
-        _eye(s, sitter, side)
-    _nose_and_mouth(s, sitter)
-    _cap_of_hair(s, sitter)
+    glow = lambda x, y: 0.5 - 0.7 * s.side * (x / s.aspect - 0.5)  # noqa: E731
+    s.fill(_everywhere, s.pick(s.land[:2], s.land, s.sky), glow, None, 0.13, 1.0)
+    head.fill(long_hair, hair, lit, 1.57, 0.3, 1.2)
+    head.fill(_box(0.46, 0.3, 2), s.body(skin), lit, 1.4, 0.3)
+    head.fill(shoulders, cloth, 0.45, lambda x, y: np.arctan2(y, x), 0.35, 1.2, reach=9)
+    _face(head, turned, skin)
+    head.fill(fringe, hair, lit, _around, 0.24, 1.2)
     return "portrait", s.pick("Head of a sitter", "Half-length", "A friend")
 
 
-def _fall_of_hair(s: Sketch, sitter: Sitter, long: bool) -> None:
-    x, y = s.around(*sitter[:3])
-    below = 2.1 if long else 1.3
-    shape = 1 - np.hypot(x / 1.02, np.where(y > 0, y / below, y / 1.3))
-    light = 0.3 + 0.5 * (s.noise(8) - 0.5) + 0.2 * s.side * x
-    s.lay(
-        s.inside(shape * sitter.size),
-        _lit(s, sitter.hair, light),
-        math.pi / 2 - 0.5 * x + 0 * y,
-        0.5,
-    )
+def _face(s: Scene, turned: Real, skin: Colour) -> None:
+    def shape(x, y):
+        jaw = 0.8 - 0.17 * np.clip(y, 0, 2) ** 1.5
+        return 0.8 * (1 - np.hypot(x / jaw, y / 1.12))
 
+    def lit(x, y):
+        # One cheek turns away from the light.
+        return 0.4 - 0.1 * y + 0.5 * np.tanh(1.6 * s.side * (x + 0.3 * turned) + 1.1)
 
-def _bust(s: Sketch, sitter: Sitter) -> None:
-    x, y = s.around(*sitter[:3])
-    neck = np.minimum(0.46 - np.abs(x), np.minimum(y - 0.3, 2.3 - y))
-    light = 0.3 + 0.3 * s.side * x - 0.25 * np.exp(-(((y - 1) / 0.3) ** 2))
-    s.lay(s.inside(neck * sitter.size), _lit(s, sitter.skin, light), 1.4, 0.5)
-    folds = s.noise(4, 2, stretch=0.6)
-    open_collar = s.uniform(0, 0.5) * np.exp(-((x / 0.4) ** 2))
-    slope = y - 1.35 - 0.28 * x**2 - open_collar
-    cloth = _mix(s.accents[0], s.land[0], s.pick(0.0, 0.3, 0.7))
-    light = 0.22 * s.side * x + 1.3 * folds - 0.2
-    way = np.arctan2(y, x) + folds - 0.5
-    s.lay(s.inside(slope * sitter.size), _lit(s, cloth, light), way, 0.4)
-    if s.chance(0.5):
-        collar = np.minimum(0.1 - np.abs(y - 1.4 - 0.5 * x**2), 0.75 - np.abs(x))
-        colour = _mix(s.lamp, s.accents[1], s.pick(0.1, 0.8))
-        s.lay(s.inside(collar * sitter.size), colour, 0.6 * x + 0 * y, 0.8)
-
-
-def _head(s: Sketch, sitter: Sitter) -> None:
-    x, y = s.around(*sitter[:3])
-    jaw = 0.8 - 0.17 * np.clip(y, 0, 2) ** 1.5
-    away = np.hypot(x / jaw, y / 1.12)
-    # A plane that turns away from the light, with the shadow's edge on one cheek.
-    facing = s.side * (x + 0.45 * s.side) + 0.3 * s.side * sitter.turned
-    light = 0.28 + 0.5 * np.tanh(1.6 * facing + 0.4) - 0.1 * y
-    light = light + 0.12 * np.sqrt(np.clip(1 - away**2, 0, 1))
-    colour = _lit(s, sitter.skin, light)
+    s.fill(shape, s.body(skin), lit, _around, 0.22, 0.1)
+    s, shade, dark = s.at(turned, 0), _mix(skin * 0.5, s.dusk, 0.2), s.dusk * 0.4
+    soft, lips = _mix(skin, shade, 0.55), _mix(BLUSH * 0.8, skin, 0.2)
     for side in (-1, 1):
-        cheek = np.hypot((x - sitter.turned - 0.42 * side) / 0.25, (y - 0.3) / 0.2)
-        colour = _mix(colour, BLUSH[:, None, None], 0.22 * np.exp(-(cheek**2)))
-    way = np.arctan2(y / 1.3, x) + math.pi / 2
-    s.lay(s.inside((1 - away) * sitter.size), colour, way, 0.8)
+        x, w = 0.34 * side, 1 - 0.3 * turned * side  # the far eye is narrower
+        s.dab(x + 0.1 * side, 0.3, 0.3, 0.25, 0.0, _mix(skin, BLUSH, 0.25))
+        s.dab(x, -0.13, 0.42 * w, 0.22, 0.0, soft)
+        s.dab(x, -0.07, 0.34 * w, 0.14, 0.0, _mix(skin, WHITE, 0.6))
+        s.dab(x, [-0.08, -0.16], [0.17, 0.38 * w], [0.17, 0.07], 0.0, dark)
+        s.dab([x - 0.1, x + 0.1], -0.3, 0.3 * w, 0.09, [-0.2, 0.2], shade * 0.5)
+        s.dab(0.1 * side, 0.38, 0.16, 0.07, 0.0, shade)
+    s.dab(-0.11 * s.side, [0, 0.22], 0.36, 0.1, 1.5, soft)
+    s.dab(0.03 * s.side, [0.05, 0.22], 0.34, 0.09, 1.57, _mix(skin, s.lamp, 0.6))
+    s.dab([-0.1, 0.1, 0], [0.6, 0.6, 0.69], 0.28, 0.1, [-0.15, 0.15, 0], lips)
+    s.dab([-0.1, 0.1], 0.635, 0.26, 0.04, [0.1, -0.1], shade * 0.6)
+    s.dab(0.0, 0.82, 0.3, 0.09, 0.0, soft)
 
 
-def _smudge(s: Sketch, x: Plane, y: Plane, colour: Colour, share: float) -> None:
-    """Lay a soft mark where `x` and `y` are near 0, within 1."""
-    s.lay(share * np.exp(-(x**2) - y**2), colour, way=0.0, detail=1.0)
-
-
-def _eye(s: Sketch, sitter: Sitter, side: int) -> None:
-    x, y = s.around(*sitter[:3])
-    # The far eye of a turned head is narrower.
-    x = (x - sitter.turned - 0.34 * side) / (1 - 0.3 * sitter.turned * side) + 0 * y
-    y = y + 0.08 + 0 * x
-    shade = _mix(sitter.skin * 0.4, s.dusk, 0.3)
-    _smudge(s, x / 0.25, (y + 0.05) / 0.15, shade, 0.55)
-    white = 1 - np.hypot(x / 0.17, y / 0.08)
-    s.lay(np.clip(3 * white, 0, 0.8), _mix(sitter.skin, WHITE, 0.6), detail=1.0)
-    s.lay(np.clip(12 * (0.09 - np.hypot(x, y)), 0, 1), s.dusk * 0.4, detail=1.0)
-    _smudge(s, x / 0.2, (y + 0.09) / 0.035, shade * 0.4, 0.9)
-    _smudge(s, x / 0.24, (y + 0.22 - 0.6 * x**2) / 0.05, sitter.hair * 0.6, 0.9)
-
-
-def _nose_and_mouth(s: Sketch, sitter: Sitter) -> None:
-    x, y = s.around(*sitter[:3])
-    x, y = x - sitter.turned + 0 * y, y + 0 * x
-    shade = _mix(sitter.skin * 0.5, s.accents[0] * 0.5, 0.3)
-    bright = _mix(sitter.skin, s.lamp, 0.7)
-    _smudge(s, (x + 0.1 * s.side) / 0.07, (y - 0.15) / 0.25, shade, 0.6)
-    _smudge(s, (x - 0.02 * s.side) / 0.05, (y - 0.15) / 0.25, bright, 0.7)
-    _smudge(s, x / 0.16, (y - 0.39) / 0.05, shade * 0.8, 0.8)
-    _smudge(s, x / 0.23, (y - 0.63) / 0.09, _mix(BLUSH * 0.8, sitter.skin, 0.2), 0.95)
-    _smudge(s, x / 0.25, (y - 0.62) / 0.025, shade * 0.5, 0.8)
-    _smudge(s, x / 0.18, (y - 0.8) / 0.05, shade, 0.4)
-
-
-def _cap_of_hair(s: Sketch, sitter: Sitter) -> None:
-    x, y = s.around(*sitter[:3])
-    parting = 0.3 * s.uniform(-1, 1) * x
-    brow = -0.5 + 0.5 * (x - 0.4 * sitter.turned) ** 2 + parting
-    sides = 2 * (np.abs(x) - 0.74)
-    cap = 1 - np.hypot(x / 0.92, (y + 0.15) / 1.12)
-    shape = np.minimum(cap, np.maximum(brow - y, sides))
-    light = 0.3 * s.side * x + 1.2 * s.noise(7, 2) - 0.2 * y - 0.35
-    way = np.arctan2(y + 0.3, x) + math.pi / 2
-    s.lay(s.inside(shape * sitter.size), _lit(s, sitter.hair, light), way, 0.6)
-
-
-# Abstracts
-
-
-def abstract(s: Sketch) -> tuple[str, str]:
+def abstract(s: Scene) -> tuple[str, str]:
     """Compose forms that are nothing else; return genre and subject."""
-    kinds = (_fields, _rings, _patchwork, _currents, _cuttings)
-    return "abstract", s.pick(*kinds)(s)
+    palette = np.vstack([s.sky, s.land, s.accents, s.accents, s.lamp])
+    colours = s.rng.permutation(palette)
+    s.fill(_everywhere, s.body(colours[0]), width=0.14)
+    kind = s.pick(_fields, _rings, _patchwork, _cuttings, _gestures)
+    kind(s, colours[1:])
+    return "abstract", kind.__name__.strip("_").capitalize()
 
 
-def _all_colours(s: Sketch) -> Colours:
-    """Return the palette's colours in random order, strong ones first and often."""
-    strong, rest = s.rng.permutation(s.accents), np.concatenate([s.sky, s.land])
-    mixed = s.rng.permutation(np.concatenate([rest, s.accents, s.lamp[None]]))
-    return np.concatenate([strong[:2], mixed])
+def _fields(s: Scene, colours: Colours) -> None:
+    cuts = [0.05, *np.sort(s.uniform(0.2, 0.8, s.rng.integers(1, 4))), 0.95]
+    for top, foot, colour in zip(cuts, cuts[1:], colours, strict=False):
+        shape = _box(s.aspect / 2 - 0.06, top + 0.01, foot - 0.01)
+        s.at(s.aspect / 2, 0).fill(shape, s.body(colour), 0.5, 0.0, 0.1)
 
 
-def _fields(s: Sketch) -> str:
-    colours = s.rng.permutation(_all_colours(s))
-    s.lay(s.everywhere(), _mottled(s, colours[0], 3), way=0.1)
-    cuts = np.sort(s.rng.uniform(0.15, 0.85, s.rng.integers(1, 4))).tolist()
-    for colour, (top, foot) in zip(
-        colours[1:], pairwise([0.03, *cuts, 0.97]), strict=False
-    ):
-        ragged = 0.03 * s.ridge(4)
-        upright = np.minimum(s.y - top - 0.02, foot - 0.02 - s.y) + ragged
-        across = np.minimum(s.x - 0.07, s.aspect - 0.07 - s.x) + ragged
-        mask = np.clip(30 * np.minimum(upright, across) + 0.5, 0, 0.92)
-        s.lay(mask, _mottled(s, colour, 5), way=0.05, detail=0.25)
-    return "Fields"
+def _rings(s: Scene, colours: Colours) -> None:
+    for _ in range(s.rng.integers(3, 8)):
+        x, y, size = s.uniform((0, 0, 0.08), (s.aspect, 1, 0.4))
+        tones = s.rng.permutation(colours)[: s.pick(2, 3, 5)]
+        disc, width = s.at(x, y, size), 0.06 / size + 0.1
+        disc.fill(_ellipse(1, 1), tones, np.hypot, _around, width, mottle=0)
+    low, high = [[0], [0], [0.3], [0.015], [0]], [[s.aspect], [1], [1.2], [0.05], [3]]
+    x, y, length, width, angle = s.uniform(low, high, (5, 4))
+    s.dab(x, y, length, width, angle, 0.6 * s.pick(*colours))
 
 
-def _rings(s: Sketch) -> str:
-    colours = _all_colours(s)
-    s.lay(s.everywhere(), _ramp(colours[:3], s.noise(1.5, 2)), 5 * s.noise(1.5))
-    for _ in range(s.rng.integers(3, 9)):
-        size = s.uniform(0.08, 0.42)
-        x, y = s.around(s.uniform(0, s.aspect), s.uniform(0, 1), size)
-        turn, away = np.arctan2(y, x), np.hypot(x, y)
-        for k in range(s.rng.integers(1, 5)):
-            halves = 0.85 + 0.15 * np.sign(np.sin(turn + 40 * size))
-            colour = s.pick(*colours)[:, None, None] * halves
-            shape = (1 - 0.24 * k - away) * size
-            s.lay(s.inside(shape), colour, turn + math.pi / 2, 0.5)
-    for _ in range(s.rng.integers(0, 7)):
-        _, off, turn = _turned(s)
-        bar = s.uniform(0.004, 0.03) - np.abs(off)
-        s.lay(s.inside(bar), s.pick(*colours) * 0.6, turn, 0.8)
-    return "Rings"
+def _patchwork(s: Scene, colours: Colours) -> None:
+    cloth, size = s.at(s.aspect / 2, 0.5, 1, s.uniform(0, 1.5)), 1 / s.uniform(3, 5.5)
+    for x, y in size * (np.indices((11, 11)).reshape(2, -1).T - 5):
+        tones, way = s.body(s.pick(*colours)), s.pick(0, math.pi / 2)
+        patch, square = cloth.at(x, y, size), _box(0.5, -0.5, 0.5)
+        patch.fill(square, tones, 0.6, way, 0.45, reach=0.6)
 
 
-def _turned(s: Sketch) -> tuple[Plane, Plane, float]:
-    """Return places along and across a random direction through a random point."""
-    turn = s.uniform(0, math.pi)
-    x, y = s.around(s.uniform(0, s.aspect), s.uniform(0, 1), 1.0)
-    cos, sin = math.cos(turn), math.sin(turn)
-    return x * cos + y * sin, y * cos - x * sin, turn
+def _cuttings(s: Scene, colours: Colours) -> None:
+    for colour in s.rng.choice(colours, s.rng.integers(6, 14)):
+        low, high = (0, 0, 0.1, 0, 0.2, -0.5), (s.aspect, 1, 0.4, 3, 0.8, 0.5)
+        x, y, size, turn, narrow, slant = s.uniform(low, high)
+        cut, shape = s.at(x, y, size, turn), _triangle(slant + 1, -1.5, narrow)
+        cut.fill(shape, s.body(colour), 0.5, 0.0, 0.06 / size + 0.1)
 
 
-def _patchwork(s: Sketch) -> str:
-    colours = _all_colours(s)
-    bend = s.uniform(0, 0.5) * s.noise(2)
-    along, across, turn = _turned(s)
-    cells = s.uniform(3, 7)
-    # Within reach of a corner of the widest picture.
-    at = tuple(((p + bend + 4) * cells).astype(int) for p in (along, across))
-    sewn = colours[s.rng.integers(0, len(colours), (60, 60))[at]].transpose(2, 0, 1)
-    way = turn + s.rng.integers(0, 2, (60, 60))[at] * np.float32(math.pi / 2)
-    s.lay(s.everywhere(), sewn + 0.25 * (s.noise(8, 2) - 0.5), way, 0.45)
-    return "Patchwork"
+def _gestures(s: Scene, colours: Colours) -> None:
+    for colour in colours[: s.rng.integers(5, 10)]:
+        count, width = s.rng.integers(6, 30), s.uniform(0.02, 0.15)
+        turns = s.uniform(0, 6) + np.cumsum(s.rng.normal(0, 0.4, count))
+        x, y = np.cumsum(1.1 * width * np.stack([np.cos(turns), np.sin(turns)]), 1)
+        stroke = s.at(s.uniform(0, s.aspect), s.uniform(0, 1))
+        stroke.dab(x, y, 2.2 * width, width, turns, colour)
 
 
-def _currents(s: Sketch) -> str:
-    colours = _all_colours(s)
-    field = s.noise(s.uniform(1, 2.2), 2)
-    down, right = np.gradient(field)
-    bands = ((field + 2) * s.uniform(6, 14)).astype(int) % len(colours)
-    flow = colours[bands].transpose(2, 0, 1) + 0.3 * (s.noise(9) - 0.5)
-    s.lay(s.everywhere(), flow, np.arctan2(down, right) + math.pi / 2, 0.45)
-    return "Currents"
-
-
-def _cuttings(s: Sketch) -> str:
-    colours = _all_colours(s)
-    s.lay(s.everywhere(), _mottled(s, s.pick(*colours), 3), way=0.6)
-    for _ in range(s.rng.integers(6, 16)):
-        along, across, turn = _turned(s)
-        size = s.uniform(0.1, 0.4)
-        ends = size - np.abs(along) + s.uniform(-0.3, 0.3) * across
-        shape = np.minimum(ends, size * s.uniform(0.2, 0.8) - np.abs(across))
-        s.lay(s.inside(shape), _mottled(s, s.pick(*colours), 4), turn, 0.45)
-    return "Cuttings"
-
-
-GENRES: tuple[Callable[[Sketch], tuple[str, str]], ...] = (
-    landscape,
-    still_life,
-    portrait,
-    abstract,
-)
+GENRES = (landscape, still_life, portrait, abstract)

@@ -1,21 +1,22 @@
-"""Shards of a collection: a fixed few pictures each, decoded in one go.
+"""Shards of a collection: a fixed number of pictures each, decoded in one call.
 
 A shard is the unit of work, of resuming, and of what is sent to another machine. It is
 three files in one folder:
 
-* `00007.inputs`: the settings, then a line of JSON for each picture: where it lies, its
+* `00007.inputs`: the settings, then a line of JSON for each picture: its file, its
   labels, its size and time of change;
 * `00007.records`: an ArrayRecord of the pictures that can be used;
-* `00007.json`: hashes of the other two, and a row for each picture: that it was kept,
-  with its SHA-256 and sides, or why it was not.
+* `00007.json`: the manifest: hashes of the other two, and a row for each picture: its
+  SHA-256 and sides, or the reason why it was skipped.
 
 The first is written by `plan`, the others by `decode`, which does nothing where they
-are there and right. Which picture is in which shard depends on the collection's order
-alone. So the same files come out whatever number of processes or machines decodes them,
-however often they were killed, and what has changed since shows as other inputs.
+are complete and match the inputs. Which picture is in which shard depends on the
+collection's order alone. So the files are the same whatever number of processes or
+machines decodes them, however often they were killed; changed pictures show as changed
+inputs.
 
-Only `decode` sees a picture. All that comes later, the choice of what is kept and the
-writing of the dataset's files, reads rows and copies records.
+Only `decode` opens a picture. The later steps, finding duplicates and writing the
+dataset's files, read rows and copy records.
 """
 
 import hashlib
@@ -40,29 +41,28 @@ from jaxart.paintings.sources.painting import Painting
 
 
 # Pictures of a shard: some seconds of decoding, so that little is lost with a worker,
-# and that the last ones to finish do not keep the others waiting.
-PICTURES = 128
+# and all workers finish at about the same time.
+SHARD_SIZE = 128
 
-# One record a chunk, to be read in any order. Compression, which TFDS leaves on, would
-# save 7 % of a record of plain pixels, and take three times as long to read as a copy.
-OPTIONS = "group_size:1,uncompressed"
+# One record a chunk, for random access. Compression, which TFDS leaves on, would save
+# 7 % of a record of raw pixels, and take three times as long to read as a copy.
+WRITER_OPTIONS = "group_size:1,uncompressed"
 
-AT_ONCE = 16  # records in memory while they are copied; one may have megabytes
+READ_BATCH = 16  # records in memory while they are copied; one may have megabytes
 
 Row = dict[str, Any]
 
-# A shard and the number of one of its records; the name of the picture it looks like.
-Copies = dict[tuple[int, int], str]
+# By shard and number of a record in it, the filename of the picture it duplicates.
+Duplicates = dict[tuple[int, int], str]
 
 
 class Plan(NamedTuple):
-    """What is to be done.
+    """The shards of a collection.
 
     Args:
         pictures: how many may become records.
         shards: how many shards they make.
-        changed: shards of an earlier run of which the pictures or settings are not the
-            same any more.
+        changed: shards of an earlier run whose pictures or settings have changed.
         digest: of all inputs.
     """
 
@@ -73,12 +73,12 @@ class Plan(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What a file of the dataset is made of: records of shards, in their order.
+    """The records of shards that a file of the dataset holds, in order.
 
     Args:
-        split: whose file it is.
-        number: which one of the split's.
-        parts: a shard, and the numbers of its records, by turns.
+        split: that the file belongs to.
+        number: of the file in its split.
+        parts: pairs of a shard and the numbers of its records.
     """
 
     split: str
@@ -90,12 +90,12 @@ class Selection(NamedTuple):
 
 
 def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
-    """Write the inputs of all shards, and tell what is other than it was.
+    """Write the inputs of all shards, and compare them with an earlier run's.
 
     Args:
         paintings: what may become a record, in the order of the records; consumed once,
-            and not kept.
-        folder: receives the shards; what an earlier run left there is used again.
+            not kept in memory.
+        folder: receives the shards; those of an earlier run are reused.
         size: side of the crops that every picture must have room for, in pixels.
     """
     settings = {"size": size, "pillow": PIL.__version__, "numpy": np.__version__}
@@ -106,7 +106,9 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
     rest = iter(paintings)
     number = pictures = changed = 0
     digest = hashlib.sha256()
-    while lines := [_line(painting) for painting in itertools.islice(rest, PICTURES)]:
+    while lines := [
+        _to_json(painting) for painting in itertools.islice(rest, SHARD_SIZE)
+    ]:
         content = "\n".join([header, *lines]).encode()
         path = _path(folder, number, "inputs")
         if path.stem not in earlier:
@@ -125,27 +127,27 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
 
 
 def decode(number: int, *, folder: Path) -> int:
-    """Decode the pictures of a shard, unless that is done.
+    """Decode the pictures of a shard, unless it is complete.
 
     Returns:
-        How many pictures the shard has, of use or not.
+        How many pictures the shard has, usable or not.
     """
     content = _path(folder, number, "inputs").read_bytes()
-    if (done := _finished(folder, number, content)) is not None:
+    if (done := _decoded_count(folder, number, content)) is not None:
         return done
     header, *lines = content.decode().split("\n")
     size = json.loads(header)["size"]
     rows = []
     reading = _path(folder, number, "reading")
     with (
-        atomic.replacing(_path(folder, number, "records"), _any) as unfinished,
+        atomic.replacing(_path(folder, number, "records"), _always) as unfinished,
         reading.open("w", encoding="utf-8") as names,
     ):
-        writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
+        writer = ArrayRecordWriter(os.fspath(unfinished), WRITER_OPTIONS)
         for line in lines:
-            painting = _painting(line)
+            painting = _from_json(line)
             print(painting.filename, end="\0", file=names, flush=True)
-            row, record = _decoded(painting, size)
+            row, record = _decode_picture(painting, size)
             rows.append(row)
             if record is not None:
                 writer.write(record)
@@ -161,7 +163,7 @@ def decode(number: int, *, folder: Path) -> int:
 
 
 def rows(folder: Path, number: int) -> list[Row]:
-    """Return what became of each picture of a shard that is decoded.
+    """Return the row of each picture of a shard that is decoded.
 
     Every row has the texts of `painting.TEXTS`. One with a `reason` has no record; the
     records are those of the other rows, in their order, which have `sha256` (of the
@@ -172,71 +174,71 @@ def rows(folder: Path, number: int) -> list[Row]:
 
 
 def paintings(folder: Path, number: int) -> list[Painting]:
-    """Return the pictures of a shard as `plan` was given them."""
+    """Return the pictures of a shard as they were passed to `plan`."""
     _, *lines = _path(folder, number, "inputs").read_text("utf-8").split("\n")
-    return [_painting(line) for line in lines]
+    return [_from_json(line) for line in lines]
 
 
-def copies(folder: Path, count: int) -> Copies:
-    """Return which records look like an earlier one, which is none of these.
+def find_duplicates(folder: Path, count: int) -> Duplicates:
+    """Return which records look like an earlier one that is itself no duplicate.
 
     Args:
         folder: holds the shards, decoded.
         count: how many shards there are.
     """
-    gallery, names, found = duplicates.Gallery(), list[str](), Copies()
+    index, names, copies = duplicates.HashIndex(), list[str](), Duplicates()
     for number in range(count):
         records = (row for row in rows(folder, number) if "reason" not in row)
         for record, row in enumerate(records):
-            place, known = gallery.place(bytes.fromhex(row["fingerprint"]))
+            original, known = index.find_or_add(bytes.fromhex(row["fingerprint"]))
             if known:
-                found[number, record] = names[place]
+                copies[number, record] = names[original]
             else:
                 names.append(row["filename"])
-    return found
+    return copies
 
 
-def under_way(folder: Path) -> list[str]:
-    """Return the filenames of the pictures that workers were at when they ended."""
-    found = [path for path in sorted(folder.glob("*.reading")) if path.stat().st_size]
-    return [path.read_text(encoding="utf-8").split("\0")[-2] for path in found]
+def interrupted(folder: Path) -> list[str]:
+    """Return the filenames of the pictures that killed workers were decoding."""
+    logs = [path for path in sorted(folder.glob("*.reading")) if path.stat().st_size]
+    return [path.read_text(encoding="utf-8").split("\0")[-2] for path in logs]
 
 
 def files(
-    folder: Path, count: int, longest: int, left_out: Copies
+    folder: Path, count: int, max_records: int, excluded: Duplicates
 ) -> dict[str, list[Selection]]:
-    """Return which files the dataset has: at least one for each of its splits.
+    """Return the files of the dataset: at least one for each of its splits.
 
     Args:
         folder: holds the shards, decoded.
         count: how many shards there are.
-        longest: records of one file at most.
-        left_out: the records that go into none.
+        max_records: records of one file at most.
+        excluded: records that are left out.
     """
-    found = {
+    selections = {
         split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
     }
     for number in range(count):
         records = (row for row in rows(folder, number) if "reason" not in row)
         for record, row in enumerate(records):
-            if (number, record) in left_out:
+            if (number, record) in excluded:
                 continue
             held_out = dataset.is_held_out(bytes.fromhex(row["sha256"]))
-            split = found[dataset.HELD_OUT if held_out else dataset.TRAIN]
-            if len(split[-1]) == longest:
+            split = selections[dataset.HELD_OUT if held_out else dataset.TRAIN]
+            if len(split[-1]) == max_records:
                 split.append(Selection(split[-1].split, len(split), []))
             parts = split[-1].parts
             if not parts or parts[-1][0] != number:
                 parts.append((number, []))
             parts[-1][1].append(record)
-    return found
+    return selections
 
 
 def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
-    """Write one of the dataset's files, unless it is there.
+    """Write one of the dataset's files, unless it exists.
 
     Args:
-        file: what it is made of.
+        file: its records.
         folder: holds the shards, decoded.
         out: receives the file.
         counts: how many files each split has.
@@ -247,37 +249,37 @@ def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -
     name = dataset.filename("paintings", file.split, file.number, counts[file.split])
     if (out / name).exists():
         return len(file)
-    with atomic.replacing(out / name, _any) as unfinished:
-        writer = ArrayRecordWriter(os.fspath(unfinished), OPTIONS)
+    with atomic.replacing(out / name, _always) as unfinished:
+        writer = ArrayRecordWriter(os.fspath(unfinished), WRITER_OPTIONS)
         for number, records in file.parts:
             reader = ArrayRecordReader(os.fspath(_path(folder, number, "records")))
-            for first in range(0, len(records), AT_ONCE):
-                for record in reader.read(records[first : first + AT_ONCE]):
+            for first in range(0, len(records), READ_BATCH):
+                for record in reader.read(records[first : first + READ_BATCH]):
                     writer.write(record)
             reader.close()
         writer.close()
     return len(file)
 
 
-def _decoded(painting: Painting, size: int) -> tuple[Row, bytes | None]:
+def _decode_picture(painting: Painting, size: int) -> tuple[Row, bytes | None]:
     """Return the row of a picture, and its record if it can be used."""
     row: Row = painting.texts()
     try:
         with painting.file.open() as file:
-            pixels, width, height = images.read_with_sides(file, size)
+            pixels, width, height = images.read_resized(file, size)
             # Of the file, not of the pixels: these depend on who decodes them.
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except images.PictureError as error:
         return {**row, "reason": str(error)}, None
     record = dataset.serialized({"pixels": pixels, **painting.texts()})
-    found = {"sha256": digest, "width": width, "height": height}
-    fingerprint = duplicates.fingerprint(pixels).hex()
-    return {**row, **found, "fingerprint": fingerprint}, record
+    row |= {"sha256": digest, "width": width, "height": height}
+    row["fingerprint"] = duplicates.fingerprint(pixels).hex()
+    return row, record
 
 
-def _finished(folder: Path, number: int, content: bytes) -> int | None:
-    """Return the pictures of a shard whose files are whole and made of these inputs."""
+def _decoded_count(folder: Path, number: int, content: bytes) -> int | None:
+    """Return how many pictures a shard has, if it is complete for these inputs."""
     try:
         manifest = json.loads(_path(folder, number, "json").read_bytes())
         records = _file_digest(_path(folder, number, "records"))
@@ -288,12 +290,12 @@ def _finished(folder: Path, number: int, content: bytes) -> int | None:
     return len(manifest["rows"])
 
 
-def _line(painting: Painting) -> str:
-    """Return a painting as JSON, with what tells that its file was changed."""
+def _to_json(painting: Painting) -> str:
+    """Return a painting as JSON, with the size and time of change of its file."""
     return json.dumps([painting.file.stamp(), inputs.to_json(painting)])
 
 
-def _painting(line: str) -> Painting:
+def _from_json(line: str) -> Painting:
     _, described = json.loads(line)
     return inputs.from_json(described)
 
@@ -312,10 +314,10 @@ def _file_digest(path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with atomic.replacing(path, _any) as unfinished:
+    with atomic.replacing(path, _always) as unfinished:
         unfinished.write_bytes(content)
 
 
-def _any(_: Path) -> bool:
-    """Say of any file of a folder that is all our own that it may be replaced."""
+def _always(_: Path) -> bool:
+    """Return that any file of our own folder may be replaced."""
     return True

@@ -1,9 +1,9 @@
-"""One vocabulary of labels, whatever the sources call things, and years out of dates.
+"""Normalised labels: one spelling for each style, genre and artist; years of dates.
 
 Spellings that differ in accents, case, hyphens, underscores or brackets are one name,
 and so are a few that differ in words (`SYNONYMS`). Styles and genres of WikiArt, which
 most collections borrow from, are spelled as in `STYLES` and `GENRES`; any other name
-as its best spelling has it. What says that nothing is known becomes empty.
+by its best spelling. Placeholders such as "unknown" become empty.
 
 Deviation: the paper used no labels.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 
-# What there is a vocabulary of.
+# Kinds of labels that are normalised.
 KINDS = ("style", "genre", "artist")
 
 STYLES = (
@@ -73,8 +73,8 @@ SYNONYMS = {
     "artist": {},
 }
 
-# What collections write where they know nothing.
-NOTHING = (
+# Placeholders for unknown labels.
+UNKNOWN = (
     "unknown",
     "unknown artist",
     "unknown genre",
@@ -86,7 +86,7 @@ NOTHING = (
     "n/a",
 )
 
-# Letters that Unicode does not take apart into a plain one and an accent.
+# Letters that Unicode does not decompose into a plain one and an accent.
 PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe"})
 
 YEAR = re.compile(r"(?<![0-9])(1[0-9]{3}|20[0-9]{2})(?![0-9]|'?s\b)")
@@ -94,7 +94,7 @@ BEFORE_CHRIST = re.compile(r"\bb\.? ?c\b", re.IGNORECASE)
 
 
 def key(text: str) -> str:
-    """Return what all spellings of a name have in common.
+    """Return the normalised form that all spellings of a name share.
 
     >>> key("Naïve_Art  (Primitivism)"), key("post-impressionism")
     ('naiveartprimitivism', 'postimpressionism')
@@ -118,24 +118,24 @@ def year(date: str) -> str:
     )
     if BEFORE_CHRIST.search(date):
         return ""
-    found = YEAR.search(date)
-    return found[0] if found else ""
+    match = YEAR.search(date)
+    return match[0] if match else ""
 
 
 class Vocabulary(NamedTuple):
-    """What the spellings of a collection stand for.
+    """The names that the spellings of a collection stand for.
 
     Args:
-        spellings: by kind and spelling, the name; empty where it says nothing.
+        spellings: by kind and spelling, the name; empty for placeholders.
     """
 
     spellings: dict[str, dict[str, str]]
 
-    def folded(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return labels in this vocabulary.
+    def normalise(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return labels with each spelling replaced by its name.
 
         Args:
-            labels: of a painting from which the vocabulary was made.
+            labels: of a painting of the collection.
         """
         names = {kind: self.spellings[kind][labels[kind]] for kind in KINDS}
         title = " ".join(labels["title"].split())
@@ -143,52 +143,52 @@ class Vocabulary(NamedTuple):
 
     def names(self) -> dict[str, dict[str, list[str]]]:
         """Return by kind and name the spellings that stand for it, all sorted."""
-        found: dict[str, dict[str, list[str]]] = {kind: {} for kind in KINDS}
+        names: dict[str, dict[str, list[str]]] = {kind: {} for kind in KINDS}
         for kind, spellings in self.spellings.items():
             for spelling, name in sorted(spellings.items()):
                 if name:
-                    found[kind].setdefault(name, []).append(spelling)
-            found[kind] = dict(sorted(found[kind].items()))
-        return found
+                    names[kind].setdefault(name, []).append(spelling)
+            names[kind] = dict(sorted(names[kind].items()))
+        return names
 
 
-def of(labels: Iterable[Mapping[str, str]]) -> Vocabulary:
+def build(labels: Iterable[Mapping[str, str]]) -> Vocabulary:
     """Return the vocabulary of a collection.
 
     Args:
         labels: those of all its paintings, each with `KINDS`.
     """
     counts = {kind: collections.Counter[str]() for kind in KINDS}
-    for known in labels:
+    for painting_labels in labels:
         for kind, count in counts.items():
-            count[known[kind]] += 1
+            count[painting_labels[kind]] += 1
     return Vocabulary({kind: _names(kind, count) for kind, count in counts.items()})
 
 
 def summary(vocabulary: Vocabulary, shown: int = 3) -> Iterator[str]:
-    """Yield a line for each kind of label that there is: how much was folded.
+    """Yield a line for each kind of label: names, spellings and examples.
 
     Args:
         vocabulary: of a collection.
-        shown: examples of what was folded, at most.
+        shown: number of examples at most.
     """
     for kind, names in vocabulary.names().items():
         if names:
             count = sum(len(spellings) for spellings in names.values())
-            folded = [
+            renamed = [
                 f"{' = '.join(spellings)}" + f" -> {name}"
                 for name, spellings in names.items()
                 if spellings != [name]
             ]
-            examples = "; ".join(folded[:shown]) + ("; ..." if folded[shown:] else "")
+            examples = "; ".join(renamed[:shown]) + ("; ..." if renamed[shown:] else "")
             noun = "name" if len(names) == 1 else "names"
             text = f"{kind}: {len(names):,} {noun} in {count:,} spellings"
-            yield f"{text} ({examples})" if folded else text
+            yield f"{text} ({examples})" if renamed else text
 
 
 def _names(kind: str, counts: Mapping[str, int]) -> dict[str, str]:
     """Return by spelling the name."""
-    nothing = {"", *map(key, NOTHING)}
+    nothing = {"", *map(key, UNKNOWN)}
     known = {
         key(name): name for name in {"style": STYLES, "genre": GENRES}.get(kind, ())
     }
@@ -199,8 +199,8 @@ def _names(kind: str, counts: Mapping[str, int]) -> dict[str, str]:
         groups.setdefault(synonyms.get(plain, plain), []).append(spelling)
     names = {}
     for plain, spellings in groups.items():
-        best = max(spellings, key=lambda spelling: _merit(spelling, counts[spelling]))
-        name = "" if plain in nothing else known.get(plain) or _shown(kind, best)
+        best = max(spellings, key=lambda spelling: _rank(spelling, counts[spelling]))
+        name = "" if plain in nothing else known.get(plain) or _display_name(kind, best)
         names |= dict.fromkeys(spellings, name)
     return {spelling: names[spelling] for spelling in sorted(names)}
 
@@ -211,16 +211,16 @@ def _forename_first(artist: str) -> str:
     return f"{first} {last}" if comma and "," not in first else artist
 
 
-def _merit(spelling: str, count: int) -> tuple[bool, bool, int, int, str]:
-    """Return what makes a spelling the best: it was typed by somebody who cared."""
-    # Of ties the last in the alphabet wins: it must only be always the same one.
+def _rank(spelling: str, count: int) -> tuple[bool, bool, int, int, str]:
+    """Return a sort key by which the most careful spelling comes last."""
+    # Ties go to the last in the alphabet, to be deterministic.
     cased = not spelling.islower() and not spelling.isupper()
     slug = "_" in spelling or ("-" in spelling and " " not in spelling)
     accents = sum(not character.isascii() for character in spelling)
     return cased, not slug, accents, count, spelling
 
 
-def _shown(kind: str, spelling: str) -> str:
+def _display_name(kind: str, spelling: str) -> str:
     text = " ".join(unicodedata.normalize("NFC", spelling).split())
     text = _forename_first(text) if kind == "artist" else text
     text = text.lower() if kind == "genre" else text

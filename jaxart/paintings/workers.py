@@ -1,4 +1,4 @@
-"""Worker processes: one function for many arguments, on all cores of this machine.
+"""Worker processes: a function mapped over many arguments on all cores.
 
 The function is called with a number and leaves what it makes on disk, so nothing but
 numbers travels between the processes, and memory does not grow with the work. Workers
@@ -16,25 +16,25 @@ from multiprocessing.connection import wait
 from typing import Any
 
 
-def each(
+def imap_unordered(
     function: Callable[[Any], int], arguments: Sequence[Any], processes: int
 ) -> Generator[int]:
-    """Call a function with each argument; yield what it returns, as soon as it does.
+    """Yield the results of a function for each argument, in order of completion.
 
-    If the iterator is closed or raises, what is under way is given up at once: the
-    function must leave whole files or none.
+    If the iterator is closed or raises, running calls are killed: the function must
+    write its files atomically.
 
     Args:
         function: picklable, as are its arguments.
         arguments: for one call each.
-        processes: how many work at the same time.
+        processes: number of workers.
 
     Raises:
         BrokenProcessPool: a worker process was killed.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, context, _begin, (receiver,))
+    pool = ProcessPoolExecutor(processes, context, _init_worker, (receiver,))
     try:
         calls = [pool.submit(function, argument) for argument in arguments]
         for call in as_completed(calls):
@@ -45,13 +45,13 @@ def each(
         receiver.close()
 
 
-def _begin(stop: Any) -> None:
-    """Leave Ctrl-C to the parent, and end with it, or when it closes the pipe."""
+def _init_worker(stop: Any) -> None:
+    """Ignore Ctrl-C, and exit with the parent or when it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(stop,), daemon=True).start()
 
 
-def _end_with_parent(stop: Any) -> None:
+def _exit_with_parent(stop: Any) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel, stop])

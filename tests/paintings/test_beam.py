@@ -23,8 +23,11 @@ def content(folder):
     "options",
     [
         "--runner=DirectRunner",
-        "--runner=DirectRunner --direct_running_mode=multi_processing "
-        "--direct_num_workers=2",
+        pytest.param(
+            "--runner=DirectRunner --direct_running_mode=multi_processing "
+            "--direct_num_workers=2",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_beam_makes_the_same_dataset_byte_for_byte(tmp_path, monkeypatch, options):
@@ -35,12 +38,12 @@ def test_beam_makes_the_same_dataset_byte_for_byte(tmp_path, monkeypatch, option
         pixels = rng.integers(0, 256, (150, 140, 3), np.uint8)
         Image.fromarray(pixels).save(collection / f"{number}.jpg")
     (collection / "page.jpg").write_text("<html>404</html>")
-    monkeypatch.setattr(shards, "PICTURES", 3)
-    monkeypatch.setattr(preparation, "FILE", 4)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 3)
+    monkeypatch.setattr(preparation, "FILE_SIZE", 4)
     paintings = inputs.open_inputs([collection])
-    here = preparation.prepare(paintings, tmp_path / "here")
-    there = preparation.prepare(paintings, tmp_path / "there", beam_options=options)
-    assert here[1:3] == there[1:3]
+    local = preparation.prepare(paintings, tmp_path / "here")
+    on_beam = preparation.prepare(paintings, tmp_path / "there", beam_options=options)
+    assert local[1:3] == on_beam[1:3]
     assert content(tmp_path / "here") == content(tmp_path / "there")
 
 

@@ -39,7 +39,7 @@ def arrays(monkeypatch):
             for name in (old_images.name, old_labels.name)
         )
     monkeypatch.setattr(digits, "SPLITS", splits)
-    monkeypatch.setattr(digits, "SHARD", 8)
+    monkeypatch.setattr(digits, "RECORDS_PER_FILE", 8)
     return arrays
 
 
@@ -129,9 +129,7 @@ def test_the_files_are_downloaded_from_the_first_mirror_that_has_them(
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mnist"]
 
 
-def test_a_mirror_with_other_files_is_not_believed(
-    mirrored, arrays, tmp_path, monkeypatch
-):
+def test_files_with_another_md5_are_refused(mirrored, arrays, tmp_path, monkeypatch):
     labels = mirrored / "t10k-labels-idx1-ubyte.gz"
     labels.write_bytes(gzip.compress(idx(np.zeros(10, np.uint8))))
     with served(mirrored) as (address, _):
@@ -141,9 +139,7 @@ def test_a_mirror_with_other_files_is_not_believed(
     assert not (tmp_path / "data").exists()
 
 
-def test_without_a_network_one_line_names_both_ways_out_and_at_once(
-    tmp_path, monkeypatch
-):
+def test_without_a_network_one_line_names_both_remedies_at_once(tmp_path, monkeypatch):
     mirrors = (f"http://127.0.0.1:{closed_port()}/", "http://nowhere.invalid/")
     monkeypatch.setattr(digits, "MIRRORS", mirrors)
     start = time.monotonic()
@@ -195,7 +191,7 @@ def test_a_damaged_file_is_refused(source, tmp_path, damage):
 
 
 def test_a_gzip_bomb_is_not_unpacked(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(digits, "LARGEST", 1000)
+    monkeypatch.setattr(digits, "MAX_BYTES", 1000)
     read = []
 
     def counted(self, size=-1, _read=gzip.GzipFile.read):
@@ -238,7 +234,7 @@ def test_an_idx_file_is_read_in_row_major_order():
 def test_an_enlarged_digit_is_grey_framed_and_not_moved(size):
     y, x = np.mgrid[0:28, 0:28]
     blob = 255 * np.exp(-((x - 9) ** 2 + (y - 16) ** 2) / 20)
-    picture = digits.enlarged(blob.astype(np.uint8)[..., None], size)
+    picture = digits.to_rgb(blob.astype(np.uint8)[..., None], size)
     assert picture.shape == (size, size, 3)
     assert (picture == picture[..., :1]).all()
     # Two black pixels of 32 on each side, less what the filter spreads into them.
@@ -255,7 +251,7 @@ def test_an_enlarged_digit_is_grey_framed_and_not_moved(size):
 def test_no_ring_is_drawn_around_a_stroke():
     stroke = np.full((28, 28, 1), 50, np.uint8)
     stroke[8:20] = 150
-    picture = digits.enlarged(stroke, 256)
+    picture = digits.to_rgb(stroke, 256)
     assert picture.max() == 150
     # Away from the rim nothing is darker than the ground that the stroke is on.
     assert picture[32:-32, 32:-32].min() == 50

@@ -3,9 +3,7 @@
 import csv
 import io
 import os
-import struct
 import zipfile
-import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jaxart.paintings import dataset, invented, preparation
+from jaxart.paintings import dataset, preparation
 from jaxart.paintings.sources import inputs
 
 
@@ -27,36 +25,26 @@ def encoded(image, kind="PNG", **options):
     return file.getvalue()
 
 
-def bomb():
-    """Return a PNG of a few hundred bytes that promises ten billion pixels."""
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    chunks = b""
-    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(99_999)))):
-        chunks += struct.pack(">I", len(body)) + kind + body
-        chunks += struct.pack(">I", zlib.crc32(kind + body))
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
 @pytest.fixture(scope="module")
-def contents():
+def contents(synthetic_pictures, bomb):
     """Files by name, sorted; the folder says what is to become of them."""
-    some = [Image.fromarray(np.asarray(p.pixels)) for p in invented.pictures(7)]
+    pictures = [Image.fromarray(np.asarray(p.pixels)) for p in synthetic_pictures[:7]]
     exif = Image.Exif()
     exif[0x0112] = 6
-    deep = np.uint16(np.asarray(some[1].convert("L"))) * 257
-    whole = encoded(some[6], "JPEG")
+    deep = np.uint16(np.asarray(pictures[1].convert("L"))) * 257
+    whole = encoded(pictures[6], "JPEG")
     files = {
-        "1/kept/cmyk.jpg": encoded(some[0].convert("CMYK"), "JPEG"),
+        "1/kept/cmyk.jpg": encoded(pictures[0].convert("CMYK"), "JPEG"),
         "1/kept/deep.png": encoded(Image.fromarray(deep)),
-        "1/kept/palette.gif": encoded(some[2].convert("P"), "GIF"),
-        "1/kept/transparent.png": encoded(some[3].convert("RGBA")),
-        "1/kept/turned.jpg": encoded(some[4], "JPEG", exif=exif),
-        "1/kept/画家 «Дюрер» é.png": encoded(some[5]),
-        "2/duplicate/again.gif": encoded(some[2].convert("P"), "GIF"),
-        "2/duplicate/other.png": encoded(some[0]),
+        "1/kept/palette.gif": encoded(pictures[2].convert("P"), "GIF"),
+        "1/kept/transparent.png": encoded(pictures[3].convert("RGBA")),
+        "1/kept/turned.jpg": encoded(pictures[4], "JPEG", exif=exif),
+        "1/kept/画家 «Дюрер» é.png": encoded(pictures[5]),
+        "2/duplicate/again.gif": encoded(pictures[2].convert("P"), "GIF"),
+        "2/duplicate/other.png": encoded(pictures[0]),
         "3/not a picture/empty.jpg": b"",
         "3/not a picture/page.jpg": b"<html>404</html>",
-        "4/too large/bomb.png": bomb(),
+        "4/too large/bomb.png": bomb,
         "5/too small/strip.png": encoded(Image.new("RGB", (40_000, 20))),
     }
     for tenth in range(1, 10):

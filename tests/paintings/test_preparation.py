@@ -18,14 +18,14 @@ from PIL import Image
 
 from jaxart.paintings import choice, dataset, preparation, shards
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, labelled
+from jaxart.paintings.sources.painting import Painting, make_labels
 
 
 ROOT = Path(dataset.__file__).parents[2]
 
 
 def painting(path):
-    return Painting(path.name, OnDisk(str(path)), labelled())
+    return Painting(path.name, OnDisk(str(path)), make_labels())
 
 
 def kept(data_dir, split="train"):
@@ -49,8 +49,8 @@ def paintings(tmp_path_factory):
         Image.fromarray(pixels).save(folder / f"{number}.png")
     Image.new("RGB", (20, 20)).save(folder / "a_small.png")
     (folder / "b_page.jpg").write_text("<html>404</html>")
-    found = [painting(path) for path in sorted(folder.iterdir())]
-    return [*found, Painting("c_gone.jpg", MISSING, labelled(title="Gone"))]
+    files = [painting(path) for path in sorted(folder.iterdir())]
+    return [*files, Painting("c_gone.jpg", MISSING, make_labels(title="Gone"))]
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +92,12 @@ def test_the_number_of_processes_changes_not_a_byte(prepared, paintings, tmp_pat
     assert content(tmp_path) == content(prepared.skipped_csv.parent)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_no_record_is_lost_between_shards_and_files(
     paintings, prepared, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(shards, "PICTURES", 3)
-    monkeypatch.setattr(preparation, "FILE", 4)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 3)
+    monkeypatch.setattr(preparation, "FILE_SIZE", 4)
     preparation.prepare(paintings, tmp_path)
     for split in ("train", "held_out"):
         assert kept(tmp_path, split) == kept(prepared.skipped_csv.parent, split)
@@ -107,23 +108,26 @@ def test_no_record_is_lost_between_shards_and_files(
     assert sorted(lengths) == [[0], [4, 4, 2]]
 
 
-def test_a_pictures_side_depends_on_its_file_alone(paintings, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("in_process")
+def test_the_split_of_a_picture_depends_on_its_file_alone(
+    paintings, tmp_path, monkeypatch
+):
     monkeypatch.setattr(dataset, "HELD_OUT_SHARE", 0.5)
 
-    def sides(name, some, **settings):
-        done = preparation.prepare(some, tmp_path / name, **settings)
-        found = {}
+    def splits(name, paintings, **settings):
+        prepared = preparation.prepare(paintings, tmp_path / name, **settings)
+        splits = {}
         for split in ("train", "held_out"):
-            found |= dict.fromkeys(kept(tmp_path / name, split), split)
-        assert done.held_out == list(found.values()).count("held_out")
-        return found
+            splits |= dict.fromkeys(kept(tmp_path / name, split), split)
+        assert prepared.held_out == list(splits.values()).count("held_out")
+        return splits
 
-    everything = sides("all", paintings)
+    everything = splits("all", paintings)
     for painting in paintings[:10]:
         first = hashlib.sha256(painting.file.open().read()).digest()[0]
         assert everything[painting.filename] == ("held_out" if first < 128 else "train")
-    assert sides("backwards", paintings[::-1]) == everything
-    few = sides("few", paintings[2:7], size=32)
+    assert splits("backwards", paintings[::-1]) == everything
+    few = splits("few", paintings[2:7], size=32)
     assert few == {p.filename: everything[p.filename] for p in paintings[2:7]}
 
 
@@ -143,6 +147,7 @@ def test_somebody_elses_skipped_csv_is_left_alone(tmp_path, paintings):
     assert not (tmp_path / "paintings").exists()
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_collection_without_a_picture_leaves_nothing_behind(tmp_path, paintings):
     data_dir = tmp_path / "new"
     with pytest.raises(ValueError, match=r"1 too small, 1 not a picture, 1 missing"):
@@ -152,7 +157,7 @@ def test_a_collection_without_a_picture_leaves_nothing_behind(tmp_path, painting
     assert not data_dir.exists()
 
 
-def test_a_worker_that_is_killed_ends_the_run_which_can_be_taken_up(
+def test_a_run_whose_worker_was_killed_ends_and_can_be_resumed(
     tmp_path, paintings, prepared
 ):
     pipe = tmp_path / "0.png"
@@ -160,7 +165,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_can_be_taken_up(
     data_dir = tmp_path / "new"
 
     def kill_the_worker():
-        while not list(data_dir.rglob("*.reading")):
+        while not any(path.stat().st_size for path in data_dir.rglob("*.reading")):
             time.sleep(0.01)
         [worker] = multiprocessing.active_children()
         worker.kill()
@@ -181,7 +186,7 @@ from jaxart.paintings import preparation, shards
 from jaxart.paintings.sources import inputs
 
 if __name__ == "__main__":
-    shards.PICTURES, preparation.FILE = 2, 4
+    shards.SHARD_SIZE, preparation.FILE_SIZE = 2, 4
     paintings = inputs.open_inputs([sys.argv[1]])
     preparation.prepare(paintings, sys.argv[2], processes=2)
 """
@@ -221,6 +226,7 @@ def _alive(pid):
     return status.exists() and status.read_text().rsplit(") ")[-1][0] != "Z"
 
 
+@pytest.mark.slow
 def test_killed_five_times_at_random_and_started_again_it_gives_the_same_bytes(
     tmp_path, paintings
 ):
@@ -246,44 +252,50 @@ def test_killed_five_times_at_random_and_started_again_it_gives_the_same_bytes(
     assert content(data_dir) == content(quiet), delays
 
 
-def test_what_was_finished_is_not_made_again_and_what_changed_is(
+@pytest.mark.usefixtures("in_process")
+def test_finished_shards_are_reused_and_changed_ones_made_again(
     tmp_path, paintings, monkeypatch, caplog
 ):
     collection = tmp_path / "pictures"
     collection.mkdir()
     for one in paintings[:10]:
         (collection / one.filename).write_bytes(one.file.open().read())
-    found = [painting(path) for path in sorted(collection.iterdir())]
-    monkeypatch.setattr(shards, "PICTURES", 3)
+    collected = [painting(path) for path in sorted(collection.iterdir())]
+    monkeypatch.setattr(shards, "SHARD_SIZE", 3)
     for data_dir in (tmp_path / "data", tmp_path / "other"):
         with pytest.MonkeyPatch.context() as interrupted:
             interrupted.setattr(shards, "files", _interrupt)
             with pytest.raises(KeyboardInterrupt):
-                preparation.prepare(found, data_dir)
-    made = sorted((tmp_path / "data").rglob("*.records"))
-    times = [path.stat().st_mtime_ns for path in made]
-    assert len(made) == 4
+                preparation.prepare(collected, data_dir)
+    records = sorted((tmp_path / "data").rglob("*.records"))
+    times = [path.stat().st_mtime_ns for path in records]
+    assert len(records) == 4
 
-    (collection / found[4].filename).write_bytes(paintings[0].file.open().read())
+    (collection / collected[4].filename).write_bytes(paintings[0].file.open().read())
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(shards, "files", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            preparation.prepare(found, tmp_path / "data")
+            preparation.prepare(collected, tmp_path / "data")
     assert "changed since the run that was interrupted: 1 of its shards" in caplog.text
-    again = [path.stat().st_mtime_ns == t for path, t in zip(made, times, strict=True)]
+    again = [
+        path.stat().st_mtime_ns == t for path, t in zip(records, times, strict=True)
+    ]
     assert again == [True, False, True, True]
-    made[2].write_bytes(made[2].read_bytes()[:-70_000] + bytes(70_000))  # a bad disk
-    preparation.prepare(found, tmp_path / "data")
-    preparation.prepare(found, tmp_path / "whole")
+    records[2].write_bytes(
+        records[2].read_bytes()[:-70_000] + bytes(70_000)
+    )  # a bad disk
+    preparation.prepare(collected, tmp_path / "data")
+    preparation.prepare(collected, tmp_path / "whole")
     assert content(tmp_path / "data") == content(tmp_path / "whole")
 
     settings = {"size": 32, "keep_duplicates": True}
-    preparation.prepare(found[:5], tmp_path / "other", **settings)
+    preparation.prepare(collected[:5], tmp_path / "other", **settings)
     assert "4 of its shards are made anew" in caplog.text
-    assert kept(tmp_path / "other") == [one.filename for one in found[:5]]
+    assert kept(tmp_path / "other") == [one.filename for one in collected[:5]]
 
 
-def test_files_of_another_collection_are_not_taken_for_this_ones(
+@pytest.mark.usefixtures("in_process")
+def test_files_made_from_another_collection_are_not_reused(
     tmp_path, paintings, prepared
 ):
     data_dir = tmp_path / "data"
@@ -305,14 +317,15 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_a_worker_killed_while_it_wrote_is_told_in_one_line(tmp_path):
+def test_a_worker_killed_while_writing_is_reported_in_one_line(tmp_path):
     with (
         pytest.raises(ChildProcessError, match="killed while writing: is there memory"),
-        preparation._naming_suspects(tmp_path),
+        preparation._naming_interrupted(tmp_path),
     ):
         raise BrokenProcessPool
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_collection_of_which_all_is_held_out_cannot_be_learned_from(
     tmp_path, monkeypatch
 ):

@@ -13,7 +13,7 @@ from PIL import Image
 from jaxart.paintings import report
 from jaxart.paintings.report import Outcome
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, labelled
+from jaxart.paintings.sources.painting import Painting, make_labels
 
 
 EVIL = "<script>alert(1)</script>\"'&\N{RIGHT-TO-LEFT OVERRIDE}\udcff"
@@ -50,18 +50,18 @@ class Strict(html.parser.HTMLParser):
 def outcomes(tmp_path):
     """Forty kept pictures, and some that were refused, one of them hostile."""
     rng = np.random.default_rng(0)
-    found = []
+    outcomes = []
     for number in range(40):
         path = tmp_path / f"{number:02d}.png"
         colour = rng.integers(0, 256, (1, 1, 3), np.uint8)
         Image.fromarray(colour).resize((30 + number, 40)).save(path)
-        labels = labelled(
+        labels = make_labels(
             style="Rococo" if number % 4 else "",
             artist=f"Artist {number % 30}",
             year=str(1700 + 5 * number) if number % 2 else "",
         )
         painting = Painting(path.name, OnDisk(str(path)), labels, "folder")
-        found.append(Outcome(painting, "", 300 + number, 400))
+        outcomes.append(Outcome(painting, "", 300 + number, 400))
     page = tmp_path / "page.jpg"
     page.write_text("<html>")
     for name, file, reason in (
@@ -70,8 +70,10 @@ def outcomes(tmp_path):
         (EVIL, OnDisk(str(page)), f"unreadable: {EVIL}"),
         ("00.png", OnDisk(str(tmp_path / "00.png")), "too small: 30 x 40 pixels"),
     ):
-        found.append(Outcome(Painting(name, file, labelled(title=EVIL), EVIL), reason))
-    return found
+        outcomes.append(
+            Outcome(Painting(name, file, make_labels(title=EVIL), EVIL), reason)
+        )
+    return outcomes
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_the_page_counts_what_there_is(page):
     assert "4 more were refused" in page.read_text()
 
 
-def test_the_page_is_sound_and_needs_nothing_else(page):
+def test_the_page_is_valid_html_and_self_contained(page):
     strict = Strict(page.read_text())
     assert all(
         source.startswith("data:image/jpeg;base64,") for source in strict.sources
@@ -141,7 +143,8 @@ def test_the_widest_and_the_tallest_picture_fit(tmp_path):
         Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
         file = OnDisk(str(tmp_path / f"{name}.png"))
         report.write(
-            tmp_path / f"{name}.html", [Outcome(Painting(name, file, labelled()), "")]
+            tmp_path / f"{name}.html",
+            [Outcome(Painting(name, file, make_labels()), "")],
         )
     assert 'width="360" height="120"' in (tmp_path / "wide.html").read_text()
     assert 'width="1" height="120"' in (tmp_path / "tall.html").read_text()

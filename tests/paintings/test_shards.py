@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxart.paintings import shards
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, labelled
+from jaxart.paintings.sources.painting import Painting, make_labels
 
 
 @pytest.fixture
@@ -18,16 +18,18 @@ def paintings(tmp_path):
     collection = tmp_path / "pictures"
     collection.mkdir()
     rng = np.random.default_rng(0)
-    found = []
+    paintings = []
     for number in range(3):
         name = os.fsdecode(b"\xff\xfe.jpg") if number == 1 else f"{number}.jpg"
         pixels = rng.integers(0, 256, (200, 300, 3), np.uint8)
         exif = Image.Exif()
         exif[0x0112] = 6 if number == 2 else 1  # lies on its side
         Image.fromarray(pixels).save(collection / name, exif=exif)
-        place = OnDisk(str(collection / name))
-        found.append(Painting(f"{number}.jpg", place, labelled(artist="Zoë \n"), "a"))
-    return [*found, Painting("gone.jpg", MISSING, labelled(), "a")]
+        file = OnDisk(str(collection / name))
+        paintings.append(
+            Painting(f"{number}.jpg", file, make_labels(artist="Zoë \n"), "a")
+        )
+    return [*paintings, Painting("gone.jpg", MISSING, make_labels(), "a")]
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def folder(tmp_path):
     return tmp_path / "shards"
 
 
-def test_a_row_tells_what_became_of_each_picture(paintings, folder):
+def test_each_picture_has_a_row(paintings, folder):
     plan = shards.plan(iter(paintings), folder, size=64)
     assert plan[:3] == (4, 1, 0)
     assert shards.decode(0, folder=folder) == 4
@@ -51,7 +53,7 @@ def test_a_row_tells_what_became_of_each_picture(paintings, folder):
 
 
 def test_the_collection_is_divided_in_its_order(paintings, folder, monkeypatch):
-    monkeypatch.setattr(shards, "PICTURES", 2)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 2)
     assert shards.plan(paintings[:3], folder, size=64)[:3] == (3, 2, 0)
     assert [shards.decode(number, folder=folder) for number in (1, 0)] == [1, 2]
     names = [row["filename"] for n in (0, 1) for row in shards.rows(folder, n)]
@@ -85,11 +87,11 @@ def test_a_damaged_shard_is_made_again_and_a_whole_one_is_not(
 def test_a_changed_picture_label_setting_or_length_is_noticed(
     paintings, folder, monkeypatch
 ):
-    monkeypatch.setattr(shards, "PICTURES", 2)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 2)
     settings = {"size": 64}
     assert shards.plan(paintings, folder, **settings).changed == 0
     assert shards.plan(paintings, folder, **settings).changed == 0
-    relabelled = paintings[0]._replace(labels=labelled(artist="Zoe"))
+    relabelled = paintings[0]._replace(labels=make_labels(artist="Zoe"))
     assert shards.plan([relabelled, *paintings[1:]], folder, **settings).changed == 1
     assert shards.plan(paintings, folder, **settings).changed == 1
     Image.new("RGB", (128, 128)).save(paintings[2].file.path)

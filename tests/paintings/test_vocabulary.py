@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxart.paintings import vocabulary
-from jaxart.paintings.sources.painting import labelled
+from jaxart.paintings.sources.painting import make_labels
 
 
 # A machine that is busy elsewhere is not slow code.
@@ -17,9 +17,9 @@ patiently = settings(deadline=None, max_examples=60)
 
 def fold(kind, *spellings):
     """Return the names of spellings that stand in one collection."""
-    labels = [labelled(**{kind: spelling}) for spelling in spellings]
-    made = vocabulary.of(labels)
-    return [made.folded(known)[kind] for known in labels]
+    labels = [make_labels(**{kind: spelling}) for spelling in spellings]
+    built = vocabulary.build(labels)
+    return [built.normalise(spelled)[kind] for spelled in labels]
 
 
 @pytest.mark.parametrize(
@@ -128,27 +128,27 @@ def test_the_order_of_the_collection_changes_no_name(spellings, random):
 
 @patiently
 @given(st.lists(NAMES))
-def test_names_that_were_folded_stay_as_they_are(spellings):
+def test_normalised_names_stay_as_they_are(spellings):
     for kind in vocabulary.KINDS:
         names = fold(kind, *spellings)
         assert fold(kind, *names) == names
 
 
 def test_titles_keep_their_words_and_nothing_else_is_lost():
-    labels = labelled(title=" Nuit\n étoilée ", artist="X Y", year="c. 1889")
-    folded = vocabulary.of([labels]).folded(labels)
-    assert folded == labelled(title="Nuit étoilée", artist="X Y", year="1889")
+    labels = make_labels(title=" Nuit\n étoilée ", artist="X Y", year="c. 1889")
+    normalised = vocabulary.build([labels]).normalise(labels)
+    assert normalised == make_labels(title="Nuit étoilée", artist="X Y", year="1889")
 
 
 def test_the_mapping_can_be_kept_and_printed():
     spellings = ["Rococo", "Rococo", "Cubism", "cubism", "Unknown"]
-    made = vocabulary.of(labelled(style=spelling) for spelling in spellings)
-    assert made.names() == {
+    built = vocabulary.build(make_labels(style=spelling) for spelling in spellings)
+    assert built.names() == {
         "style": {"Cubism": ["Cubism", "cubism"], "Rococo": ["Rococo"]},
         "genre": {},
         "artist": {},
     }
-    assert json.loads(json.dumps(made.names())) == made.names()
-    assert list(vocabulary.summary(made)) == [
+    assert json.loads(json.dumps(built.names())) == built.names()
+    assert list(vocabulary.summary(built)) == [
         "style: 2 names in 3 spellings (Cubism = cubism -> Cubism)"
     ]

@@ -1,4 +1,4 @@
-"""One function for many arguments, in processes of their own."""
+"""A function mapped over arguments in worker processes."""
 
 import operator
 import os
@@ -14,18 +14,18 @@ from jaxart.paintings import workers
 
 
 def test_each_argument_is_used_once_whatever_the_order():
-    found = workers.each(partial(operator.mul, 3), range(20), processes=2)
-    assert sorted(found) == [3 * number for number in range(20)]
+    results = workers.imap_unordered(partial(operator.mul, 3), range(20), processes=2)
+    assert sorted(results) == [3 * number for number in range(20)]
 
 
 def test_an_error_of_the_function_is_raised():
     with pytest.raises(ZeroDivisionError):
-        list(workers.each(partial(operator.floordiv, 3), [1, 0], processes=1))
+        list(workers.imap_unordered(partial(operator.floordiv, 3), [1, 0], processes=1))
 
 
 def test_a_worker_that_ends_is_an_error():
     with pytest.raises(BrokenProcessPool):
-        list(workers.each(os._exit, [7], processes=1))
+        list(workers.imap_unordered(os._exit, [7], processes=1))
 
 
 def test_a_worker_needs_no_jax():

@@ -1,1 +1,1 @@
-"""Readers of collections as people have them: where the pictures lie, their labels."""
+"""Readers of collections in their usual layouts: files of pictures and labels."""

@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, labelled
+from jaxart.paintings.sources.painting import Painting, make_labels
 
 
 NUMBERED = re.compile(r"(?P<artist>.+)_\d+\.\w+")
 
 
-def is_one(tree: dict[str, File]) -> bool:
-    """Return whether files look like this collection."""
+def matches(tree: dict[str, File]) -> bool:
+    """Return whether files have this layout."""
     if any(name.rsplit("/", 1)[-1] == "artists.csv" for name in tree):
         return True
     pictures = [name for name in tree if not is_csv(name)]
-    own = [name for name in pictures if _artist(name) == _folder(name) != ""]
-    return 2 * len(own) > len(pictures)
+    named = [name for name in pictures if _artist(name) == _folder(name) != ""]
+    return 2 * len(named) > len(pictures)
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
@@ -43,20 +43,20 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
         if not is_csv(name):
             artist = _artist(name)
             known = artists.find(artist) or {"artist": artist.replace("_", " ")}
-            yield Painting(name, file, labelled(**known))
+            yield Painting(name, file, make_labels(**known))
 
 
 def _artists(tree: dict[str, File]) -> dict[str, dict[str, str]]:
-    """Return by the name of the folder what `artists.csv` says of an artist."""
-    found = {}
+    """Return the labels in `artists.csv` by the name of the artist's folder."""
+    artists = {}
     for name, file in tree.items():
         if name.rsplit("/", 1)[-1] == "artists.csv":
             for _, row in tables.rows(name, file, needs="name"):
                 styles = row.get("genre", "").split(",")
                 style = styles[0].strip() if len(styles) == 1 else ""
                 labels = {"artist": row["name"], "style": style}
-                found[row["name"].replace(" ", "_")] = labels
-    return found
+                artists[row["name"].replace(" ", "_")] = labels
+    return artists
 
 
 def _artist(name: str) -> str:

@@ -1,11 +1,10 @@
-"""Where the bytes of a picture lie: in a file, or in a zip that nobody unpacks.
+"""Files of pictures, on disk or in a zip that is not unpacked.
 
-A file here is a small picklable value that says where to look, and opens when it is
-asked to: a worker process gets thousands of them and opens its own. Whatever stands in
-the way of opening is an `images.PictureError`, like whatever is wrong with the picture.
+A file here is a small picklable reference that is opened on demand, in any process.
+Any failure to open it is an `images.PictureError`, like any defect of the picture.
 
-A zip is read member by member and never unpacked, so names that lead out of it harm
-nothing; they are refused all the same, because no collection has a reason for them.
+A zip is read member by member and never unpacked, so names that point outside of it are
+harmless; they are refused all the same, because no sound collection has them.
 """
 
 import contextlib
@@ -24,10 +23,10 @@ from jaxart.images import PictureError
 
 # Bytes that one member of a zip may unpack to: a picture with the most pixels that
 # are decoded, uncompressed, at three bytes each.
-LARGEST_MEMBER = 512 * 2**20
+MAX_MEMBER_BYTES = 512 * 2**20
 
 # Compressions of which `zipfile` unpacks no more than it is asked for.
-BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+BOUNDED_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # Zips open at once in a process. Kaggle's collection comes in a dozen.
 OPEN_ZIPS = 16
@@ -37,13 +36,13 @@ Opened = io.BufferedReader | io.BytesIO
 
 @runtime_checkable
 class File(Protocol):
-    """What can be opened to read a picture's bytes."""
+    """A reference to a picture's bytes."""
 
     def open(self) -> Opened:
         """Return the bytes from their start, seekable.
 
         Raises:
-            PictureError: they cannot be had; the text says why, in one line.
+            PictureError: they cannot be read; the text says why, in one line.
         """
         ...
 
@@ -59,7 +58,7 @@ class OnDisk(NamedTuple):
 
     def open(self) -> Opened:
         """Open it; see `File`."""
-        with _refusing():
+        with _as_picture_error():
             return open(self.path, "rb")
 
     def stamp(self) -> list[int]:
@@ -80,16 +79,16 @@ class InZip(NamedTuple):
 
     def open(self) -> Opened:
         """Unpack it in memory; see `File`."""
-        with _refusing():
+        with _as_picture_error():
             archive = _archive(self.archive)
             info = archive.getinfo(self.member)
-            if info.file_size > LARGEST_MEMBER:
+            if info.file_size > MAX_MEMBER_BYTES:
                 raise PictureError(
                     f"too large: {info.file_size:,} bytes in its zip; at most "
-                    f"{LARGEST_MEMBER:,} are unpacked"
+                    f"{MAX_MEMBER_BYTES:,} are unpacked"
                 )
-            # Asked for so many bytes, `zipfile` unpacks no more; for all, it would
-            # unpack what there is before it looks at the size that was promised.
+            # With a length, `zipfile` unpacks no more than that; without, it unpacks
+            # everything before it checks the size in the header.
             with archive.open(info) as member:
                 return io.BytesIO(member.read(info.file_size + 1))
 
@@ -99,7 +98,7 @@ class InZip(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """What is known, before it is opened, to hold no picture.
+    """A file that is known to hold no picture before it is opened.
 
     Args:
         reason: why not, in one line.
@@ -144,20 +143,20 @@ def tree(root: Path) -> dict[str, File]:
     if not root.exists():
         raise ValueError(f"input must be a folder or a zip; {root} does not exist")
     if root.is_dir():
-        found: dict[str, File] = {}
+        files: dict[str, File] = {}
         refused: list[OSError] = []
         for path in _walk(root, refused):
-            for name, file in _unfolded(path, _text(path.relative_to(root))):
-                while name in found:  # of two names that are stored as the same text
+            for name, file in _expand(path, _text(path.relative_to(root))):
+                while name in files:  # two names that are stored as the same text
                     name += "'"
-                found[name] = file
+                files[name] = file
         for error in sorted(refused, key=lambda error: error.filename):
             name = _text(Path(error.filename).relative_to(root))
-            found[name] = Unusable(f"unreadable: {_line(error)}")
-        return found
+            files[name] = Unusable(f"unreadable: {_line(error)}")
+        return files
     if not zipfile.is_zipfile(root):
         raise ValueError(f"input must be a folder or a zip; got {root}")
-    return {name.removeprefix("/"): file for name, file in _unfolded(root, "")}
+    return {name.removeprefix("/"): file for name, file in _expand(root, "")}
 
 
 def _walk(root: Path, refused: list[OSError]) -> Iterator[Path]:
@@ -168,21 +167,23 @@ def _walk(root: Path, refused: list[OSError]) -> Iterator[Path]:
         refused: receives the errors of folders that cannot be listed.
     """
     seen = set()
-    for here, folders, names in os.walk(root, onerror=refused.append, followlinks=True):
-        status = os.stat(here)
+    for parent, folders, names in os.walk(
+        root, onerror=refused.append, followlinks=True
+    ):
+        status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()  # a link led back here
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            path = Path(here, name)
+            path = Path(parent, name)
             # A pipe or a device would keep the reader waiting for ever.
             if not name.startswith(".") and (path.is_file() or not path.exists()):
                 yield path
 
 
-def _unfolded(path: Path, name: str) -> Iterator[tuple[str, File]]:
+def _expand(path: Path, name: str) -> Iterator[tuple[str, File]]:
     """Yield a file by its name, or the members of a zip by theirs."""
     if path.suffix.lower() != ".zip" and name:
         yield name, OnDisk(os.fspath(path))
@@ -212,7 +213,7 @@ def _member(path: Path, member: str, parts: tuple[str, ...]) -> File:
     info = _archive(os.fspath(path)).getinfo(member)
     if info.flag_bits & 1:
         return Unusable("unreadable: encrypted in its zip")
-    if info.compress_type not in BOUNDED:
+    if info.compress_type not in BOUNDED_COMPRESSIONS:
         return Unusable("unreadable: neither stored nor deflated in its zip")
     if stat.S_ISLNK(info.external_attr >> 16):
         return Unusable("unreadable: a link in a zip")
@@ -228,7 +229,7 @@ def _archive(path: str) -> zipfile.ZipFile:
 
 
 @contextlib.contextmanager
-def _refusing() -> Iterator[None]:
+def _as_picture_error() -> Iterator[None]:
     """Turn what opening files and damaged zips raises into a `PictureError`."""
     try:
         yield

@@ -1,14 +1,14 @@
-"""Any folder of pictures, and the csv that may lie in it."""
+"""Any folder of pictures, with an optional csv of labels."""
 
 from collections.abc import Iterator
 
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
-from jaxart.paintings.sources.painting import LABELS, Painting, labelled
+from jaxart.paintings.sources.painting import LABELS, Painting, make_labels
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
-    """Yield what lies in a folder and in the folders below it.
+    """Yield the files of a folder and of its subfolders.
 
     One csv in the folder itself may hold labels: a column `filename`, with a path below
     the folder or just a name that occurs once, and any of title, artist, style, genre
@@ -24,7 +24,7 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     files = {name: file for name, file in tree.items() if not is_csv(name)}
     catalogue = _catalogue(tree, files)
     for name, file in files.items():
-        yield Painting(name, file, catalogue.pop(name, None) or labelled())
+        yield Painting(name, file, catalogue.pop(name, None) or make_labels())
     for name, labels in catalogue.items():
         yield Painting(name, MISSING, labels)
 
@@ -38,20 +38,20 @@ def _catalogue(
     tree: dict[str, File], files: dict[str, File]
 ) -> dict[str, dict[str, str]]:
     """Read the labels by filename from the csv on top, if there is one."""
-    found = [name for name in tree if is_csv(name) and "/" not in name]
-    if not found:
+    csvs = [name for name in tree if is_csv(name) and "/" not in name]
+    if not csvs:
         return {}
-    if len(found) > 1:
+    if len(csvs) > 1:
         raise ValueError(
-            f"a folder must hold one csv of labels at most; got {', '.join(found)}"
+            f"a folder must hold one csv of labels at most; got {', '.join(csvs)}"
         )
-    [table] = found
-    by_last = tables.by_last(files)
+    [table] = csvs
+    by_basename = tables.by_basename(files)
     catalogue = {}
     for line, row in tables.rows(table, tree[table], needs="filename"):
         name = row["filename"].removeprefix("./")
-        if name not in files and len(by_last.get(name, [])) == 1:
-            [name] = by_last[name]
+        if name not in files and len(by_basename.get(name, [])) == 1:
+            [name] = by_basename[name]
         if name in catalogue:
             raise ValueError(f"{table}, line {line}: {name} comes twice")
         catalogue[name] = {label: row.get(label, "") for label in LABELS}

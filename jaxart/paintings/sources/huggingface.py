@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from jaxart.images import PictureError
 from jaxart.paintings.sources.files import File, OnDisk, Unusable, stamp
-from jaxart.paintings.sources.painting import LABELS, Painting, labelled
+from jaxart.paintings.sources.painting import LABELS, Painting, make_labels
 
 
 HUB = "hf:"  # before the name of a data set, instead of a path
@@ -67,8 +67,8 @@ class InParquet(NamedTuple):
         return stamp(self.path)
 
 
-def is_one(tree: dict[str, File]) -> bool:
-    """Return whether files look like such a data set."""
+def matches(tree: dict[str, File]) -> bool:
+    """Return whether files have this layout."""
     return any(_is_parquet(name) for name in tree)
 
 
@@ -84,24 +84,24 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     Raises:
         ValueError: there is no parquet file, or one cannot be understood.
     """
-    if not is_one(tree):
+    if not matches(tree):
         raise ValueError("a huggingface collection must hold parquet files; none is")
     for name, file in tree.items():
         if isinstance(file, OnDisk) and _is_parquet(name):
             yield from _rows(name, file.path)
         elif _is_parquet(name):
             reason = "unreadable: a parquet file in a zip; unpack it"
-            yield Painting(name, Unusable(reason), labelled())
+            yield Painting(name, Unusable(reason), make_labels())
 
 
 def download(name: str) -> Path:
-    """Bring a data set's parquet files from the hub, or what is missing of them.
+    """Download a data set's parquet files from the hub, unless they are cached.
 
     Args:
         name: of the data set, such as "huggan/wikiart".
 
     Returns:
-        The folder that they lie in, in the hub's own cache.
+        Their folder in the hub's cache.
 
     Raises:
         ValueError: the library for it is not installed, or there is no such data set.
@@ -149,7 +149,7 @@ def _rows(name: str, path: str) -> Iterator[Painting]:
                     }
                     filename = f"{name}/{next(numbers):06d}"
                     place = InParquet(path, group, row)
-                    yield Painting(filename, place, labelled(**known))
+                    yield Painting(filename, place, make_labels(**known))
     except (ValueError, OverflowError, OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -203,7 +203,7 @@ class _Column:
         self._next = 0
 
     def cell(self, row: int) -> Any:
-        """Return what stands in a row of the group."""
+        """Return the cell in a row of the group."""
         if row < self._next:
             self._start()
         cell = next(itertools.islice(self._cells, row - self._next, None))

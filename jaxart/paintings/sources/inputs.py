@@ -1,7 +1,7 @@
-"""What a user names as inputs: which layout each has, and their union.
+"""A user's inputs: the layout of each, and their union.
 
-A collection is recognised by what lies in it, and is a small picklable value: it can be
-gone through as often as needed, in any process, always in the same order.
+The layout of a collection is detected from its files. A collection is a small picklable
+value that can be iterated repeatedly, in any process, always in the same order.
 """
 
 import os
@@ -29,12 +29,12 @@ READERS = {
     "folder": folder.read,
 }
 
-# Who knows its own, asked in this order; a folder is what nobody knows.
-SIGNS = {
-    "huggingface": huggingface.is_one,
-    "kaggle": kaggle.is_one,
-    "wikiart": wikiart.is_one,
-    "best_artworks": best_artworks.is_one,
+# Tested in this order; files that match none are a folder.
+MATCHERS = {
+    "huggingface": huggingface.matches,
+    "kaggle": kaggle.matches,
+    "wikiart": wikiart.matches,
+    "best_artworks": best_artworks.matches,
 }
 
 
@@ -45,8 +45,8 @@ class Collection:
     Args:
         root: its folder or zip.
         layout: one of `READERS`.
-        name: what its paintings have as their `source`.
-        prefix: stands before the names of its files, so that no two inputs share one.
+        name: the `source` of its paintings.
+        prefix: of its filenames, so that no two inputs share one.
     """
 
     root: Path
@@ -55,7 +55,7 @@ class Collection:
     prefix: str = ""
 
     def __iter__(self) -> Iterator[Painting]:
-        """Yield the paintings, always in the same order; opens none of them.
+        """Yield the paintings, always in the same order, without opening them.
 
         Raises:
             ValueError: the collection cannot be understood.
@@ -70,7 +70,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Union:
-    """Several collections, one after the other; gone through like one."""
+    """Several collections, concatenated."""
 
     collections: tuple[Collection, ...]
 
@@ -81,61 +81,61 @@ class Union:
 
 
 def open_inputs(inputs: Sequence[str | os.PathLike[str]], layout: str = "") -> Union:
-    """Return what was named as inputs, recognised.
+    """Return the collections of inputs, with their layouts detected.
 
     Args:
         inputs: folders, zips, and "hf:NAME" for data sets of the Hugging Face hub,
             which are downloaded first.
-        layout: one of `READERS` for all of them; empty to recognise each.
+        layout: one of `READERS` for all of them; empty to detect each.
 
     Raises:
-        ValueError: there is none, one is named twice, or one cannot be had.
+        ValueError: there is none, one is named twice, or one cannot be opened.
         OSError: the hub cannot be reached.
     """
     if not inputs:
         raise ValueError("input must name at least one collection; got none")
-    roots = [_root(os.fspath(given)) for given in inputs]
+    roots = [_root(os.fspath(name)) for name in inputs]
     resolved = [root.resolve() for root in roots]
-    for place, root in enumerate(resolved):
-        for other in resolved[:place]:
+    for number, root in enumerate(resolved):
+        for other in resolved[:number]:
             if root.is_relative_to(other) or other.is_relative_to(root):
                 raise ValueError(f"inputs must not contain each other; got {root}")
     collections: list[Collection] = []
     for root in roots:
         tree = files.tree(root)
-        found = layout or recognised(tree)
-        taken = sum(collection.layout == found for collection in collections)
-        name = f"{found}_{taken + 1}" if taken else found
+        detected = layout or detect_layout(tree)
+        earlier = sum(collection.layout == detected for collection in collections)
+        name = f"{detected}_{earlier + 1}" if earlier else detected
         prefix = f"{name}/" if len(roots) > 1 else ""
-        collections.append(Collection(root, found, name, prefix))
+        collections.append(Collection(root, detected, name, prefix))
     return Union(tuple(collections))
 
 
-# Where a picture can lie, by the name that stands for it in JSON.
-PLACES = {
-    place.__name__: place
-    for place in (files.OnDisk, files.InZip, files.Unusable, huggingface.InParquet)
+# Types of files by their names in JSON.
+FILE_TYPES = {
+    kind.__name__: kind
+    for kind in (files.OnDisk, files.InZip, files.Unusable, huggingface.InParquet)
 }
 
 
 def to_json(painting: Painting) -> list[Any]:
-    """Return a painting as what JSON knows; `from_json` takes it back."""
-    place: Any = painting.file  # one of `PLACES`: a tuple
-    return [painting.filename, [type(place).__name__, *place], *painting[2:]]
+    """Return a painting as JSON; the inverse of `from_json`."""
+    file: Any = painting.file  # one of `FILE_TYPES`: a tuple
+    return [painting.filename, [type(file).__name__, *file], *painting[2:]]
 
 
 def from_json(described: list[Any]) -> Painting:
     """Return the painting that `to_json` described."""
-    filename, (place, *fields), labels, source = described
-    return Painting(filename, PLACES[place](*fields), labels, source)
+    filename, (kind, *fields), labels, source = described
+    return Painting(filename, FILE_TYPES[kind](*fields), labels, source)
 
 
-def recognised(tree: dict[str, files.File]) -> str:
-    """Return which layout files have: one of `READERS`."""
-    return next((name for name, is_one in SIGNS.items() if is_one(tree)), "folder")
+def detect_layout(tree: dict[str, files.File]) -> str:
+    """Return the layout of files: one of `READERS`."""
+    return next((name for name, matches in MATCHERS.items() if matches(tree)), "folder")
 
 
-def _root(given: str) -> Path:
-    if given.startswith(huggingface.HUB):
-        return huggingface.download(given.removeprefix(huggingface.HUB))
-    return Path(given).expanduser().absolute()  # as other machines see it
+def _root(name: str) -> Path:
+    if name.startswith(huggingface.HUB):
+        return huggingface.download(name.removeprefix(huggingface.HUB))
+    return Path(name).expanduser().absolute()  # as other machines see it

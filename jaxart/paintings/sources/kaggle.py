@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, chosen, labelled
+from jaxart.paintings.sources.painting import Painting, labels_from_row, make_labels
 
 
 # Catalogues, the better one first: the column of the filename, and of each label.
@@ -34,16 +34,16 @@ CATALOGUES = {
 }
 
 
-def is_one(tree: dict[str, File]) -> bool:
-    """Return whether files look like this collection."""
+def matches(tree: dict[str, File]) -> bool:
+    """Return whether files have this layout."""
     return _catalogue_in(tree) is not None
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
     """Yield the pictures, in folders or zips, then the catalogue's lines without one.
 
-    A picture is found by its number, wherever it lies: Kaggle's zip of replacements for
-    damaged pictures may lie beside the damaged ones.
+    A picture is matched by its number, in any folder: Kaggle's zip of replacements for
+    damaged pictures may be beside the damaged ones.
 
     Args:
         tree: the files by name.
@@ -51,32 +51,32 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     Raises:
         ValueError: there is no catalogue, or it cannot be understood.
     """
-    found = _catalogue_in(tree)
-    if found is None:
+    name = _catalogue_in(tree)
+    if name is None:
         raise ValueError(
             f"a kaggle collection must hold {' or '.join(CATALOGUES)}; there is none"
         )
-    column, columns = CATALOGUES[found.rsplit("/", 1)[-1]]
+    column, columns = CATALOGUES[name.rsplit("/", 1)[-1]]
     catalogue = {}
-    for line, row in tables.rows(found, tree[found], needs=column):
+    for line, row in tables.rows(name, tree[name], needs=column):
         if row[column] in catalogue:
-            raise ValueError(f"{found}, line {line}: {row[column]} comes twice")
-        catalogue[row[column]] = chosen(row, **columns)
+            raise ValueError(f"{name}, line {line}: {row[column]} comes twice")
+        catalogue[row[column]] = labels_from_row(row, **columns)
     without = set(catalogue)
-    for name, file in tree.items():
-        last = name.rsplit("/", 1)[-1]
-        if not is_csv(name):
+    for filename, file in tree.items():
+        last = filename.rsplit("/", 1)[-1]
+        if not is_csv(filename):
             without.discard(last)
-            yield Painting(name, file, catalogue.get(last) or labelled())
-    for name, labels in catalogue.items():
-        if name in without:
-            yield Painting(name, MISSING, labels)
+            yield Painting(filename, file, catalogue.get(last) or make_labels())
+    for filename, labels in catalogue.items():
+        if filename in without:
+            yield Painting(filename, MISSING, labels)
 
 
 def _catalogue_in(tree: dict[str, File]) -> str | None:
-    """Return the name of the best catalogue, the one that lies highest."""
-    by_last = tables.by_last(name for name in tree if is_csv(name))
+    """Return the name of the best catalogue, nearest to the root."""
+    by_basename = tables.by_basename(name for name in tree if is_csv(name))
     for catalogue in CATALOGUES:
-        if catalogue in by_last:
-            return min(by_last[catalogue], key=lambda name: name.count("/"))
+        if catalogue in by_basename:
+            return min(by_basename[catalogue], key=lambda name: name.count("/"))
     return None

@@ -1,4 +1,4 @@
-"""What a reader yields: a painting, by where it lies and what is said of it."""
+"""What a reader yields: a painting's file and its labels."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from jaxart.paintings.sources.files import File
 
 
 LABELS: tuple[str, ...] = ("title", "artist", "style", "genre", "year")
-TEXTS = ("filename", "source", *LABELS)  # of a record: all that is said of a picture
+TEXTS = ("filename", "source", *LABELS)  # of a record
 
 
 class Painting(NamedTuple):
@@ -16,7 +16,7 @@ class Painting(NamedTuple):
     Args:
         filename: its name in the collection, with "/" between folders; no two are the
             same.
-        file: where its bytes lie, or why there are none.
+        file: to read it from, or the reason why there is none.
         labels: a text for each of `LABELS`, empty where unknown.
         source: the name of the collection that it comes from.
     """
@@ -31,20 +31,20 @@ class Painting(NamedTuple):
         return {"filename": self.filename, "source": self.source, **self.labels}
 
 
-def labelled(**known: str) -> dict[str, str]:
-    """Return labels of which some are known.
+def make_labels(**known: str) -> dict[str, str]:
+    """Return labels with the unknown ones empty.
 
-    >>> labelled(artist="Klee")["artist"], labelled(artist="Klee")["title"]
+    >>> make_labels(artist="Klee")["artist"], make_labels(artist="Klee")["title"]
     ('Klee', '')
     """
     return dict.fromkeys(LABELS, "") | known
 
 
-def chosen(row: Mapping[str, str], **columns: str) -> dict[str, str]:
-    """Return labels as some columns of a row have them.
+def labels_from_row(row: Mapping[str, str], **columns: str) -> dict[str, str]:
+    """Return labels from columns of a row.
 
     Args:
         row: cells by the names of their columns.
         **columns: by label, the name of its column; one that is not there is unknown.
     """
-    return labelled(**{label: row.get(name, "") for label, name in columns.items()})
+    return make_labels(**{label: row.get(name, "") for label, name in columns.items()})

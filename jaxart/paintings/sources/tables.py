@@ -1,9 +1,9 @@
-"""Catalogues: csv files as rows of stripped cells, and names that were mangled.
+"""Catalogues: csv files as rows of stripped cells, and lookup of mangled filenames.
 
-Names of files that went through several computers come out changed: accents composed
-or taken apart, UTF-8 read as something else, letters replaced by "_" or "?". Such
-damage touches nothing but letters outside of ASCII. So what is left without them still
-tells most names apart; those that it does not tell apart are not guessed.
+Filenames that were copied between systems get mangled: accents composed or decomposed,
+UTF-8 decoded as something else, letters replaced by "_" or "?". That changes only
+letters outside of ASCII, so names are compared without them; where several names match,
+none is guessed.
 """
 
 import csv
@@ -75,40 +75,40 @@ def text(name: str, file: File) -> str:
         raise ValueError(f"{name} must be a text in UTF-8: {error}") from None
 
 
-def by_last(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return names by what stands behind their last "/"."""
-    found: dict[str, list[str]] = {}
+def by_basename(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return paths by their last component."""
+    paths: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.rsplit("/", 1)[-1], []).append(name)
-    return found
+        paths.setdefault(name.rsplit("/", 1)[-1], []).append(name)
+    return paths
 
 
 class Lookup(Generic[T]):
-    """Values by name, found again where the name was mangled.
+    """A dictionary whose keys are also found by mangled spellings.
 
     Args:
-        values: by their true names.
+        values: by name.
     """
 
     def __init__(self, values: dict[str, T]):
         self._values = values
-        self._worn: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
         for name in values:
-            for worn in _worn(name):
-                self._worn.setdefault(worn, set()).add(name)
+            for form in _normalised(name):
+                self._names.setdefault(form, set()).add(name)
 
     def find(self, name: str) -> T | None:
-        """Return the value of that very name, else of the only one that wore to it."""
+        """Return the value of a name, else of the only one with its normalised form."""
         if name in self._values:
             return self._values[name]
-        found = {true for worn in _worn(name) for true in self._worn.get(worn, ())}
-        return self._values[found.pop()] if len(found) == 1 else None
+        keys = {key for form in _normalised(name) for key in self._names.get(form, ())}
+        return self._values[keys.pop()] if len(keys) == 1 else None
 
 
-def _worn(name: str) -> set[str]:
-    """Return what is left of a name without letters outside of ASCII.
+def _normalised(name: str) -> set[str]:
+    """Return a name in lower case without letters outside of ASCII.
 
-    Both ways: with and without the plain letters below the accents.
+    Twice: an accented letter goes as a whole, or only its accent.
     """
     return {
         re.sub(r"[^a-z0-9/]+", "", unicodedata.normalize(form, name).lower())

@@ -1,9 +1,9 @@
 """WikiArt as the ArtGAN project has it: a folder for each style, and lists of classes.
 
-A picture is `Style_Name/artist-slug_title-slug[-year][(n)].jpg`, which tells all but
-the genre. Lists, if they are there, tell more: `genre_train.csv` and `genre_val.csv`
-have lines of path and class number, and `genre_class.txt` has the classes' names; the
-same for artist and style. Some of their paths are mojibake.
+A picture is `Style_Name/artist-slug_title-slug[-year][(n)].jpg`, which has all labels
+but the genre. Lists, if there are any, add labels: `genre_train.csv` and
+`genre_val.csv` have lines of path and class number, and `genre_class.txt` has the
+classes' names; the same for artist and style. Some of their paths are mojibake.
 
 Source: https://github.com/cs-chan/ArtGAN, "WikiArt Dataset"; the paper's second
 collection is from the same site.
@@ -17,20 +17,20 @@ from jaxart.paintings import vocabulary
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, labelled
+from jaxart.paintings.sources.painting import Painting, make_labels
 
 
 CLASS_LIST = re.compile(r"(artist|genre|style)_class(es)?\.txt", re.IGNORECASE)
 CLASSES_OF = re.compile(r"(artist|genre|style)_(train|val)(\.csv)?", re.IGNORECASE)
 
-# "Art_Nouveau" is what one of its copies calls the Modern.
+# One of its copies calls the Modern "Art_Nouveau".
 STYLES = frozenset(map(vocabulary.key, (*vocabulary.STYLES, "Art Nouveau")))
 
 SLUG = re.compile(r"(?P<title>.*?)(-(?P<year>1\d{3}|20\d{2}))?\s*(\(\d+\))?")
 
 
-def is_one(tree: dict[str, File]) -> bool:
-    """Return whether files look like this collection."""
+def matches(tree: dict[str, File]) -> bool:
+    """Return whether files have this layout."""
     last = [name.rsplit("/", 1)[-1] for name in tree]
     if any(CLASS_LIST.fullmatch(name) or CLASSES_OF.fullmatch(name) for name in last):
         return True
@@ -43,7 +43,7 @@ def is_one(tree: dict[str, File]) -> bool:
 def read(tree: dict[str, File]) -> Iterator[Painting]:
     """Yield the pictures, then the paths of the lists that have none.
 
-    What a list says of a picture counts more than its name.
+    Labels from a list take precedence over those from a filename.
 
     Args:
         tree: the files by name.
@@ -52,23 +52,23 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
         ValueError: a list cannot be understood.
     """
     listed = _listed(tree)
-    # One for each kind: the lists were not all mangled in the same way.
+    # One for each kind: the lists were mangled in different ways.
     lookups = {
         kind: tables.Lookup({path: (path, label) for path, label in labels.items()})
         for kind, labels in listed.items()
     }
-    found = set()
+    matched = set()
     for name, file in tree.items():
         if not _is_list(name):
             labels = _from_name(name)
             for kind, lookup in lookups.items():
                 path, label = lookup.find("/".join(name.split("/")[-2:])) or ("", "")
-                found.add(path)
+                matched.add(path)
                 labels[kind] = label or labels[kind]
             yield Painting(name, file, labels)
     paths = dict.fromkeys(path for labels in listed.values() for path in labels)
     for path in paths:
-        if path not in found:
+        if path not in matched:
             known = {kind: labels.get(path, "") for kind, labels in listed.items()}
             known = {kind: label for kind, label in known.items() if label}
             yield Painting(path, MISSING, _from_name(path) | known)
@@ -84,7 +84,7 @@ def _style(name: str) -> str:
 
 
 def _from_name(name: str) -> dict[str, str]:
-    """Return what a path says.
+    """Return the labels in a path.
 
     >>> _from_name("Pop_Art/andy-warhol_soup-can-1962(1).jpg")["title"]
     'soup can'
@@ -93,8 +93,8 @@ def _from_name(name: str) -> dict[str, str]:
     artist, divided, rest = stem.partition("_")
     slug = SLUG.fullmatch(rest)
     if not divided or slug is None:
-        return labelled(style=_style(name).replace("_", " "))
-    return labelled(
+        return make_labels(style=_style(name).replace("_", " "))
+    return make_labels(
         title=slug["title"].replace("-", " ").strip(),
         artist=artist.replace("-", " "),
         style=_style(name).replace("_", " "),
@@ -103,7 +103,7 @@ def _from_name(name: str) -> dict[str, str]:
 
 
 def _listed(tree: dict[str, File]) -> dict[str, dict[str, str]]:
-    """Return by kind and path what the lists say."""
+    """Return the labels in the lists by kind and path."""
     listed: dict[str, dict[str, str]] = {}
     names: dict[str, dict[str, str]] = {}
     for name, file in tree.items():
@@ -126,7 +126,7 @@ def _listed(tree: dict[str, File]) -> dict[str, dict[str, str]]:
 
 def _class_names(name: str, file: File) -> dict[str, str]:
     """Read lines such as "3 Art_Nouveau"."""
-    found = {}
+    names = {}
     for line, words in enumerate(tables.text(name, file).splitlines(), start=1):
         number, _, label = words.strip().partition(" ")
         if not number:
@@ -135,8 +135,8 @@ def _class_names(name: str, file: File) -> dict[str, str]:
             raise ValueError(
                 f"{name}, line {line} must be a number and a name; got {words!r}"
             )
-        found[number] = label.strip().replace("_", " ")
-    return found
+        names[number] = label.strip().replace("_", " ")
+    return names
 
 
 def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:

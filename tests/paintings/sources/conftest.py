@@ -1,5 +1,6 @@
-"""Small collections of invented paintings, in the layouts that people have."""
+"""Small collections of synthetic paintings, in the layouts that people have."""
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -11,23 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jaxart.paintings import invented
+from jaxart.paintings.synthetic import Picture
 
 
 Write = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[bytes]:
-    """Eight invented paintings as JPEG files."""
-    import io
-
-    made = []
-    for picture in invented.pictures(8):
+def pictures(synthetic_pictures: list[Picture]) -> list[bytes]:
+    """Eight synthetic paintings as JPEG files."""
+    contents = []
+    for picture in synthetic_pictures[:8]:
         file = io.BytesIO()
         Image.fromarray(np.asarray(picture.pixels)).save(file, "JPEG", quality=90)
-        made.append(file.getvalue())
-    return made
+        contents.append(file.getvalue())
+    return contents
 
 
 @pytest.fixture

@@ -62,8 +62,8 @@ def test_a_name_that_leads_out_of_its_zip_is_refused(write_zip, name):
 def test_an_encrypted_member_is_refused(write_zip):
     path = write_zip({"a.jpg": "secret", "b.jpg": "open"})
     packed = bytearray(path.read_bytes())
-    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        packed[packed.index(signature) + place] |= 1
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(signature) + offset] |= 1
     path.write_bytes(packed)
     encrypted, plain = files.tree(path).values()
     assert reason(encrypted) == "unreadable: encrypted in its zip"
@@ -74,7 +74,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(write_zip, monkeypatch):
     path = write_zip({"bomb.jpg": bytes(3_000_000)})
     assert path.stat().st_size < 5_000
     [bomb] = files.tree(path).values()
-    monkeypatch.setattr(files, "LARGEST_MEMBER", 2_999_999)
+    monkeypatch.setattr(files, "MAX_MEMBER_BYTES", 2_999_999)
     assert reason(bomb) == (
         "too large: 3,000,000 bytes in its zip; at most 2,999,999 are unpacked"
     )

@@ -20,14 +20,14 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_layout_is_recognised_by_what_lies_in_it(write, write_zip, layout, packed):
+def test_a_layout_is_detected_from_its_files(write, write_zip, layout, packed):
     root = (write_zip if packed else write)(LAYOUTS[layout])
     [collection] = inputs.open_inputs([root]).collections
     assert (collection.layout, collection.name) == (layout, layout)
     assert {painting.source for painting in collection} == {layout}
 
 
-def test_the_layout_can_be_told_instead(write):
+def test_the_layout_can_be_named_instead(write):
     root = write(LAYOUTS["wikiart"])
     union = inputs.open_inputs([root], "folder")
     assert [p.labels["style"] for p in union] == ["", "", ""]
@@ -47,7 +47,7 @@ def test_no_two_inputs_share_a_name(write):
     ]
 
 
-def test_a_union_travels_and_is_always_the_same(write):
+def test_a_union_is_picklable_and_deterministic(write):
     roots = [write(LAYOUTS[name], name) for name in LAYOUTS]
     union = inputs.open_inputs(roots)
     once = list(union)
@@ -62,10 +62,12 @@ def test_paintings_go_through_json_whatever_they_are(write, write_zip, write_par
     paintings = list(inputs.open_inputs([root, rows]))
     texts = [json.dumps(inputs.to_json(painting)) for painting in paintings]
     assert [inputs.from_json(json.loads(text)) for text in texts] == paintings
-    assert {type(painting.file).__name__ for painting in paintings} == {*inputs.PLACES}
+    assert {type(painting.file).__name__ for painting in paintings} == {
+        *inputs.FILE_TYPES
+    }
 
 
-def test_a_stamp_tells_that_a_file_was_changed(write):
+def test_a_changed_file_has_another_stamp(write):
     root = write({"a.jpg": "x"})
     [painting] = inputs.open_inputs([root])
     before = painting.file.stamp()

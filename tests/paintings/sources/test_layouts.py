@@ -16,7 +16,7 @@ from jaxart.paintings.sources import (
     wikiart,
 )
 from jaxart.paintings.sources.files import OnDisk
-from jaxart.paintings.sources.painting import labelled
+from jaxart.paintings.sources.painting import make_labels
 
 
 KAGGLE = (
@@ -41,20 +41,22 @@ def test_kaggles_catalogue_describes_pictures_wherever_they_are(write, write_zip
         "train/99.jpg": "?",
     })  # fmt: skip
     write_zip({"test/12.jpg": "twelve"}, "collection/test.zip")
-    monet = labelled(
+    monet = make_labels(
         title="Haystacks,\nlate summer",
         artist="Claude Monet",
         style="Impressionism",
         genre="landscape",
         year="c.1889",
     )
-    klee = labelled(title="Senecio", artist="Paul Klee", style="Cubism", year="1922.0")
-    assert kaggle.is_one(files.tree(root))
+    klee = make_labels(
+        title="Senecio", artist="Paul Klee", style="Cubism", year="1922.0"
+    )
+    assert kaggle.matches(files.tree(root))
     assert read(kaggle, root) == {
         "test.zip/test/12.jpg": monet,
         "train/3.jpg": klee,
-        "train/99.jpg": labelled(),
-        "7.jpg": labelled(artist="Nobody"),
+        "train/99.jpg": make_labels(),
+        "7.jpg": make_labels(artist="Nobody"),
     }
     *_, last = kaggle.read(files.tree(root))
     assert last.file == files.MISSING
@@ -66,7 +68,7 @@ def test_a_hash_is_no_artist(write):
         "train/1.jpg": "",
     })  # fmt: skip
     [labels] = read(kaggle, root).values()
-    assert labels == labelled(
+    assert labels == make_labels(
         title="Title", style="Rococo", genre="portrait", year="1750"
     )
 
@@ -76,7 +78,7 @@ def test_kaggles_better_catalogue_wins_even_from_its_zip(write, write_zip):
     row = "Artist,,,1,1,1,,,Better,,True,1.jpg\n"
     write_zip({"all_data_info.csv": KAGGLE + row}, "collection/all_data_info.csv.zip")
     assert read(kaggle, root) == {
-        "train/1.jpg": labelled(title="Better", artist="Artist")
+        "train/1.jpg": make_labels(title="Better", artist="Artist")
     }
 
 
@@ -101,12 +103,12 @@ WIKIART = {
 
 def test_wikiarts_names_tell_artist_title_style_and_year(write):
     root = write(WIKIART)
-    assert wikiart.is_one(files.tree(root))
+    assert wikiart.matches(files.tree(root))
     labels = read(wikiart, root)
-    assert labels["Art_Nouveau_Modern/alphonse-mucha_job-1896.jpg"] == labelled(
+    assert labels["Art_Nouveau_Modern/alphonse-mucha_job-1896.jpg"] == make_labels(
         title="job", artist="alphonse mucha", style="Art Nouveau Modern", year="1896"
     )
-    assert labels["Pop_Art/andy-warhol_soup-can-1962(1).jpg"] == labelled(
+    assert labels["Pop_Art/andy-warhol_soup-can-1962(1).jpg"] == make_labels(
         title="soup can", artist="andy warhol", style="Pop Art", year="1962"
     )
     assert labels["Pop_Art/peter-phillips_untitled.jpg"]["year"] == ""
@@ -171,12 +173,12 @@ def test_best_artworks_spell_their_artists_as_the_list_does(write):
         "resized/resized/Paul_Klee_12.jpg": "",
         "resized/resized/Piet_Mondrian_3.jpg": "",
     })  # fmt: skip
-    assert best_artworks.is_one(files.tree(root))
+    assert best_artworks.matches(files.tree(root))
     assert list(read(best_artworks, root).values()) == [
-        labelled(artist="Albrecht Dürer", style="Northern Renaissance"),
-        labelled(artist="Paul Klee"),
-        labelled(artist="Paul Klee"),
-        labelled(artist="Piet Mondrian"),
+        make_labels(artist="Albrecht Dürer", style="Northern Renaissance"),
+        make_labels(artist="Paul Klee"),
+        make_labels(artist="Paul Klee"),
+        make_labels(artist="Piet Mondrian"),
     ]
 
 
@@ -201,7 +203,7 @@ def test_parquet_rows_have_pictures_and_names_of_classes(write_parquet):
     paintings = list(huggingface.read(files.tree(root)))
     assert [p.filename.rsplit("/")[-1] for p in paintings[:2]] == ["000000", "000001"]
     assert [p.labels["genre"] for p in paintings] == ["landscape", "", "", ""] * 2
-    assert paintings[0].labels == labelled(
+    assert paintings[0].labels == make_labels(
         artist="claude-monet", genre="landscape", style="Pop_Art"
     )
     paintings = pickle.loads(pickle.dumps(paintings))
@@ -220,8 +222,8 @@ def test_a_row_without_a_picture_is_missing(write_parquet):
         {},
     )
     first, second = huggingface.read(files.tree(root))
-    assert first.labels == labelled(title="A", year="1889")
-    assert second.labels == labelled()
+    assert first.labels == make_labels(title="A", year="1889")
+    assert second.labels == make_labels()
     for painting in (first, second):
         with pytest.raises(PictureError, match=r"^missing$"):
             painting.file.open()

@@ -1,4 +1,4 @@
-"""Names that were mangled on their way are found again, and none is guessed."""
+"""Lookup of mangled filenames."""
 
 import pytest
 
@@ -22,12 +22,12 @@ def test_a_mangled_name_is_found(mangled):
     assert Lookup({"Dürer": 1, "Holbein": 2}).find(mangled) == 1
 
 
-def test_the_very_name_comes_first():
+def test_an_exact_name_takes_precedence():
     lookup = Lookup({"ä/b": 1, "ö/b": 2, "a/b": 3})
     assert [lookup.find(name) for name in ("ä/b", "ö/b", "a/b")] == [1, 2, 3]
 
 
-def test_what_could_be_two_names_is_neither():
+def test_an_ambiguous_name_is_not_guessed():
     lookup = Lookup({"ä/b": 1, "ö/b": 2})
     assert lookup.find("ü/b") is None
     assert lookup.find("c/b") is None
