@@ -178,7 +178,7 @@ class Scene:
             colour = _ramp(tones, _at(light, x, y) + mottle * (noise(x, y) - 0.5))
             self.dab(
                 *(x, y, w * style.length * rng.uniform(0.7, 1.3, len(x))),
-                w * rng.uniform(0.9, 1.4, len(x)),
+                w * rng.uniform(1.1, 1.5, len(x)),
                 np.where(depth < 0.8 * w, along, inner),
                 colour + jitter[:, :1] + 0.6 * jitter[:, 1:],
             )
