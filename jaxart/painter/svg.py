@@ -22,7 +22,6 @@ from jaxtyping import Float
 
 from jaxart import atomic
 from jaxart.painter.brushes import BRUSHES, Brush, mark
-from jaxart.painter.strokes import Strokes
 
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- painted by jaxart -->\n'
@@ -40,7 +39,7 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def write(
     path: str | os.PathLike[str],
-    strokes: Strokes,
+    strokes: Float[np.ndarray, "n 8"],
     *,
     brush: str,
     ground: tuple[float, ...],
@@ -79,7 +78,7 @@ def check(path: str | os.PathLike[str]) -> None:
 
 
 def svg(
-    strokes: Strokes,
+    strokes: Float[np.ndarray, "n 8"],
     *,
     brush: str,
     ground: tuple[float, ...],
@@ -108,8 +107,7 @@ def svg(
         f'<rect width="{ratio}" height="1" fill="{_colour(*ground)}"/>',
         f'<g fill-opacity="{opacity:.2f}">',
     ]
-    rows = np.stack([np.asarray(column, float) for column in strokes], axis=1)
-    for x, y, length, width_, angle, *colour in rows.tolist():
+    for x, y, length, width_, angle, *colour in np.asarray(strokes, float).tolist():
         place = f"translate({_short(x)} {_short(y)}) rotate({np.rad2deg(angle):.1f})"
         size = shape(length * wide, width_ * tall, corner)
         lines.append(f'{size} fill="{_colour(*colour)}" transform="{place}"/>')

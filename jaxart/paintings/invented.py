@@ -31,7 +31,7 @@ from PIL import Image
 
 from jaxart import images
 from jaxart.painter.brushes import BRISTLE, DRY, FLAT, KNIFE, ROUND, Brush
-from jaxart.painter.strokes import Strokes, lay, marks
+from jaxart.painter.strokes import COLOUR, Drawing, composite, footprints
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, Plane, Sketch, portrait
 from jaxart.paintings.sources.painting import TEXTS
@@ -109,7 +109,7 @@ COATS = (
 class Laid(NamedTuple):
     """The strokes of one coat, and what they are laid with."""
 
-    strokes: Strokes
+    strokes: Float32[Array | np.ndarray, "*b n 8"]
     brush: Brush
     seeds: Float32[Array | np.ndarray, "*b n"]
 
@@ -142,14 +142,11 @@ def _coat(s: Sketch, style: Style, coat: Coat) -> Laid:
     # A stroke is lighter or darker as a whole, and a little off in hue.
     off = rng.normal(0, style.jitter, n) + 0.6 * rng.normal(0, style.jitter, (3, n))
     seen = np.stack([_seen(plane, coat.cell)[at] for plane in s.colours])
-    strokes = Strokes(
-        x=(at[1] + rng.uniform(0, 1, n)) / s.h,
-        y=(at[0] + rng.uniform(0, 1, n)) / s.h,
-        length=length * fit,
-        width=width * fit,
-        angle=_way(s, coat.cell)[at] + coat.calm * rng.normal(0, style.wander, n),
-        **dict(zip(("red", "green", "blue"), seen + coat.calm * off, strict=True)),
-    )
+    x = (at[1] + rng.uniform(0, 1, n)) / s.h
+    y = (at[0] + rng.uniform(0, 1, n)) / s.h
+    angle = _way(s, coat.cell)[at] + coat.calm * rng.normal(0, style.wander, n)
+    geometry = [x, y, length * fit, width * fit, angle]
+    strokes = np.stack([*geometry, *seen + coat.calm * off], axis=1)
     brush = style.broad if coat.focus < 0.5 else style.fine
     laid = Laid(strokes, brush, rng.random(n))
     return jax.tree.map(partial(np.asarray, dtype=np.float32), laid)
@@ -217,14 +214,15 @@ def _coated(
     As `strokes.draw` does, but three times as fast for thousands of small strokes that
     lie close together, of which no slopes are asked.
     """
-    numbers = jnp.stack(laid.strokes, axis=1)
+    numbers = jnp.asarray(laid.strokes)
     middles = numbers[:, 1::-1] * pixels
     corners = jnp.round(middles - window / 2).astype(int)
     # Further out there is nothing to see.
     sides = jnp.array(canvas.shape[1:])[None]
     corners = jnp.clip(corners, -window, sides)
     seeds = jnp.asarray(laid.seeds)
-    coverage, height = marks(numbers, laid.brush, seeds, corners, pixels, window)
+    drawing = Drawing(laid.brush, numbers, seeds, pixels)
+    coverage, height = footprints(drawing, corners, window)
 
     def lay_one(
         canvas: Float[Array, "4 tall wide"], stroke: tuple[Array, ...]
@@ -232,12 +230,14 @@ def _coated(
         corner, *paint = stroke
         place = (0, *(corner + window))
         under = lax.dynamic_slice(canvas, place, (4, window, window))
-        over = lay(under[None], *(part[None] for part in paint))[0]
+        over = composite(under[None], *(part[None] for part in paint))[0]
         return lax.dynamic_update_slice(canvas, over, place), None
 
     # A window may hang over the edge by its whole side.
     wide = jnp.pad(canvas, ((0, 0), (window, window), (window, window)))
-    painted, _ = lax.scan(lay_one, wide, (corners, numbers[:, 5:], coverage, height))
+    painted, _ = lax.scan(
+        lay_one, wide, (corners, numbers[:, COLOUR], coverage, height)
+    )
     return painted[:, window:-window, window:-window]
 
 
