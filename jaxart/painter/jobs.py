@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -35,7 +35,7 @@ class Appearance(NamedTuple):
     light: Light | None
 
     @classmethod
-    def from_flags(cls, scale: float, in_relief: bool, azimuth: float) -> Self:
+    def from_flags(cls, scale: float, in_relief: bool, azimuth: float) -> "Appearance":
         """Return the appearance that flags ask for.
 
         Raises:

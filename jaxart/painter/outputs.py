@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -40,7 +40,7 @@ class Outputs(NamedTuple):
     film: Path | None = None
 
     @classmethod
-    def from_flags(cls, flags: dict[str, str | None], name: str) -> Self:
+    def from_flags(cls, flags: dict[str, str | None], name: str) -> "Outputs":
         """Return the paths of a picture's outputs.
 
         Args:
