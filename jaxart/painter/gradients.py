@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -27,9 +28,9 @@ Method = Literal["finite_differences", "autodiff", "monte_carlo"]
 
 NUDGE = 0.25  # step of a finite difference, in units of the parameter's scale
 
-DECAY = (0.7, 0.9)  # Adam's, for a dozen steps instead of thousands
+# Forgets fast, for a dozen steps instead of thousands; gradients may be tiny.
+ADAM = optax.scale_by_adam(b1=0.7, b2=0.9, eps=1e-12)
 LEARNING_RATE = 0.5  # of the first step, in units of each parameter's scale
-EPSILON = 1e-12
 
 
 class Bounds(NamedTuple):
@@ -89,7 +90,7 @@ def minimize(
         return _random_search(loss, start, key, bounds, steps)
 
     def step(carry, k):
-        point, mean, square, best, least = carry
+        point, opt_state, best, least = carry
         if method == "autodiff":
             value, grads = autodiff(loss, point)
         else:
@@ -97,17 +98,13 @@ def minimize(
         best = jnp.where(value < least, point, best)
         least = jnp.minimum(value, least)
         # Of parameters in units of their scales.
-        grads = grads * scales
-        mean = DECAY[0] * mean + (1 - DECAY[0]) * grads
-        square = DECAY[1] * square + (1 - DECAY[1]) * grads**2
-        unbiased = mean / (1 - DECAY[0] ** (k + 1))
-        size = jnp.sqrt(square / (1 - DECAY[1] ** (k + 1))) + EPSILON
-        updates = LEARNING_RATE * (1 - k / steps) * unbiased / size
-        return (project(point - updates * scales), mean, square, best, least), None
+        updates, opt_state = ADAM.update(grads * scales, opt_state)
+        rate = LEARNING_RATE * (1 - k / steps)
+        point = project(point - rate * scales * updates)
+        return (point, opt_state, best, least), None
 
-    zero = jnp.zeros_like(start)
-    carry = (start, zero, zero, start, jnp.inf)
-    (last, _, _, best, least), _ = lax.scan(step, carry, jnp.arange(steps))
+    carry = (start, ADAM.init(start), start, jnp.inf)
+    (last, _, best, least), _ = lax.scan(step, carry, jnp.arange(steps))
     value = loss(last[None])[0]
     return jnp.where(value < least, last, best), jnp.minimum(value, least)
 

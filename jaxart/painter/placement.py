@@ -26,6 +26,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 from PIL import Image
+from scipy import ndimage
 
 
 WINDOW = 48  # side of the square that holds a stroke, in pixels of its level
@@ -224,13 +225,9 @@ def _orientation(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     # The double angle is averaged, because an edge has no direction.
     cos, sin = right**2 - down**2, 2 * right * down
     for _ in range(BOX_PASSES):
-        cos, sin = _box_filter(cos), _box_filter(sin)
+        cos, sin = (
+            ndimage.uniform_filter(plane, BOX_SIDE, mode="nearest")
+            for plane in (cos, sin)
+        )
     normal = np.arctan2(sin, cos) / 2
     return (normal + np.pi / 2).astype(np.float32)
-
-
-def _box_filter(plane: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Return the average of 5 x 5 places around each."""
-    for axis in (0, 1):
-        plane = np.mean([np.roll(plane, by, axis) for by in range(-2, 3)], axis=0)
-    return plane

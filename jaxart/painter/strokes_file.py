@@ -90,7 +90,7 @@ def write(
     """Write a strokes file, all of it or nothing, and make the folders above it.
 
     Args:
-        path: where to; a strokes file in its place is replaced.
+        path: of the file; a strokes file in its place is replaced.
         painting: the strokes.
         settings: what they were painted with.
         picture: what was painted.
@@ -134,7 +134,7 @@ def read(path: str | os.PathLike[str]) -> StrokesFile:
 
     Raises:
         ValueError: the file is missing, damaged, too large, no strokes file or one of
-            another version, or holds what no painter wrote; the text says which.
+            another version, or a value is out of range; the text says which.
     """
     try:
         return _content(_object(path))

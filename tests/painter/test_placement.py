@@ -151,6 +151,18 @@ def test_orientations_follow_stripes(angle: float):
     assert np.cos(2 * (middle - angle)).min() > 0.97
 
 
+def test_a_bright_edge_does_not_turn_strokes_at_the_opposite_edge():
+    picture = noise()
+    bright = picture.copy()
+    bright[:, :2] = 255
+    plain, changed = (level_of(p, height=90).orientation for p in (picture, bright))
+    rows = slice(LAYOUT.border, LAYOUT.border + 90)
+    left = slice(LAYOUT.border, LAYOUT.border + 20)
+    right = slice(LAYOUT.border + 20, LAYOUT.border + 120)
+    assert (plain[rows, left] != changed[rows, left]).any()
+    np.testing.assert_array_equal(plain[rows, right], changed[rows, right])
+
+
 @pytest.mark.parametrize("sides", [(1, 1), (1, 30), (30, 1), (2, 2)])
 def test_the_smallest_pictures_have_levels(sides: tuple[int, int]):
     at = make_layout(*sides, reach=0, stride=1)

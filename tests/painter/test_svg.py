@@ -123,7 +123,7 @@ def test_no_strokes_are_the_bare_ground():
     assert shapes(parsed(STROKES[:0])) == []
 
 
-def test_our_own_file_may_be_written_again_and_no_other(tmp_path):
+def test_a_file_of_ours_is_replaced_and_no_other(tmp_path):
     def write(path):
         svg.write(
             path, STROKES, brush="dry", ground=GROUND, height=9, width=9, title="a"
