@@ -134,10 +134,10 @@ def check_nine_losses() -> Check:
     """Compare the nine losses of a round in one call with nine calls."""
     settings = Settings(**runpy.run_path(str(CONFIG))["get_config"]())
     settings = replace(settings, slope="finite_differences")
-    task, tools, _ = nine_losses.prepared(_pictures(1, 256)[0], settings)
+    task, _ = nine_losses.make_task(_pictures(1, 256)[0], settings)
     return Check(
-        lambda: nine_losses.at_once(task, tools=tools),
-        lambda: nine_losses.one_after_another(task, tools=tools),
+        lambda: nine_losses.at_once(task),
+        lambda: nine_losses.one_after_another(task),
         1.1,
     )
 

@@ -1,19 +1,18 @@
-"""Time the painter and judge its paintings.
+"""Time the painter, and measure its paintings.
 
     python benchmarks/paint.py --what=quality --lpips --out=paintings
     python benchmarks/paint.py --what=slopes --picture=FILE --config.steps=8
 
 Settings are those of `configs/paint.py`, and `--config.KEY=VALUE` changes them as it
-does for the command. Each of what can be shown is a file in `painter/`, whose docstring
-says how it is measured:
+does for the command. Each table is a file in `painter/`, whose docstring says how it is
+measured:
 
 * **quality** (`quality.py`): decibels of each picture by number of strokes.
-* **speed** (`speed.py`): strokes a second of the first picture, by its size and by what
-  sees it.
+* **speed** (`speed.py`): strokes a second of the first picture, by its size and by the
+  distance.
 * **network** (`network.py`): VGG16 against PyTorch's and the machine's own rate.
 * **perceptual** (`perceptual.py`): squared error against VGG16.
-* **slopes** (`nine_losses.py`, `equal_quality.py`): which way is downhill, and what it
-  costs to know.
+* **slopes** (`nine_losses.py`, `equal_quality.py`): gradient methods and their cost.
 
 Seconds are without compilation. Turns alternate (A B A B ...), because machines drift;
 a ratio is the median over the turns of the ratio within one.
@@ -68,21 +67,24 @@ _COUNT = flags.DEFINE_integer("count", 1_000, "strokes of all others", lower_bou
 _PERCEIVED = flags.DEFINE_integer(
     "perceived", 100, "strokes by VGG16 of the speed table; 0 for none", lower_bound=0
 )
-_REPEATS = flags.DEFINE_integer("repeats", 3, "turns of what takes turns", 1)
+_REPEATS = flags.DEFINE_integer("repeats", 3, "turns of what is timed alternately", 1)
 _SOME = flags.DEFINE_integer(
-    "some", 4, "strokes of a round that are judged in slow ways", lower_bound=1
+    "some",
+    4,
+    "strokes of a round whose losses are computed in slow ways",
+    lower_bound=1,
 )
-_LPIPS = flags.DEFINE_bool("lpips", False, "judge the quality table by LPIPS as well")
+_LPIPS = flags.DEFINE_bool("lpips", False, "add LPIPS to the quality table")
 _PEER = flags.DEFINE_bool(
     "peer", True, "compare with primitive and PyTorch, where they are installed"
 )
 _OUT = flags.DEFINE_string("out", "", "folder that receives the paintings")
 
 
-def all_slopes(
+def compare_gradients(
     name: str, picture: Pixels, settings: Settings, options: Options
 ) -> list[Row]:
-    """Print both tables of slopes."""
+    """Print both tables of gradient methods."""
     print_head(nine_losses.NINE)
     rows = []
     for distance in ("mse", "vgg"):
@@ -100,7 +102,7 @@ def all_slopes(
 def report(
     rows: list[Row], skipped: list[str], settings: Settings, options: Options
 ) -> Row:
-    """Return all that was found out, for the JSON line."""
+    """Return all results, for the JSON line."""
     usual = next((row for row in rows if row["what"] == "speed"), None)
     if usual is None:
         usual = summary([row["seconds"] for row in rows])
@@ -125,7 +127,7 @@ def report(
 
 
 def main(_: list[str]) -> None:
-    """Show what was asked for."""
+    """Print the tables that are wanted."""
     logging.set_verbosity(logging.WARNING)  # JAX tells which devices it did not find
     settings = Settings(**_CONFIG.value)
     options = Options(
@@ -148,7 +150,7 @@ def main(_: list[str]) -> None:
         "speed": lambda: speed.speed(name, picture, settings, options),
         "network": lambda: network.network(picture, options),
         "perceptual": lambda: perceptual.perceptual(chosen, settings, options),
-        "slopes": lambda: all_slopes(name, picture, settings, options),
+        "slopes": lambda: compare_gradients(name, picture, settings, options),
     }
     wanted = sections if _WHAT.value == "all" else [_WHAT.value]
     rows = [row for section in wanted for row in sections[section]()]

@@ -1,7 +1,7 @@
 """A picture, painted stroke by stroke.
 
-Source: the seed essay's painter: strokes of eight numbers that go where the picture is
-still wrong, move downhill, and stay if the painting comes closer to the picture.
+Source: the seed essay's painter: strokes of eight parameters that are placed where the
+error is large, optimised, and accepted if the painting comes closer to the picture.
 Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
 Measured on the essay's flower, 512x512, two cores of an AMD EPYC shared with other
 programs, 22 November 2026, without compilation: 70 s, 29.45 dB; with `distance` "vgg"
@@ -26,11 +26,11 @@ def get_config() -> ConfigDict:
     config.shares = (0.005, 0.03, 0.006)  # of each layer: in rounds, then as below
     config.vgg_weights = ""  # a file; "" for the installed ones
 
-    config.slope = "autodiff"  # or "finite_differences", "monte_carlo"
-    config.steps = 16  # moves of a stroke
+    config.slope = "autodiff"  # gradients; or "finite_differences", "monte_carlo"
+    config.steps = 16  # of the optimisation of a stroke
     config.refine = 300  # steps of all strokes together
-    config.refine_half = 40  # steps after those, for "vgg", seen at half size
-    config.refine_whole = 20  # steps after those, seen at both sizes
+    config.refine_half = 40  # steps after those, for "vgg", at half size
+    config.refine_whole = 20  # steps after those, at both sizes
     config.prune = 0.1  # share of the strokes that is painted anew in between
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end

@@ -60,18 +60,21 @@ Rooms, each importing only from those below it::
         quality.py     features of pictures, metrics on them, accuracy of D
         evaluation.py  metrics of samples, floor and noise, and accuracy of D
     painter/
+        jobs.py        what the command does: paint a picture or a folder, redraw
+        outputs.py     the files of a painting
         painting.py    a whole painting: what to call from Python
+        problem.py     the picture at any size, distances, options
         settings.py    what a user chooses
-        studio.py      what is made once: the picture at any size, distances, tools
         rounds.py      one round of strokes; a stage of rounds, compiled
-        refinement.py  the joint descent of all strokes
+        refinement.py  the joint refinement of all strokes
         placement.py   where the next strokes go: disjoint windows where the error is
-        slopes.py      which way is downhill: differences, autodiff, proposals
-        distances.py   how far a canvas is from the picture: squared error, VGG16
-        strokes.py     the eight numbers of a stroke, and drawing them
-        brushes.py     brush marks: coverage and height, made by formula
+        gradients.py   minimising a stroke's loss: differences, autodiff, random search
+        distances.py   losses: squared error, VGG16's features
+        medium.py      brush and pigment: from sRGB strokes to a canvas in paint space
+        strokes.py     the eight parameters of a stroke, and drawing strokes in tiles
+        brushes.py     brush marks: coverage and height, as a formula
         pigments.py    how paints mix
-        saliency.py    which parts of a picture count more
+        saliency.py    weights of a picture's pixels
         relief.py      light on the height of the paint
         strokes_file.py  a painting's strokes on disk
         svg.py         a painting's strokes as shapes

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from jaxart import command, images, paint
-from jaxart.painter import strokes_file
+from jaxart.painter import jobs, strokes_file
+from jaxart.painter.strokes import X
 
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +24,7 @@ STROKES = 12
 
 @pytest.fixture
 def config() -> Any:
-    """The painter as people get it, for few strokes."""
+    """The default settings, for few strokes."""
     config = runpy.run_path(str(ROOT / "configs/paint.py"))["get_config"]()
     config.strokes = STROKES
     return config
@@ -79,8 +80,8 @@ def test_one_command_leaves_painting_strokes_shapes_and_film(
     ground = np.rint(255 * np.array(config.ground))
     error = ((painting - pixels(picture).astype(float)) ** 2).mean()
     assert error < 0.7 * ((ground - pixels(picture)) ** 2).mean()
-    kept = strokes_file.read(out / "strokes.json")
-    assert kept.painting.stages.size == STROKES
+    content = strokes_file.read(out / "strokes.json")
+    assert content.painting.stages.size == STROKES
     assert "</svg>" in (out / "shapes.svg").read_text()
     with Image.open(film) as frames:
         assert frames.size == (48, 40)
@@ -96,9 +97,7 @@ def test_the_same_seed_gives_the_same_bytes(picture: Path, config: Any):
         assert (one / name).read_bytes() != (third / name).read_bytes()
 
 
-def test_a_painting_that_goes_on_is_as_if_it_had_never_stopped(
-    picture: Path, config: Any
-):
+def test_a_resumed_painting_equals_one_that_was_not_stopped(picture: Path, config: Any):
     whole = paint_disc(picture, config, "whole")
     config.strokes = STROKES // 2
     half = paint_disc(picture, config, "half")
@@ -143,24 +142,22 @@ def test_a_painting_is_drawn_at_any_size_and_in_any_light(
     assert abs(left.astype(float) - large).mean() < 30
 
 
-def test_care_changes_where_strokes_go(picture: Path, config: Any, tmp_path: Path):
+def test_weights_change_where_strokes_go(picture: Path, config: Any, tmp_path: Path):
     mask = np.zeros((40, 48), np.uint8)
     mask[:, :20] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    evenly = paint_disc(picture, config, "evenly")
-    carefully = paint_disc(
-        picture, config, "carefully", weights=str(tmp_path / "mask.png")
+    plain = paint_disc(picture, config, "plain")
+    weighted = paint_disc(
+        picture, config, "weighted", weights=str(tmp_path / "mask.png")
     )
-    there, elsewhere = (
-        strokes_file.read(folder / "strokes.json") for folder in (carefully, evenly)
-    )
+    files = [strokes_file.read(folder / "strokes.json") for folder in (weighted, plain)]
     middle = 20 / 40  # the mask's border, in picture heights
-    share = [(kept.painting.laid.x < middle).mean() for kept in (there, elsewhere)]
-    assert share[0] > share[1]
-    assert there.weights != elsewhere.weights
-    strokes = str(carefully / "strokes.json")
+    left = [(file.painting.greedy_strokes[:, X] < middle).mean() for file in files]
+    assert left[0] > left[1]
+    assert files[0].weights != files[1].weights
+    strokes = str(weighted / "strokes.json")
     with pytest.raises(ValueError, match="other settings: weights"):
-        paint_disc(picture, config, "evenly", resume=strokes)
+        paint_disc(picture, config, "plain", resume=strokes)
 
 
 def test_saliency_is_one_of_the_weights(picture: Path, config: Any):
@@ -203,14 +200,14 @@ def test_a_folder_is_painted_and_what_is_no_picture_is_listed(
         "b.png.json",
         "b.bmp.json",
     }
-    kept = strokes_file.read(out / "strokes" / "b.bmp.json")
-    strokes_file.check_picture(kept, images.read_pixels(collection / "b.bmp"))
+    content = strokes_file.read(out / "strokes" / "b.bmp.json")
+    strokes_file.check_picture(content, images.read_pixels(collection / "b.bmp"))
     skipped, last = capsys.readouterr().out.splitlines()
     assert skipped == f"skipped: {collection / 'c.jpg'} is not a picture"
     assert last.startswith("3 pictures painted, 0 painted before, 1 skipped")
 
 
-def test_a_folder_goes_on_where_it_stopped(
+def test_a_folder_is_resumed_where_it_stopped(
     collection: Path, config: Any, capsys: pytest.CaptureFixture[str]
 ):
     out = paint_all(collection, config)
@@ -224,7 +221,7 @@ def test_a_folder_goes_on_where_it_stopped(
     assert "1 pictures painted, 2 painted before" in capsys.readouterr().out
 
 
-def test_a_folder_that_was_stopped_goes_on_as_if_it_had_not_been(
+def test_a_resumed_folder_equals_one_that_was_not_stopped(
     collection: Path, config: Any, monkeypatch: pytest.MonkeyPatch
 ):
     whole = paint_all(collection, config).rename(collection.parent / "whole")
@@ -354,7 +351,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(
         name: value.replace("HERE", str(tmp_path)) if isinstance(value, str) else value
         for name, value in flags.items()
     }
-    monkeypatch.setattr(paint, "_paint", lambda *_: pytest.fail("it was painted"))
+    monkeypatch.setattr(jobs, "_paint", lambda *_: pytest.fail("it was painted"))
     with pytest.raises((ValueError, OSError), match=complaint):
         paint.main(str(picture), config=config, **given)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -390,7 +387,7 @@ def test_strokes_of_another_picture_are_refused(
         paint.main(other, out=out, config=config, redraw=strokes)
 
 
-def test_a_painting_goes_on_only_as_itself(
+def test_a_painting_is_resumed_with_its_own_settings_only(
     picture: Path, painted: Path, config: Any, tmp_path: Path
 ):
     strokes = str(painted / "strokes.json")
@@ -414,7 +411,7 @@ def start(*arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_signal_leaves_a_painting_that_can_go_on(
+def test_a_stop_signal_leaves_a_painting_that_can_be_resumed(
     picture: Path, config: Any, tmp_path: Path, number: signal.Signals
 ):
     out, strokes = tmp_path / "out.png", tmp_path / "strokes.json"
@@ -428,14 +425,15 @@ def test_a_stop_signal_leaves_a_painting_that_can_go_on(
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     last = errors.splitlines()[-1]
-    kept = strokes_file.read(strokes)
+    content = strokes_file.read(strokes)
     assert (
-        f"stopped: {kept.painting.stages.size} of 100000 strokes are in {out}" in last
+        f"stopped: {content.painting.stages.size} of 100000 strokes are in {out}"
+        in last
     )
     assert f"--resume={strokes}" in last
     assert pixels(out).shape == (40, 48, 3)
     config.strokes = 100_000
-    assert kept.settings == paint._settings(config)
+    assert content.settings == paint._settings(config)
 
 
 @pytest.mark.parametrize(

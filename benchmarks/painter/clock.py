@@ -23,36 +23,36 @@ class Stopwatch:
     def __init__(self):
         self.compiling = 0.0  # seconds so far
         self._spans: list[tuple[float, float]] = []
-        jax.monitoring.register_event_duration_secs_listener(self._hear)
+        jax.monitoring.register_event_duration_secs_listener(self._on_event)
 
     def now(self) -> float:
         """Return the time, in seconds."""
         return time.perf_counter() - self.compiling
 
-    def _hear(self, event: str, duration_secs: float, **_: Any) -> None:
+    def _on_event(self, event: str, duration_secs: float, **_: Any) -> None:
         if not event.startswith("/jax/core/compile/"):
             return
         end = time.perf_counter()
-        begin, known = end - duration_secs, 0.0
-        # To trace a function is to trace what it calls, which was heard of before.
-        while self._spans and self._spans[-1][1] > begin:
+        start, counted = end - duration_secs, 0.0
+        # To trace a function is to trace what it calls, which was reported before.
+        while self._spans and self._spans[-1][1] > start:
             first, last = self._spans.pop()
-            begin, known = min(begin, first), known + last - first
-        self._spans.append((begin, end))
-        self.compiling += end - begin - known
+            start, counted = min(start, first), counted + last - first
+        self._spans.append((start, end))
+        self.compiling += end - start - counted
 
 
 CLOCK = Stopwatch()
 
 
 class Record(NamedTuple):
-    """How a painting came about.
+    """How long a painting took.
 
     Args:
-        stages: seconds since its beginning, and the painting, after each stage.
-        last: the painting when it was finished.
-        seconds: to its end.
-        compiling: seconds of that spent on compilation, not counted above.
+        stages: seconds since the start, and the painting, after each stage.
+        last: the finished painting.
+        seconds: of all of it.
+        compiling: seconds spent on compilation, not counted above.
     """
 
     stages: list[tuple[float, Painting]]
@@ -66,20 +66,20 @@ class Record(NamedTuple):
         return self.stages[-1]
 
 
-def watched(picture: Pixels, settings: Settings) -> Record:
-    """Paint a picture, and look at the clock."""
-    compiled, begin = CLOCK.compiling, CLOCK.now()
+def time_painting(picture: Pixels, settings: Settings) -> Record:
+    """Paint a picture, and time it."""
+    compiled, start = CLOCK.compiling, CLOCK.now()
     stages, last = [], None
     for step in painting.progress(picture, settings):
         last = step.painting
         if step.phase == "painting":
-            stages.append((CLOCK.now() - begin, last))
+            stages.append((CLOCK.now() - start, last))
     assert last, "a painting has at least one stage"
-    return Record(stages, last, CLOCK.now() - begin, CLOCK.compiling - compiled)
+    return Record(stages, last, CLOCK.now() - start, CLOCK.compiling - compiled)
 
 
-def seconds_of(way: Callable[[], Array]) -> float:
-    """Return the seconds that a way takes, waiting for its end."""
-    begin = CLOCK.now()
-    jax.block_until_ready(way())
-    return CLOCK.now() - begin
+def time_call(function: Callable[[], Array]) -> float:
+    """Return the seconds that a call takes until its result is ready."""
+    start = CLOCK.now()
+    jax.block_until_ready(function())
+    return CLOCK.now() - start

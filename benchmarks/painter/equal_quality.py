@@ -1,6 +1,6 @@
-"""Paintings by each kind of slope, compared where they are equally good.
+"""Paintings by each gradient method, compared where they are equally good.
 
-The same number of strokes in squared error, without refinement. A better slope also
+The same number of strokes in squared error, without refinement. A better method also
 needs fewer strokes, so seconds for a number of strokes say too little: each is compared
 with autodiff at the PSNR that the worse of the two reaches in the end, in seconds that
 each needed to come there (between two stages, along a straight line).
@@ -9,14 +9,14 @@ each needed to come there (between two stages, along a straight line).
 from dataclasses import replace
 
 import numpy as np
-from painter.clock import Record, watched
+from painter.clock import Record, time_painting
 from painter.options import Options
-from painter.pictures import Pixels, psnr, seen
+from painter.pictures import Pixels, psnr, render
 from painter.tables import STROKES, Column, Row
 
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import NOTHING, Strokes
+from jaxart.painter.strokes import PADDING
 
 
 EQUAL = (
@@ -35,56 +35,57 @@ EQUAL = (
 def equal_quality(
     name: str, picture: Pixels, settings: Settings, options: Options
 ) -> list[Row]:
-    """Compare the kinds of slopes at equal PSNR."""
+    """Compare the gradient methods at equal PSNR."""
     settings = replace(settings, strokes=options.count, distance="mse", refine=0)
-    kinds = ("autodiff", "finite_differences", "monte_carlo")
-    records = {kind: [] for kind in kinds}
+    methods = ("autodiff", "finite_differences", "monte_carlo")
+    records = {method: [] for method in methods}
     for _ in range(options.repeats):
-        for kind in kinds:
-            one = replace(settings, slope=kind)
-            records[kind].append(watched(picture, one))
-    ways = {kind: _way(turns, settings, picture) for kind, turns in records.items()}
-    best_seconds, best = ways["autodiff"]
+        for method in methods:
+            changed = replace(settings, slope=method)
+            records[method].append(time_painting(picture, changed))
+    curves = {
+        method: _curve(turns, settings, picture) for method, turns in records.items()
+    }
+    autodiff_seconds, autodiff_psnr = curves["autodiff"]
     rows = []
-    for kind, (seconds, decibels) in ways.items():
-        equal = min(best[-1], decibels[-1])
-        mine = float(np.interp(equal, decibels, seconds))
-        theirs = float(np.interp(equal, best, best_seconds))
-        count = records[kind][0].last.seeds.size
+    for method, (seconds, psnrs) in curves.items():
+        equal = min(autodiff_psnr[-1], psnrs[-1])
+        own_seconds = float(np.interp(equal, psnrs, seconds))
+        reference = float(np.interp(equal, autodiff_psnr, autodiff_seconds))
+        count = records[method][0].last.seeds.size
         rows.append(
             {
                 "what": "slopes",
                 "picture": name,
-                "slope": kind,
+                "slope": method,
                 "strokes": count,
-                "psnr": decibels[-1],
+                "psnr": psnrs[-1],
                 "seconds": seconds[-1],
                 "strokes_per_second": count / seconds[-1],
                 "equal_psnr": equal,
-                "equal_seconds": mine,
-                "autodiff_seconds": theirs,
-                "times_autodiff": mine / theirs,
-                "compile_seconds": records[kind][0].compiling,
+                "equal_seconds": own_seconds,
+                "autodiff_seconds": reference,
+                "times_autodiff": own_seconds / reference,
+                "compile_seconds": records[method][0].compiling,
             }
         )
     return rows
 
 
-def _way(
+def _curve(
     turns: list[Record], settings: Settings, picture: Pixels
 ) -> tuple[list[float], list[float]]:
     """Return seconds, medians over the turns, and PSNR, never falling, by stage."""
     seconds = np.median([[at for at, _ in turn.stages] for turn in turns], axis=0)
-    decibels = [
-        psnr(seen(_filled_up(one, settings.strokes), settings, picture), picture)
-        for _, one in turns[0].stages
+    psnrs = [
+        psnr(render(_pad(painting, settings.strokes), settings, picture), picture)
+        for _, painting in turns[0].stages
     ]
-    return seconds.tolist(), np.maximum.accumulate(decibels).tolist()
+    return seconds.tolist(), np.maximum.accumulate(psnrs).tolist()
 
 
-def _filled_up(one: Painting, count: int) -> Painting:
-    """Fill a painting up to some strokes, so that all are drawn by one program."""
-    spare = count - one.seeds.size
-    columns = zip(one.strokes, NOTHING, strict=True)
-    strokes = [np.pad(have, (0, spare), constant_values=no) for have, no in columns]
-    return one._replace(strokes=Strokes(*strokes), seeds=np.pad(one.seeds, (0, spare)))
+def _pad(painting: Painting, count: int) -> Painting:
+    """Pad a painting to some strokes, so that all are drawn by one program."""
+    spare = count - len(painting.strokes)
+    strokes = np.concatenate([painting.strokes, np.tile(PADDING, (spare, 1))])
+    return painting._replace(strokes=strokes, seeds=np.pad(painting.seeds, (0, spare)))

@@ -3,31 +3,32 @@
 For all strokes of one round at the picture's own size: all nine losses of every stroke
 in one call; nine calls one after another, each with one loss of every stroke; nine
 calls for each stroke by itself; and the nine of a stroke in one call, but on the full
-canvas. The last two are timed for some strokes and counted up to the whole round. All
-find the same slopes: "off by" is how far they disagree at most, in shares of the
+canvas. The last two are timed for some strokes and scaled to the whole round. All
+find the same gradients: "off by" is how far they disagree at most, in shares of the
 largest difference between two losses.
 """
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
-from painter.clock import seconds_of
+from painter.clock import time_call
 from painter.options import Options
 from painter.pictures import Pixels
 from painter.tables import STROKES, Column, Row, summary
 from timing import ratio
 
-from jaxart.painter import rounds, slopes, studio
+from jaxart.painter import gradients, rounds
 from jaxart.painter.distances import Distance
-from jaxart.painter.placement import Level
-from jaxart.painter.rounds import Round, Tools
+from jaxart.painter.problem import make_problem
+from jaxart.painter.rounds import Crop, Round, Stage
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import Canvas
+from jaxart.painter.strokes import Canvas, empty_buffer
 
 
 NINE = (
@@ -42,33 +43,31 @@ NINE = (
 
 
 class Task(NamedTuple):
-    """A round of strokes, and what is needed to judge them.
+    """A round of strokes, and what their losses depend on.
 
     Args:
         canvas: of the level, in paint space.
-        level: the picture.
-        distance: what is measured.
+        stage: what is painted.
         corners: of the strokes' windows.
         seeds: of their hairs.
-        points: the strokes.
+        strokes: whose gradients are computed.
         nudges: to the neighbours of a stroke.
-        windows: what each stroke needs to know.
-        targets: what the distance sees of the picture, window by window.
-        target: what it sees of the whole picture.
-        counts: weights of the whole picture, and of what is around it.
+        crops: of each stroke.
+        targets: the distance's features of the picture, crop by crop.
+        target: its features of the whole picture.
+        weights: of the whole picture, and of what is around it.
     """
 
     canvas: Canvas
-    level: Level
-    distance: Distance
+    stage: Stage
     corners: Int[Array, "k 2"]
     seeds: Float[Array, " k"]
-    points: Float[Array, "k 8"]
+    strokes: Float[Array, "k 8"]
     nudges: Float[Array, " 8"]
-    windows: Any
+    crops: Crop
     targets: Any
     target: Any
-    counts: Float[Array, "h w"]
+    weights: Float[Array, "h w"]
 
 
 class Area(NamedTuple):
@@ -77,37 +76,36 @@ class Area(NamedTuple):
     rows: tuple[int, int]
     columns: tuple[int, int]
 
-    def of(self, planes: Float[Array, "*c h w"]) -> Float[Array, "*c h2 w2"]:
-        """Cut it out."""
+    def crop(self, planes: Float[Array, "*c h w"]) -> Float[Array, "*c h2 w2"]:
+        """Return that part of some planes."""
         return planes[..., slice(*self.rows), slice(*self.columns)]
 
 
 def nine_losses(picture: Pixels, settings: Settings, options: Options) -> list[Row]:
     """Time four ways to the losses that finite differences need, for one round."""
-    task, tools, area = prepared(picture, settings)
+    task, area = make_task(picture, settings)
     count = len(task.seeds)
     some = min(count, options.some)
-    alone = [only(task, number) for number in range(some)]
+    single_tasks = [single_task(task, k) for k in range(some)]
 
     def stroke_by_stroke() -> Float[Array, "k 8"]:
-        return jnp.concatenate([one_after_another(one, tools=tools) for one in alone])
+        return jnp.concatenate([one_after_another(task) for task in single_tasks])
 
     def on_full_canvas() -> Float[Array, "k 8"]:
-        found = [full_canvas(task, k, tools=tools, area=area) for k in range(some)]
-        return jnp.stack(found)
+        return jnp.stack([full_canvas(task, k, area=area) for k in range(some)])
 
     ways = {
-        "one call": (lambda: at_once(task, tools=tools), 1.0),
-        "nine calls": (lambda: one_after_another(task, tools=tools), 1.0),
+        "one call": (lambda: at_once(task), 1.0),
+        "nine calls": (lambda: one_after_another(task), 1.0),
         f"nine calls a stroke (from {some})": (stroke_by_stroke, count / some),
         f"full canvas (from {some} strokes)": (on_full_canvas, count / some),
     }
-    found = {name: way() for name, (way, _) in ways.items()}
-    turns = {name: [] for name in ways}
+    grads = {name: way() for name, (way, _) in ways.items()}
+    seconds = {name: [] for name in ways}
     for _ in range(options.repeats):
-        for name, (way, share) in ways.items():
-            turns[name].append(share * seconds_of(way))
-    right = found["one call"] * task.nudges
+        for name, (way, scale) in ways.items():
+            seconds[name].append(scale * time_call(way))
+    expected = grads["one call"] * task.nudges
     return [
         {
             "what": "nine losses",
@@ -115,136 +113,123 @@ def nine_losses(picture: Pixels, settings: Settings, options: Options) -> list[R
             "way": name,
             "strokes": count,
             **summary(times),
-            "times_batched": ratio(times, turns["one call"]),
+            "times_batched": ratio(times, seconds["one call"]),
             "off_by": float(
-                jnp.abs(found[name] * task.nudges - right[: len(found[name])]).max()
-                / jnp.abs(right).max()
+                jnp.abs(grads[name] * task.nudges - expected[: len(grads[name])]).max()
+                / jnp.abs(expected).max()
             ),
         }
-        for name, times in turns.items()
+        for name, times in seconds.items()
     ]
 
 
-def only(task: Task, number: int) -> Task:
+def single_task(task: Task, k: int) -> Task:
     """Return the task of one stroke of a round."""
-    parts = (task.corners, task.seeds, task.points, task.windows, task.targets)
-    corners, seeds, points, windows, targets = jax.tree.map(
-        lambda array: array[number : number + 1], parts
+    parts = (task.corners, task.seeds, task.strokes, task.crops, task.targets)
+    corners, seeds, strokes, crops, targets = jax.tree.map(
+        lambda array: array[k : k + 1], parts
     )
     return task._replace(
-        corners=corners, seeds=seeds, points=points, windows=windows, targets=targets
+        corners=corners, seeds=seeds, strokes=strokes, crops=crops, targets=targets
     )
 
 
-def prepared(picture: Pixels, settings: Settings) -> tuple[Task, Tools, Area]:
+def make_task(picture: Pixels, settings: Settings) -> tuple[Task, Area]:
     """Begin a round on an empty canvas, at the picture's own size."""
-    made = studio.opened(picture, None, settings)
-    distance = made.distances.rounds
-    level, tools = made.view(picture.size)  # so many strokes that no level is finer
-    at = tools.layout
-    ground = jnp.array(settings.ground)
-    canvas = rounds.drawn(rounds.nothing(1), level, ground, tools)
-    started = _round(canvas, level, distance, tools=tools._replace(steps=1))
-    area = Area(
-        *((at.edge - at.margin, at.edge + int(n) + at.margin) for n in level.size)
-    )
-    windows = jax.vmap(
-        functools.partial(rounds.cut_out, canvas, level, distance, tools)
-    )(started.corners, started.seeds)
+    # So many strokes that no level is finer.
+    stage = make_problem(picture, None, settings).stage(picture.size)
+    level, layout = stage.level, stage.options.layout
+    canvas = rounds.draw_level(empty_buffer(1), stage)
+    one_step = stage._replace(options=replace(stage.options, steps=1))
+    painted = _paint_round(canvas, one_step)
+    border, margin = layout.border, layout.margin
+    area = Area(*((border - margin, border + int(n) + margin) for n in level.size))
+    crop_window = functools.partial(rounds.crop_window, canvas, stage)
+    crops = jax.vmap(crop_window)(painted.corners, painted.seeds)
     scales = jnp.array(rounds.SCALES)
     task = Task(
         canvas,
-        level,
-        distance,
-        started.corners,
-        started.seeds,
-        started.numbers,
-        slopes.NUDGE * scales.at[:4].divide(level.pixels),
-        windows,
-        _seen(distance, windows.picture[:, None]),
-        distance.see(area.of(jnp.asarray(level.picture))[None]),
-        area.of(jnp.asarray(level.weights)),
+        stage,
+        painted.corners,
+        painted.seeds,
+        painted.strokes,
+        gradients.NUDGE * scales.at[:4].divide(level.pixels),
+        crops,
+        _features(stage.distance, crops.picture[:, None]),
+        stage.distance.features(area.crop(jnp.asarray(level.picture))[None]),
+        area.crop(jnp.asarray(level.weights)),
     )
-    return task, tools, area
-
-
-@functools.partial(jax.jit, static_argnames="tools")
-def _round(canvas: Canvas, level: Level, distance: Distance, *, tools: Tools) -> Round:
-    wanted = jnp.int32(rounds.AT_ONCE)
-    return rounds.one_round(canvas, level, jax.random.key(0), wanted, distance, tools)
+    return task, area
 
 
 @jax.jit
-def _seen(distance: Distance, pictures: Float[Array, "k 1 3 side side"]) -> Any:
-    return lax.map(distance.see, pictures)
+def _paint_round(canvas: Canvas, stage: Stage) -> Round:
+    goal = jnp.int32(rounds.MAX_WINDOWS)
+    return rounds.paint_round(canvas, jax.random.key(0), goal, stage)
 
 
-@functools.partial(jax.jit, static_argnames="tools")
-def at_once(task: Task, *, tools: Tools) -> Float[Array, "k 8"]:
-    """Return the slopes of all strokes, from nine losses of each in one call."""
-
-    def slope(given):
-        window, target, point = given
-        judged = functools.partial(_judged, task, tools, window, target)
-        return slopes.finite_differences(judged, point, task.nudges)[1]
-
-    return _mapped(slope, task, task.points, tools)
+@jax.jit
+def _features(distance: Distance, pictures: Float[Array, "k 1 3 side side"]) -> Any:
+    return lax.map(distance.features, pictures)
 
 
-def one_after_another(task: Task, *, tools: Tools) -> Float[Array, "k 8"]:
-    """Return the slopes of all strokes, from nine calls with one loss of each."""
-    nudged = [task.points, *(task.points + one for one in jnp.diag(task.nudges))]
-    first, *others = [losses(task, points, tools=tools) for points in nudged]
+@jax.jit
+def at_once(task: Task) -> Float[Array, "k 8"]:
+    """Return the gradients of all strokes, from nine losses of each in one call."""
+
+    def gradient(row):
+        crop, target, stroke = row
+        losses = functools.partial(_losses, task, crop, target)
+        return gradients.finite_differences(losses, stroke, task.nudges)[1]
+
+    return _map(gradient, task, task.strokes)
+
+
+def one_after_another(task: Task) -> Float[Array, "k 8"]:
+    """Return the gradients of all strokes, from nine calls with one loss of each."""
+    nudged = [task.strokes, *(task.strokes + one for one in jnp.diag(task.nudges))]
+    first, *others = [losses_of_round(task, strokes) for strokes in nudged]
     return (jnp.stack(others, axis=1) - first[:, None]) / task.nudges
 
 
-@functools.partial(jax.jit, static_argnames="tools")
-def losses(
-    task: Task, points: Float[Array, "k 8"], *, tools: Tools
-) -> Float[Array, " k"]:
+@jax.jit
+def losses_of_round(task: Task, strokes: Float[Array, "k 8"]) -> Float[Array, " k"]:
     """Return one loss of each stroke."""
 
-    def loss(given):
-        window, target, point = given
-        return _judged(task, tools, window, target, point[None])[0]
+    def loss(row):
+        crop, target, stroke = row
+        return _losses(task, crop, target, stroke[None])[0]
 
-    return _mapped(loss, task, points, tools)
+    return _map(loss, task, strokes)
 
 
-def _mapped(
-    function: Callable[[Any], Array],
-    task: Task,
-    points: Float[Array, "k 8"],
-    tools: Tools,
+def _map(
+    function: Callable[[Any], Array], task: Task, strokes: Float[Array, "k 8"]
 ) -> Float[Array, "k ..."]:
-    """Apply a function to all strokes, in portions as large as the painter's."""
-    batch = rounds.batch_size(len(points), task.distance, tools)
-    return lax.map(function, (task.windows, task.targets, points), batch_size=batch)
+    """Apply a function to all strokes, in batches as large as the painter's."""
+    batch = rounds.batch_size(len(strokes), task.stage)
+    return lax.map(function, (task.crops, task.targets, strokes), batch_size=batch)
 
 
-def _judged(
-    task: Task, tools: Tools, window: Any, target: Any, points: Float[Array, "m 8"]
+def _losses(
+    task: Task, crop: Crop, target: Any, strokes: Float[Array, "m 8"]
 ) -> Float[Array, " m"]:
-    """Return the losses of a window with each of some strokes on it."""
-    canvases = rounds.painted(window, points, task.level.pixels, tools)
-    return rounds.judged(canvases, target, window.counts, task.distance, tools.pigment)
+    """Return the losses of a crop with each of some strokes on it."""
+    canvases = rounds.render_candidates(crop, strokes, task.stage)
+    return rounds.losses(canvases, target, crop.weights, task.stage)
 
 
-@functools.partial(jax.jit, static_argnames=("tools", "area"))
-def full_canvas(
-    task: Task, number: int, *, tools: Tools, area: Area
-) -> Float[Array, " 8"]:
-    """Return the slope of one stroke, from nine losses of the whole picture."""
-    corner, seed = task.corners[number][None], task.seeds[number][None]
+@functools.partial(jax.jit, static_argnames="area")
+def full_canvas(task: Task, k: int, *, area: Area) -> Float[Array, " 8"]:
+    """Return the gradient of one stroke, from nine losses of the whole picture."""
+    corner, seed = task.corners[k][None], task.seeds[k][None]
 
-    def laid(point):
-        one = Round(corner, point[None], seed, jnp.ones(1), jnp.ones(1, bool))
-        return area.of(rounds.put(task.canvas, one, task.level, tools))
+    def with_stroke(stroke):
+        one = Round(corner, stroke[None], seed, jnp.ones(1), jnp.ones(1, bool))
+        return area.crop(rounds.composite_round(task.canvas, one, task.stage))
 
-    def judged(points):
-        canvases = jax.vmap(laid)(points)
-        return rounds.judged(
-            canvases, task.target, task.counts, task.distance, tools.pigment
-        )
+    def losses(strokes):
+        canvases = jax.vmap(with_stroke)(strokes)
+        return rounds.losses(canvases, task.target, task.weights, task.stage)
 
-    return slopes.finite_differences(judged, task.points[number], task.nudges)[1]
+    return gradients.finite_differences(losses, task.strokes[k], task.nudges)[1]

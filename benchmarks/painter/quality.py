@@ -1,4 +1,4 @@
-"""Each picture in several numbers of strokes, and what others make of it.
+"""Each picture in several numbers of strokes, and by another painter.
 
 "greedy" is the painting before all strokes are refined together, and strokes/s are
 those of that part.
@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
-from painter.clock import watched
+from painter.clock import time_painting
 from painter.options import Options
-from painter.pictures import Pixels, lpips, psnr, resized, save, seen
+from painter.pictures import Pixels, lpips, psnr, render, resized, save
 from painter.tables import (
     COMPILING,
-    JUDGES,
+    LPIPS,
     PICTURE,
     STROKES,
     Column,
@@ -53,8 +53,8 @@ def quality(
     """Paint all pictures with several numbers of strokes."""
     usual = [(settings.brush, count) for count in options.strokes]
     bristle = ("bristle", options.count)
-    columns = (*QUALITY, *JUDGES) if options.lpips else QUALITY
-    with_peer = _peer_is_here(options.peer)
+    columns = (*QUALITY, *LPIPS) if options.lpips else QUALITY
+    with_peer = _is_primitive_installed(options.peer)
     print_head(columns)
     rows = []
     for number, (name, picture) in enumerate(chosen.items()):
@@ -75,16 +75,16 @@ def quality_row(
     name: str, picture: Pixels, settings: Settings, options: Options
 ) -> Row:
     """Paint a picture once."""
-    record = watched(picture, settings)
+    record = time_painting(picture, settings)
     greedy_seconds, first = record.greedy
-    painted = seen(record.last, settings, picture)
+    painted = render(record.last, settings, picture)
     save(options.out, f"{name}-{settings.brush}-{settings.strokes}", painted)
     return {
         "what": "quality",
         "picture": name,
         "painter": settings.brush,
         "strokes": record.last.seeds.size,
-        "greedy_psnr": psnr(seen(first, settings, picture), picture),
+        "greedy_psnr": psnr(render(first, settings, picture), picture),
         "psnr": psnr(painted, picture),
         "seconds": record.seconds,
         "greedy_seconds": greedy_seconds,
@@ -95,7 +95,7 @@ def quality_row(
     }
 
 
-def _peer_is_here(wanted: bool) -> bool:
+def _is_primitive_installed(wanted: bool) -> bool:
     if not wanted:
         return False
     if shutil.which("primitive"):

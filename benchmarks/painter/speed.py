@@ -1,4 +1,4 @@
-"""Strokes a second, of two sizes and two distances, without refinement.
+"""Strokes a second, at two sizes and with two distances, without refinement.
 
 The same picture as a square of some pixels and, enlarged by Lanczos, of four times as
 many.
@@ -7,9 +7,9 @@ many.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from painter.clock import Record, watched
+from painter.clock import Record, time_painting
 from painter.options import Options
-from painter.pictures import Pixels, psnr, resized, seen, square
+from painter.pictures import Pixels, psnr, render, resized, square
 from painter.tables import (
     COMPILING,
     STROKES,
@@ -49,7 +49,9 @@ def speed(
     rows = []
     for distance in (distance for distance, count in counts.items() if count):
         one = replace(settings, distance=distance, strokes=counts[distance])
-        turns = [[watched(p, one) for p in pictures] for _ in range(options.repeats)]
+        turns = [
+            [time_painting(p, one) for p in pictures] for _ in range(options.repeats)
+        ]
         records = list(zip(*turns, strict=True))
         pair = [
             speed_row(name, picture, one, turns)
@@ -79,7 +81,7 @@ def speed_row(
         "distance": settings.distance,
         "side": len(picture),
         "strokes": count,
-        "psnr": psnr(seen(records[0].last, settings, picture), picture),
+        "psnr": psnr(render(records[0].last, settings, picture), picture),
         **times,
         "strokes_per_second": count / times["seconds"],
         "milliseconds_per_stroke": 1_000 * times["seconds"] / count,

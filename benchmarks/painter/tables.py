@@ -25,7 +25,7 @@ class Column(NamedTuple):
 PICTURE = Column("picture", "picture", 16)
 STROKES = Column("strokes", "strokes", 8, ",d")
 COMPILING = Column("compile_seconds", "compile s", 11, ".1f")
-JUDGES = (
+LPIPS = (
     Column("lpips_vgg", "LPIPS VGG", 11, ".4f"),
     Column("lpips_alex", "LPIPS Alex", 12, ".4f"),
 )

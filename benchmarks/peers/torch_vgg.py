@@ -2,7 +2,7 @@
 
 As torchvision has them, with the switches that make them fastest: channels last, ReLU
 in place, no gradient of the weights, no graph where no gradient is asked for. The
-weights are the ones that ours has.
+weights are the same as ours.
 
 Source: Simonyan and Zisserman (2014), as torchvision lays it out.
 """
@@ -39,16 +39,16 @@ class Twin:
         self._mean, self._deviation = normal[:, None, :, None, None]
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the layer says about images as `to_images` returns them."""
+        """Return the layer's features of images as `to_images` returns them."""
         with torch.inference_mode():
             return self._network((images - self._mean) / self._deviation)
 
-    def slope(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the slope in the images of the sum of squares of what it says."""
+    def gradient(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the gradient in the images of the sum of squared features."""
         images = images.detach().requires_grad_(True)
         features = self._network((images - self._mean) / self._deviation)
-        (slope,) = torch.autograd.grad((features**2).sum(), images)
-        return slope
+        (gradient,) = torch.autograd.grad((features**2).sum(), images)
+        return gradient
 
 
 def to_images(images: Float[np.ndarray, "b h w 3"]) -> torch.Tensor:

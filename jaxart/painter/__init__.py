@@ -1,1 +1,1 @@
-"""The painter: strokes, and what decides where they go."""
+"""The painter: strokes, and the optimisation that places them."""

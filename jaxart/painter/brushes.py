@@ -1,17 +1,17 @@
-"""Brush marks: where a stroke leaves paint, and how thickly, by formula.
+"""Brush marks: coverage (alpha) and height of a stroke's paint, as a formula.
 
-All marks are one formula with a few numbers, and a brush is a setting of these numbers.
-So brushes mix freely in one compiled call, and there is no bitmap to sample: a mark is
-as sharp at 4,096 pixels as at 64, and smooth in between.
+All marks are one formula with a few parameters, and a brush is a set of parameters.
+There is no bitmap to sample: a mark is as sharp at 4,096 pixels as at 64, and smooth in
+between.
 
-A mark is drawn in its stroke's own frame: `u` runs along it and `v` across, both from
--1 to 1. Its hairs are keyed to the stroke's seed and to that frame, never to the pixel
+A mark is a function of its stroke's own frame: `u` runs along it and `v` across, both
+from -1 to 1. Its hairs depend on the stroke's seed and that frame, never on the pixel
 grid.
 
 Source: ctmakro's opencv_playground, painterfun.py, for streaks of bristles and paint
 that runs out along the stroke.
-Deviation: that program scales photographs of marks. Ours are formulas, which have
-slopes and need no file.
+Deviation: that program scales photographs of marks. Ours are formulas, which are
+differentiable and need no file.
 """
 
 from typing import NamedTuple
@@ -20,13 +20,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
 
-# Where the waves of a stroke's hairs begin: the seed times one of these, less its whole
-# part, which is as good as random.
-SCATTER = (127.1, 311.7, 74.7, 269.5, 183.3)
+# Phases of the waves of a stroke's hairs: the fractional part of the seed times each of
+# these is as good as random.
+PHASES = (127.1, 311.7, 74.7, 269.5, 183.3)
 
 
 class Brush(NamedTuple):
-    """What tells one brush from another; each number is in [0, 1] but `hairs`.
+    """Parameters of a brush, in [0, 1] but for `hairs`.
 
     Args:
         roundness: outline of the mark: 0 a rectangle, 1 an ellipse.
@@ -68,14 +68,14 @@ BRUSHES = {
 
 
 def mark(
-    brush: Brush, u: Float[Array, "*place"], v: Float[Array, "*place"], seed: ScalarLike
-) -> tuple[Float[Array, "*place"], Float[Array, "*place"]]:
+    brush: Brush, u: Float[Array, "*point"], v: Float[Array, "*point"], seed: ScalarLike
+) -> tuple[Float[Array, "*point"], Float[Array, "*point"]]:
     """Return coverage and height of a brush's mark.
 
     Args:
-        brush: the brush; numbers, not arrays.
-        u: place along the stroke; the mark ends at -1 and 1.
-        v: place across the stroke; the mark ends at -1 and 1.
+        brush: whose numbers are scalars.
+        u: position along the stroke; the mark ends at -1 and 1.
+        v: position across the stroke; the mark ends at -1 and 1.
         seed: picks the hairs, in [0, 1).
 
     Returns:
@@ -86,30 +86,30 @@ def mark(
         hair = jnp.ones_like(u)
     else:
         hair = jnp.where(brush.hairs == 0, 1.0, _hairs(brush.hairs, u, v, seed))
-    travelled = (u + 1) / 2
-    lifted = brush.raggedness * (1 - hair) * (0.3 + 0.7 * travelled)
-    along = _ramp((1 - u**2 - brush.roundness * v**2 - lifted) / brush.softness)
-    across = _ramp((1 - v**2) / brush.softness)
-    starved = brush.depth * (0.35 + 0.65 * brush.dryness * travelled)
-    touched = _ramp((hair - starved) / 0.25 + 0.5)
-    coverage = along * across * (1 - brush.depth * (1 - touched))
-    furrowed = brush.body * (0.35 + 0.65 * hair) * (1 - 0.5 * brush.dryness * travelled)
-    height = furrowed + brush.ridge * (1 - furrowed) * v**4
+    travel = (u + 1) / 2
+    lift = brush.raggedness * (1 - hair) * (0.3 + 0.7 * travel)
+    along = _smoothstep((1 - u**2 - brush.roundness * v**2 - lift) / brush.softness)
+    across = _smoothstep((1 - v**2) / brush.softness)
+    dry = brush.depth * (0.35 + 0.65 * brush.dryness * travel)
+    contact = _smoothstep((hair - dry) / 0.25 + 0.5)
+    coverage = along * across * (1 - brush.depth * (1 - contact))
+    body = brush.body * (0.35 + 0.65 * hair) * (1 - 0.5 * brush.dryness * travel)
+    height = body + brush.ridge * (1 - body) * v**4
     return coverage, jnp.clip(height, 0, 1)
 
 
 def _hairs(
     count: ScalarLike,
-    u: Float[Array, "*place"],
-    v: Float[Array, "*place"],
+    u: Float[Array, "*point"],
+    v: Float[Array, "*point"],
     seed: ScalarLike,
-) -> Float[Array, "*place"]:
-    """Return how much paint the hair over each place carries, in [0, 1].
+) -> Float[Array, "*point"]:
+    """Return how much paint the hair over each point carries, in [0, 1].
 
-    Three waves across, of frequencies without a common measure, that drift sideways
-    along the stroke as a hand does.
+    Three waves across, of incommensurable frequencies, that drift sideways along the
+    stroke as a hand does.
     """
-    a, b, c, d, e = jnp.asarray(seed) * jnp.array(SCATTER)
+    a, b, c, d, e = jnp.asarray(seed) * jnp.array(PHASES)
     drift = 0.35 * _wave(0.4 * u + a) + 0.15 * _wave(1.1 * u + b)
     across = count * v / 2 + drift
     broad = _wave(0.61 * across + c)
@@ -118,12 +118,12 @@ def _hairs(
     return 0.3 * broad + 0.4 * middle + 0.3 * fine
 
 
-def _wave(x: Float[Array, "*place"]) -> Float[Array, "*place"]:
-    """Return a smooth wave of period 1 between 0 and 1: a cosine without its cost."""
-    return _ramp(jnp.abs(2 * (x - jnp.floor(x)) - 1))
+def _wave(x: Float[Array, "*point"]) -> Float[Array, "*point"]:
+    """Return a smooth wave of period 1 between 0 and 1, cheaper than a cosine."""
+    return _smoothstep(jnp.abs(2 * (x - jnp.floor(x)) - 1))
 
 
-def _ramp(x: Float[Array, "*place"]) -> Float[Array, "*place"]:
-    """Return 0 below 0 and 1 above 1, joined by a curve without corners."""
+def _smoothstep(x: Float[Array, "*point"]) -> Float[Array, "*point"]:
+    """Return the smoothstep of x: 0 below 0, 1 above 1."""
     x = jnp.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

@@ -1,18 +1,19 @@
-"""How far a canvas is from the picture: squared error, or what VGG16 sees.
+"""How far a canvas is from the picture: squared error, or a difference in VGG16.
 
-A distance is a weighted sum over the places of a map. Both the map and its weights are
-local: what one place says depends on the pixels at most `reach` away from it, which is
-how a round of strokes can judge each of its windows alone and still be exact.
+The loss of a distance is a weighted sum over a map of errors. Both the map and its
+weights are local: a position of the map depends on the pixels at most `reach` away from
+it, which is how a round of strokes can evaluate each of its windows alone and still be
+exact.
 
-A distance first *sees* images, then compares what it saw, so that the picture need be
-seen only once.
+A distance first computes *features* of images and then compares them, so that those of
+the picture are computed only once.
 
 Source: ctmakro's opencv_playground, painterfun.py, for the emphasis on edges, and
 hellotensor for the author's own recipe with VGG16; Zhang et al., "The Unreasonable
-Effectiveness of Deep Features as a Perceptual Metric" (2018), for comparing directions
-of features instead of features.
-Deviation: the maps of one painting are divided by the weights' sum, so that distances
-of pictures of different sizes can be compared.
+Effectiveness of Deep Features as a Perceptual Metric" (2018), for comparing normalised
+features.
+Deviation: maps are averaged with the weights of a painting's pixels, whose sum is 1, so
+that losses of pictures of different sizes can be compared.
 """
 
 from dataclasses import dataclass
@@ -30,11 +31,11 @@ from jaxart import vgg
 
 # sRGB in [0, 1], colours first; and how much each pixel counts.
 Images = Float[Array | np.ndarray, "b 3 h w"]
-Counts = Float[Array, "b h w"]
+PixelWeights = Float[Array, "b h w"]
 
-EMPHASIS = 8.0  # how much more an error counts for standing out from those around it
-AROUND = 5  # side of the square that it stands out from, in pixels
-BLUR = 3  # side of the square over which the emphasised error is averaged, in pixels
+SHARPEN = 8.0  # amount by which `emphasis` sharpens the map of errors
+SHARPEN_SIDE = 5  # side of the box filter that it is sharpened against, in pixels
+SMOOTH_SIDE = 3  # side of the box filter that is applied afterwards, in pixels
 
 
 @jax.tree_util.register_static
@@ -43,19 +44,20 @@ class SquaredError:
     """The mean squared error of sRGB.
 
     Args:
-        emphasis: count errors that stand out from those around them more.
+        emphasis: sharpen the map of errors, so that errors that stand out from those
+            around them count more.
     """
 
     emphasis: bool = False
 
     @property
     def reach(self) -> int:
-        """Pixels that a place looks beyond itself."""
-        return (AROUND + BLUR) // 2 - 1 if self.emphasis else 0
+        """How far from its own pixel the map depends on pixels."""
+        return (SHARPEN_SIDE + SMOOTH_SIDE) // 2 - 1 if self.emphasis else 0
 
     @property
     def stride(self) -> int:
-        """Pixels from one place of the map to the next."""
+        """Pixels from one position of the map to the next."""
         return 1
 
     @property
@@ -63,39 +65,39 @@ class SquaredError:
         """About how much memory one evaluation takes."""
         return 100
 
-    def see(self, images: Images) -> Images:
+    def features(self, images: Images) -> Images:
         """Return what is compared: the images themselves."""
         return images
 
-    def between(
-        self, seen: Images, other: Images, weights: Counts
+    def loss(
+        self, features: Images, target: Images, weights: PixelWeights
     ) -> Float[Array, " b"]:
         """Return the weighted sum of each image's map.
 
         Args:
-            seen: what was seen of some images.
-            other: what was seen of some others.
+            features: of the images.
+            target: features of what they are compared with.
             weights: of the pixels.
         """
-        error = ((seen - other) ** 2).mean(1)
+        error = ((features - target) ** 2).mean(1)
         if self.emphasis:
-            sharp = error + EMPHASIS * (error - _box(error, AROUND))
-            error = _box(jnp.maximum(sharp, error), BLUR)
+            sharp = error + SHARPEN * (error - _box_filter(error, SHARPEN_SIDE))
+            error = _box_filter(jnp.maximum(sharp, error), SMOOTH_SIDE)
         return (error * weights).sum((1, 2))
 
 
-class Look(NamedTuple):
-    """How VGG16 looks at a picture.
+class FeatureSpec(NamedTuple):
+    """Which features of VGG16 are compared, and how much they count.
 
     Args:
-        pool: windows of pixels whose averages the network sees: `WHOLE`, `HALF`, ...
+        pool: average pooling of the image before the network: `WHOLE`, `HALF`, ...
         layers: whose features are compared.
-        share: how much the map of each of them counts.
+        weight: of the map of each layer.
     """
 
     pool: vgg.Window
     layers: tuple[str, ...]
-    share: float
+    weight: float
 
 
 WHOLE = vgg.Window(1, 1, 0)
@@ -104,99 +106,109 @@ HALF = vgg.Window(2, 2, 0)
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["weights"],
-    meta_fields=["looks", "squared_error", "directions"],
+    data_fields=["network"],
+    meta_fields=["specs", "squared_error", "normalised"],
 )
 @dataclass(frozen=True)
 class Perceptual:
-    """What VGG16 sees, and a share of squared error.
+    """A difference of VGG16's features, plus some squared error.
 
     Args:
-        weights: from `vgg.load`.
-        looks: what is compared.
-        squared_error: how much squared error counts beside them.
-        directions: compare the directions of features as LPIPS does, with its heads
-            where a layer has one; else the mean squared difference of the features
-            themselves.
+        network: weights from `vgg.load`.
+        specs: what is compared.
+        squared_error: how much squared error counts.
+        normalised: compare features of length 1 as LPIPS does, with its heads where a
+            layer has one; else the mean squared difference of the features themselves.
     """
 
-    weights: vgg.Weights
-    looks: tuple[Look, ...]
+    network: vgg.Weights
+    specs: tuple[FeatureSpec, ...]
     squared_error: float
-    directions: bool
+    normalised: bool
 
     @property
     def reach(self) -> int:
-        """Pixels that a place looks beyond itself."""
+        """How far from its own pixels a position of a map depends on pixels."""
         return max(
             max(-field.start, field.size + field.start - field.stride)
-            for field in self._fields()
+            for field in self._receptive_fields()
         )
 
     @property
     def stride(self) -> int:
-        """Pixels from one place of the coarsest map to the next."""
-        return max(field.stride for field in self._fields())
+        """Pixels from one position of the coarsest map to the next."""
+        return max(field.stride for field in self._receptive_fields())
 
     @property
     def bytes_per_pixel(self) -> int:
         """About how much memory one evaluation takes."""
         # Two layers of 64 channels come first, and are larger than all that follow.
-        return sum(4 * 64 * 4 // look.pool.stride**2 for look in self.looks)
+        return sum(4 * 64 * 4 // spec.pool.stride**2 for spec in self.specs)
 
-    def see(self, images: Images) -> Any:
-        """Return the images, and their features look by look."""
-        return images, tuple(self._features(images, look) for look in self.looks)
+    def features(self, images: Images) -> Any:
+        """Return the images, and a tuple of layers for each spec."""
+        return images, tuple(self._layers(images, spec) for spec in self.specs)
 
-    def between(self, seen: Any, other: Any, weights: Counts) -> Float[Array, " b"]:
-        """Return the weighted sum of each image's maps; see `SquaredError.between`."""
-        plain = SquaredError()
-        total = self.squared_error * plain.between(seen[0], other[0], weights)
-        counts = _whole(weights[:, None], self.stride, "constant")
-        for look, these, those in zip(self.looks, seen[1], other[1], strict=True):
-            for layer, one, two in zip(look.layers, these, those, strict=True):
-                stride = counts.shape[2] // one.shape[1]
-                pooled = _averaged(counts, vgg.Window(stride, stride, 0))[:, 0]
-                unlike = self._unlike(layer, one, two) * pooled
-                total += look.share * stride**2 * unlike.sum((1, 2))
+    def loss(
+        self, features: Any, target: Any, weights: PixelWeights
+    ) -> Float[Array, " b"]:
+        """Return the weighted sum of each image's maps; see `SquaredError.loss`."""
+        mse = SquaredError().loss(features[0], target[0], weights)
+        total = self.squared_error * mse
+        padded = _pad_to_multiple(weights[:, None], self.stride, "constant")
+        for spec, layers, target_layers in zip(
+            self.specs, features[1], target[1], strict=True
+        ):
+            for name, layer, target_layer in zip(
+                spec.layers, layers, target_layers, strict=True
+            ):
+                stride = padded.shape[2] // layer.shape[1]
+                pooled = _average_pool(padded, vgg.Window(stride, stride, 0))[:, 0]
+                error = self._error_map(name, layer, target_layer) * pooled
+                total += spec.weight * stride**2 * error.sum((1, 2))
         return total
 
-    def _features(self, images: Images, look: Look) -> tuple[Float[Array, "..."], ...]:
-        small = _averaged(_whole(images, self.stride, "edge"), look.pool)
-        found = vgg.features(self.weights, jnp.moveaxis(small, 1, 3), look.layers)
-        return tuple(map(vgg.unit, found)) if self.directions else found
+    def _layers(
+        self, images: Images, spec: FeatureSpec
+    ) -> tuple[Float[Array, "..."], ...]:
+        pooled = _average_pool(_pad_to_multiple(images, self.stride, "edge"), spec.pool)
+        layers = vgg.features(self.network, jnp.moveaxis(pooled, 1, 3), spec.layers)
+        return tuple(map(vgg.unit, layers)) if self.normalised else layers
 
-    def _unlike(
-        self, layer: str, one: Float[Array, "b h w c"], two: Float[Array, "b h w c"]
+    def _error_map(
+        self,
+        name: str,
+        layer: Float[Array, "b h w c"],
+        target: Float[Array, "b h w c"],
     ) -> Float[Array, "b h w"]:
-        error = (one - two) ** 2
-        if not self.directions:
+        error = (layer - target) ** 2
+        if not self.normalised:
             return error.mean(3)
-        heads = self.weights.heads
-        return error @ heads[layer] if layer in heads else error.sum(3)
+        heads = self.network.heads
+        return error @ heads[name] if name in heads else error.sum(3)
 
-    def _fields(self) -> list[vgg.Field]:
+    def _receptive_fields(self) -> list[vgg.Field]:
         return [
-            vgg.receptive_field(layer, [look.pool])
-            for look in self.looks
-            for layer in look.layers
+            vgg.receptive_field(layer, [spec.pool])
+            for spec in self.specs
+            for layer in spec.layers
         ]
 
 
-def _box(maps: Counts, side: int) -> Counts:
-    """Return the average over a square around each place; outside there is nothing."""
-    return _averaged(maps[:, None], vgg.Window(side, 1, side // 2))[:, 0]
+def _box_filter(maps: PixelWeights, side: int) -> PixelWeights:
+    """Return the average over a square around each pixel, zeros outside."""
+    return _average_pool(maps[:, None], vgg.Window(side, 1, side // 2))[:, 0]
 
 
-def _whole(
+def _pad_to_multiple(
     planes: Float[Array | np.ndarray, "b c h w"], stride: int, mode: str
 ) -> Float[Array, "b c _ _"]:
-    """Return planes with sides of whole strides, padded in one of NumPy's modes."""
-    more = [(0, -n % stride) for n in planes.shape[2:]]
-    return jnp.pad(planes, ((0, 0), (0, 0), *more), mode=mode)
+    """Return planes whose sides are multiples of a stride, padded in a NumPy mode."""
+    padding = [(0, -n % stride) for n in planes.shape[2:]]
+    return jnp.pad(planes, ((0, 0), (0, 0), *padding), mode=mode)
 
 
-def _averaged(
+def _average_pool(
     images: Float[Array | np.ndarray, "b c h w"], window: vgg.Window
 ) -> Float[Array, "b c _ _"]:
     """Return averages over windows of pixels."""
@@ -215,5 +227,4 @@ def _averaged(
     return sums / size**2
 
 
-# Whatever can say how far images are from others.
 Distance = SquaredError | Perceptual

@@ -1,11 +1,11 @@
-"""Better than greedy: all strokes move at once, and what cannot be seen is dropped.
+"""Joint refinement: all strokes are optimised at once, and hidden ones are dropped.
 
-A stroke was placed when those that now lie on it were not there yet. So at the end all
-numbers of all strokes descend together, along exact slopes through the whole drawing,
-in the order in which they were laid. A step costs about four drawings of the painting
-and three looks at it.
+A stroke was placed before those that now cover it. So at the end all parameters of all
+strokes are optimised together by Adam, with exact gradients through the whole drawing,
+in the order in which they were painted. A step costs about four drawings of the
+painting and three evaluations of the distance.
 
-Source: Zou et al., "Stylized Neural Painting" (2021), for a joint descent after a
+Source: Zou et al., "Stylized Neural Painting" (2021), for a joint optimisation after a
 greedy one; Kerbl et al. (2023, see `strokes.py`) for dropping what hardly shows.
 """
 
@@ -17,153 +17,151 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxart.painter.brushes import Brush
 from jaxart.painter.distances import Distance
-from jaxart.painter.pigments import Pigment
-from jaxart.painter.strokes import Canvas, Numbers, Strokes, draw
+from jaxart.painter.medium import Medium
+from jaxart.painter.strokes import COLOUR, LENGTH, SIZE, WIDTH, Canvas, draw
 
 
-# How far one step may go at first: sides and places in shares of the stroke's own
-# size, angle in radians for a round stroke, colours.
-PLACE = 0.05
-SIDES = 0.05
-TURN = 0.08
-COLOUR = 0.02
+# Learning rates: position and sides in shares of the stroke's own size, angle in
+# radians for a round stroke, colours.
+POSITION_RATE = 0.05
+SIZE_RATE = 0.05
+ANGLE_RATE = 0.08
+COLOUR_RATE = 0.02
 
-LAST = 0.05  # share of it that is left at the last step
+FINAL_RATE = 0.05  # share of the learning rates at the last step, of the first one
 SHORTEST = 1.5  # side of a stroke, in pixels
 
+ADAM = optax.scale_by_adam(0.9, 0.99)
 
-class Scene(NamedTuple):
-    """The picture that a painting is refined for.
+
+class Objective(NamedTuple):
+    """What is minimised.
 
     Args:
         picture: sRGB in [0, 1].
         weights: how much each pixel counts; their sum is 1.
         ground: colour of the empty canvas, sRGB in [0, 1].
+        distance: between canvas and picture.
+        medium: brush and pigment.
     """
 
     picture: Float[Array, "3 h w"]
     weights: Float[Array, "h w"]
     ground: Float[Array, " 3"]
+    distance: Distance
+    medium: Medium
 
 
-class Descent(NamedTuple):
-    """Strokes on their way down.
+class RefineState(NamedTuple):
+    """State of a joint refinement.
 
     Args:
-        numbers: of the strokes.
-        adam: Adam's memory.
-        scales: how far each number may go in a step.
-        step: steps done.
+        strokes: the parameters.
+        opt_state: Adam's.
+        scales: learning rate of each parameter at the first step.
+        step: steps taken.
     """
 
-    numbers: Numbers
-    adam: optax.OptState
-    scales: Numbers
+    strokes: Float[Array, "n 8"]
+    opt_state: optax.OptState
+    scales: Float[Array, "n 8"]
     step: Int[Array, ""]
 
 
-ADAM = optax.scale_by_adam(0.9, 0.99)
-
-
-def begin(numbers: Numbers, pace: float = 1.0) -> Descent:
-    """Return a descent that begins at some strokes.
+def init_state(strokes: Float[Array, "n 8"], step_scale: float = 1.0) -> RefineState:
+    """Return the state before the first step.
 
     Args:
-        numbers: the strokes.
-        pace: how far its steps go, in steps of the usual size.
+        strokes: where to begin.
+        step_scale: factor of all learning rates.
     """
-    length, width = numbers[:, 2:4].T
+    length, width = strokes[:, LENGTH], strokes[:, WIDTH]
     thin = jnp.minimum(length, width)
-    one = jnp.ones_like(thin)
-    # The far end of a long stroke turns as far as that of a short one.
-    turn = TURN * thin / jnp.maximum(length, width)
-    scales = [PLACE * thin, PLACE * thin, SIDES * length, SIDES * width, turn]
-    scales = jnp.stack([*scales, *3 * [COLOUR * one]], axis=1)
-    return Descent(numbers, ADAM.init(numbers), pace * scales, jnp.int32(0))
+    # The far end of a long stroke moves as far as that of a short one.
+    angle = ANGLE_RATE * thin / jnp.maximum(length, width)
+    position, colour = POSITION_RATE * thin, COLOUR_RATE * jnp.ones_like(thin)
+    sides = [SIZE_RATE * length, SIZE_RATE * width]
+    scales = jnp.stack([position, position, *sides, angle, *3 * [colour]], axis=1)
+    return RefineState(strokes, ADAM.init(strokes), step_scale * scales, jnp.int32(0))
 
 
-@partial(jax.jit, static_argnames=("brush", "pigment", "count"))
-def descend(
-    descent: Descent,
+@partial(jax.jit, static_argnames="count")
+def refine(
+    state: RefineState,
     seeds: Float[Array, " n"],
-    scene: Scene,
-    distance: Distance,
-    steps: Int[Array, ""],
+    objective: Objective,
+    total_steps: Int[Array, ""],
     *,
-    brush: Brush,
-    pigment: Pigment,
     count: int,
-) -> tuple[Descent, Float[Array, ""]]:
-    """Take some steps of a joint descent.
+) -> tuple[RefineState, Float[Array, ""]]:
+    """Take some steps of a joint refinement.
 
     Args:
-        descent: where it is.
+        state: of the refinement.
         seeds: of the strokes' hairs.
-        scene: what the strokes are to show.
-        distance: what is to fall.
-        steps: of the whole descent; moves become shorter towards its end.
-        brush: of the strokes.
-        pigment: of their paints.
+        objective: what is minimised.
+        total_steps: of the whole refinement, over which learning rates fall.
         count: how many steps to take now.
 
     Returns:
-        The descent, and the weighted mean squared error before its last step.
+        The state, and the weighted mean squared error before its last step.
     """
-    target = distance.see(scene.picture[None])
+    distance, weights = objective.distance, objective.weights
+    target = distance.features(objective.picture[None])
 
-    def loss(numbers):
-        seen = pigment.to_light(painted(numbers, seeds, scene, brush, pigment))
-        total = distance.between(distance.see(seen[None]), target, scene.weights[None])[
-            0
-        ]
-        error = (((seen - scene.picture) ** 2).mean(0) * scene.weights).sum()
-        return total, error
+    def loss_fn(strokes):
+        canvas = render(strokes, seeds, objective)
+        image = objective.medium.pigment.to_light(canvas)
+        features = distance.features(image[None])
+        loss = distance.loss(features, target, weights[None])[0]
+        error = (((image - objective.picture) ** 2).mean(0) * weights).sum()
+        return loss, error
 
-    def step(descent, _):
-        (_, error), slopes = jax.value_and_grad(loss, has_aux=True)(descent.numbers)
-        done = jnp.minimum(descent.step / steps, 1)
-        rate = LAST + (1 - LAST) * (1 + jnp.cos(jnp.pi * done)) / 2
-        # In units of each number's own scale, where all may go equally far.
-        moves, adam = ADAM.update(slopes * descent.scales, descent.adam)
-        numbers = descent.numbers - rate * descent.scales * moves
-        sides = jnp.maximum(numbers[:, 2:4], SHORTEST / scene.picture.shape[1])
-        numbers = numbers.at[:, 2:4].set(sides)
-        numbers = numbers.at[:, 5:].set(jnp.clip(numbers[:, 5:], 0, 1))
-        return Descent(numbers, adam, descent.scales, descent.step + 1), error
+    def step(state, _):
+        grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+        (_, error), grads = grad_fn(state.strokes)
+        t = jnp.minimum(state.step / total_steps, 1)
+        rate = FINAL_RATE + (1 - FINAL_RATE) * (1 + jnp.cos(jnp.pi * t)) / 2
+        # In units of each parameter's own scale.
+        updates, opt_state = ADAM.update(grads * state.scales, state.opt_state)
+        strokes = state.strokes - rate * state.scales * updates
+        strokes = _clip(strokes, SHORTEST / objective.picture.shape[1])
+        return RefineState(strokes, opt_state, state.scales, state.step + 1), error
 
-    descent, errors = jax.lax.scan(step, descent, None, count)
-    return descent, errors[-1]
+    state, errors = jax.lax.scan(step, state, None, count)
+    return state, errors[-1]
 
 
-def painted(
-    numbers: Numbers,
-    seeds: Float[Array, " n"],
-    scene: Scene,
-    brush: Brush,
-    pigment: Pigment,
+def _clip(strokes: Float[Array, "n 8"], shortest: float) -> Float[Array, "n 8"]:
+    """Keep sides above a length in picture heights, and colours in [0, 1]."""
+    strokes = strokes.at[:, SIZE].set(jnp.maximum(strokes[:, SIZE], shortest))
+    return strokes.at[:, COLOUR].set(jnp.clip(strokes[:, COLOUR], 0, 1))
+
+
+def render(
+    strokes: Float[Array, "n 8"], seeds: Float[Array, " n"], objective: Objective
 ) -> Canvas:
-    """Return the painting at the size of its picture, in paint space."""
-    ground = pigment.to_paint(scene.ground)[:, None, None]
-    strokes = Strokes(*numbers[:, :5].T, *pigment.to_paint(numbers[:, 5:].T))
-    canvas = jnp.broadcast_to(ground, scene.picture.shape)
-    return draw(canvas, strokes, brush, seeds, pixels=scene.picture.shape[1])
+    """Return the painting at the size of the objective's picture, in paint space."""
+    _, height, width = objective.picture.shape
+    canvas = objective.medium.blank(objective.ground, height, width)
+    return objective.medium.draw(canvas, strokes, seeds, pixels=height)
 
 
-@partial(jax.jit, static_argnames="brush")
-def shown(
-    numbers: Numbers, seeds: Float[Array, " n"], scene: Scene, *, brush: Brush
+@jax.jit
+def visibility(
+    strokes: Float[Array, "n 8"], seeds: Float[Array, " n"], objective: Objective
 ) -> Float[Array, " n"]:
-    """Return how much of each stroke can be seen, in weights of the picture.
+    """Return how much of each stroke can be seen: the sum of weights that it covers.
 
-    The canvas is linear in each colour, with a slope that is just that.
+    The canvas is linear in each colour, and its gradient is just that.
     """
+    brush, pixels = objective.medium.brush, objective.picture.shape[1]
 
-    def seen(red):
-        strokes = Strokes(*numbers[:, :5].T, *3 * [red])
-        start = jnp.zeros_like(scene.picture)
-        canvas = draw(start, strokes, brush, seeds, pixels=scene.picture.shape[1])
-        return (canvas[0] * scene.weights).sum()
+    def visible_red(red):
+        coloured = jnp.concatenate([strokes[:, :5], *3 * [red[:, None]]], axis=1)
+        blank = jnp.zeros_like(objective.picture)
+        canvas = draw(blank, coloured, brush, seeds, pixels=pixels)
+        return (canvas[0] * objective.weights).sum()
 
-    return jax.grad(seen)(jnp.zeros(len(seeds)))
+    return jax.grad(visible_red)(jnp.zeros(len(seeds)))

@@ -1,16 +1,15 @@
 """Relief: light on the height of the paint, the look of thick oil.
 
-Each stroke lays down paint of some thickness. Its furrows and edges tilt the surface,
-and a lamp makes what faces it brighter and what turns away darker, with a glint where
-wet paint mirrors it. Level paint keeps its colour exactly, so that a lit painting is
-the same painting.
+Paint has some thickness. Its furrows and edges tilt the surface, and a lamp makes what
+faces it brighter and what faces away darker, with specular highlights. Level paint
+keeps its colour exactly.
 
-Thickness, like all lengths of the painter, is in picture heights, and the grain of the
-paint is a share of the picture too: a painting looks the same at any size in pixels.
+Thickness, like all lengths of the painter, is in picture heights, and so is the blur of
+the height map: a painting is the same at any size in pixels.
 
 Source: Lambert's diffuse light, and Blinn, "Models of Light Reflection for Computer
-Synthesized Pictures" (1977), for the gloss.
-Deviation: brightness counts from that of level paint, not from darkness.
+Synthesized Pictures" (1977), for the highlights.
+Deviation: brightness is relative to that of level paint.
 """
 
 from functools import partial
@@ -23,11 +22,11 @@ from jax import lax
 from jaxtyping import Array, Float, ScalarLike
 
 
-# Standard deviation of the blur that takes steps between pixels from the height, in
-# picture heights: wider than a pixel from about 700 pixels on.
+# Standard deviation of the blur of the height map, in picture heights: wider than a
+# pixel from about 700 pixels on.
 GRAIN = 0.0014
-SHEEN = 24  # Blinn's exponent: how small the glints are
-GAMMA = 2.2  # from light to sRGB, nearly
+SHININESS = 24  # Blinn's exponent
+GAMMA = 2.2  # from light to sRGB, approximately
 
 
 class Light(NamedTuple):
@@ -49,7 +48,7 @@ class Light(NamedTuple):
 
 
 def check(light: Light) -> None:
-    """Refuse numbers that no lamp has.
+    """Check the numbers of a lamp.
 
     Raises:
         ValueError: a number of `light` is out of the range that `Light` gives it.
@@ -78,53 +77,55 @@ def lit(
             is compiled anew.
     """
     canvas = jnp.asarray(canvas)
-    colours, thickness = canvas[:3], _blurred(canvas[3], GRAIN * pixels)
-    down, right = _slopes(jnp.asarray(light.depth * pixels) * thickness)
-    lamp = _towards(light)
-    # Half way between the lamp and the eye, which is right before the picture.
-    middle = (lamp + jnp.array([0, 0, 1])) / jnp.sqrt(2 + 2 * lamp[2])
-    upright = 1 / jnp.sqrt(1 + right**2 + down**2)
+    colours, thickness = canvas[:3], _blur(canvas[3], GRAIN * pixels)
+    down, right = _gradient(jnp.asarray(light.depth * pixels) * thickness)
+    lamp = _direction(light)
+    # Between the directions of the lamp and of the eye, which is before the picture.
+    halfway = (lamp + jnp.array([0, 0, 1])) / jnp.sqrt(2 + 2 * lamp[2])
+    normal_z = 1 / jnp.sqrt(1 + right**2 + down**2)
 
-    def facing(way):
-        """Return the cosine between the surface and a way, at least 0."""
-        across = way[2] - way[0] * right - way[1] * down
-        return jnp.maximum(across * upright, 0)
+    def cosine(direction):
+        """Return the cosine between the surface's normal and a direction, or 0."""
+        product = direction[2] - direction[0] * right - direction[1] * down
+        return jnp.maximum(product * normal_z, 0)
 
-    brightness = (facing(lamp) / lamp[2])[None]
-    mirrored = facing(middle) ** SHEEN - middle[2] ** SHEEN
-    glint = light.gloss * jnp.maximum(mirrored, 0)[None]
+    brightness = (cosine(lamp) / lamp[2])[None]
+    specular = cosine(halfway) ** SHININESS - halfway[2] ** SHININESS
+    highlight = light.gloss * jnp.maximum(specular, 0)[None]
     # To multiply the light is to multiply sRGB, by a little less.
     shaded = jnp.minimum(colours * brightness ** (1 / GAMMA), 1)
-    return shaded + glint * (1 - shaded)
+    return shaded + highlight * (1 - shaded)
 
 
-def _towards(light: Light) -> Float[Array, "3"]:
-    """Return the way to the lamp: right, down and out of the picture; of length 1."""
+def _direction(light: Light) -> Float[Array, "3"]:
+    """Return the unit vector to the lamp: right, down and out of the picture."""
     azimuth, elevation = jnp.deg2rad(light.azimuth), jnp.deg2rad(light.elevation)
     right, up = jnp.sin(azimuth), jnp.cos(azimuth)
-    level = jnp.cos(elevation)
-    return jnp.stack([level * right, -level * up, jnp.sin(elevation)])
+    horizontal = jnp.cos(elevation)
+    return jnp.stack([horizontal * right, -horizontal * up, jnp.sin(elevation)])
 
 
-def _blurred(plane: Float[Array, "h w"], deviation: float) -> Float[Array, "h w"]:
+def _blur(plane: Float[Array, "h w"], deviation: float) -> Float[Array, "h w"]:
     """Return a plane under a Gaussian blur, its edges continued."""
     reach = int(np.ceil(3 * deviation))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     weights = (weights / weights.sum()).astype(np.float32)
     for axis, size in enumerate(plane.shape):
-        margins = [(reach * (axis == other),) * 2 for other in (0, 1)]
-        wide = jnp.pad(plane, margins, mode="edge")
+        padding = [(reach * (axis == other),) * 2 for other in (0, 1)]
+        padded = jnp.pad(plane, padding, mode="edge")
         plane = jnp.zeros_like(plane)
-        for at, weight in enumerate(weights):
-            plane += weight * lax.slice_in_dim(wide, at, at + size, axis=axis)
+        for first, weight in enumerate(weights):
+            part = lax.slice_in_dim(padded, first, first + size, axis=axis)
+            plane += weight * part
     return plane
 
 
-def _slopes(
+def _gradient(
     plane: Float[Array, "h w"],
 ) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:
-    """Return how steeply a plane rises downwards and to the right, per pixel."""
-    wide = jnp.pad(plane, 1, mode="edge")
+    """Return the rise of a plane downwards and to the right, per pixel."""
+    # Central differences, one-sided at the edges.
+    wide = jnp.pad(plane, 1, mode="reflect", reflect_type="odd")
     down = (wide[2:, 1:-1] - wide[:-2, 1:-1]) / 2
     right = (wide[1:-1, 2:] - wide[1:-1, :-2]) / 2
     return down, right

@@ -1,26 +1,28 @@
 """One round of strokes, and a stage of rounds, as one compiled call.
 
-A round chooses disjoint windows, starts a stroke in each, moves it downhill, and keeps
-the strokes that bring the canvas closest to the picture, none of which may take it
-further away. Windows know nothing of each other, so the strokes of a round are the same
-whether they are painted at once or one after the other, in any order.
+A round chooses disjoint windows, places a stroke in each, minimises its loss, and
+accepts the strokes that bring the canvas closest to the picture, none of which may
+raise the loss. Windows do not depend on each other, so the strokes of a round are the
+same whether they are painted at once or one after the other, in any order.
 
 A stage is a number of rounds at one level. It begins by drawing what was painted
-before, so that a painting can be gone on with at the beginning of any stage.
+before, so that a painting can be resumed at the beginning of any stage.
 
 Cost: a round of `k` strokes of `s` steps evaluates about 3 k s windows of `WINDOW`²
 pixels by autodiff, or 9 k s by finite differences, with the margins that the distance
 needs; the canvas's size counts only for the map of errors and the first drawing of a
 stage.
 
-Source: the seed essay, "Training of Artists", for placing where the error is large and
-keeping what lowers it; ctmakro's opencv_playground for the descent of a stroke.
-Deviation: colours are not measured but solved for where that is exact: the best colour
+Source: the seed essay, "Training of Artists", for placing strokes where the error is
+large and accepting what lowers it; ctmakro's opencv_playground for the gradient descent
+of a stroke.
+Deviation: colours are not searched but solved for where that is exact: the best colour
 of a stroke has a closed form in squared error. Only the better share of a round is
-kept; the author keeps any stroke that helps.
+accepted; the author accepts any stroke that helps.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,434 +30,434 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, ScalarLike
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxart.painter import placement
-from jaxart.painter.brushes import Brush
 from jaxart.painter.distances import Distance
-from jaxart.painter.pigments import Pigment
+from jaxart.painter.gradients import Bounds, Method, minimize
+from jaxart.painter.medium import Medium
 from jaxart.painter.placement import WINDOW, Layout, Level
-from jaxart.painter.slopes import Slope, descend
-from jaxart.painter.strokes import NOTHING, Canvas, Numbers, Strokes, draw, lay, marks
+from jaxart.painter.strokes import (
+    ANGLE,
+    COLOUR,
+    POSITION,
+    SIZE,
+    Canvas,
+    Drawing,
+    StrokeBuffer,
+    composite,
+    footprints,
+)
 
 
-AT_ONCE = 64  # strokes of a round at most
-SHARE = 0.5  # of a round's strokes that are kept at most
-TRIES = 16  # rounds of a stage at most
+MAX_WINDOWS = 64  # of a round
+ACCEPTED_SHARE = 0.5  # of a round's strokes that are accepted at most
+MAX_ROUNDS = 16  # of a stage
 
 SHORTEST = 3.0  # side of a stroke, in pixels of its level
 
-# How far a move goes: x, y, length and width in pixels of the level, angle in radians,
-# and three colours.
+# Units of a step: x, y, length and width in pixels of the level, angle in radians, and
+# three colours.
 SCALES = (1.5, 1.5, 3.0, 1.5, 0.15, 0.04, 0.04, 0.04)
 
-# Bytes that the windows of a round may take; more of them wait for their turn. A CPU
-# gains nothing by more windows than its caches hold.
-ROOM = 1 << 30
-ROOM_ON_CPU = 12 << 20
+# Bytes that the windows of a round may take at once; the others follow in batches. A
+# CPU gains nothing by more windows than its caches hold.
+BATCH_BYTES = 1 << 30
+BATCH_BYTES_ON_CPU = 12 << 20
 
 
-class Tools(NamedTuple):
-    """What a painting is made with; all of it known when compiling.
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Options:
+    """What a stage is compiled for.
 
     Args:
-        brush: of all strokes.
-        pigment: how their paints mix.
-        slope: how a stroke finds its way.
-        steps: moves of a stroke.
+        medium: brush and pigment.
+        method: how a stroke's loss is minimised.
+        steps: of that minimisation.
         layout: of the levels.
     """
 
-    brush: Brush
-    pigment: Pigment
-    slope: Slope
+    medium: Medium
+    method: Method
     steps: int
     layout: Layout
 
 
-class Laid(NamedTuple):
-    """Strokes on their way into a painting, the first `total` of them real.
+class Stage(NamedTuple):
+    """What a stage paints.
 
     Args:
-        numbers: of the strokes, in picture heights and sRGB.
-        seeds: pick their hairs.
-        total: how many.
+        level: the picture at the stage's size.
+        ground: colour of the empty canvas, sRGB in [0, 1].
+        distance: whose loss is minimised.
+        options: what it is compiled for.
     """
 
-    numbers: Numbers
-    seeds: Float[Array, " n"]
-    total: Int[Array, ""]
+    level: Level
+    ground: Float[Array, " 3"]
+    distance: Distance
+    options: Options
 
 
 class Round(NamedTuple):
-    """What a round of strokes came to.
+    """The strokes of a round.
 
     Args:
-        corners: row and column of each window's upper left pixel.
-        numbers: the strokes, placed on the arrays of the level.
+        corners: upper left pixel (row, column) of each window.
+        strokes: whose positions are those in the arrays of the level.
         seeds: pick their hairs.
-        gains: by how much each stroke alone takes the distance down.
-        kept: which are worth keeping.
+        gains: by how much each stroke alone lowers the loss.
+        accepted: which are to be composited.
     """
 
     corners: Int[Array, "k 2"]
-    numbers: Float[Array, "k 8"]
+    strokes: Float[Array, "k 8"]
     seeds: Float[Array, " k"]
     gains: Float[Array, " k"]
-    kept: Bool[Array, " k"]
+    accepted: Bool[Array, " k"]
 
 
-class Window(NamedTuple):
-    """What one stroke of a round needs to know.
+class Crop(NamedTuple):
+    """A window of the level and its surroundings: all that its stroke depends on.
 
     Args:
-        corner: row and column of its upper left pixel.
+        corner: upper left pixel (row, column) of the window.
         seed: picks the stroke's hairs.
-        under: the canvas in paint space, with two margins around the window.
-        picture: the picture there.
-        counts: weights of what the stroke can change, else 0.
+        canvas: in paint space, with two margins around the window.
+        picture: likewise.
+        weights: of the pixels that the stroke's loss depends on, else 0; likewise.
         inside: 1 in the picture, 0 around it; of the window alone.
     """
 
     corner: Int[Array, " 2"]
     seed: Float[Array, ""]
-    under: Float[Array, "3 side side"]
+    canvas: Float[Array, "3 side side"]
     picture: Float[Array, "3 side side"]
-    counts: Float[Array, "side side"]
+    weights: Float[Array, "side side"]
     inside: Float[Array, "window window"]
 
 
-@partial(jax.jit, static_argnames="tools")
-def stage(
-    laid: Laid,
-    seen: Level,
-    ground: Float[Array, " 3"],
-    key: PRNGKeyArray,
-    goal: Int[Array, ""],
-    distance: Distance,
-    *,
-    tools: Tools,
-) -> tuple[Laid, Float[Array, ""]]:
-    """Paint rounds until there are `goal` strokes, or `TRIES` rounds are over.
+@jax.jit
+def paint_stage(
+    buffer: StrokeBuffer, key: PRNGKeyArray, goal: Int[Array, ""], stage: Stage
+) -> tuple[StrokeBuffer, Float[Array, ""]]:
+    """Paint rounds until there are `goal` strokes, or `MAX_ROUNDS` rounds are over.
 
     Args:
-        laid: the strokes so far. What of a round goes beyond their array is lost.
-        seen: the picture at the stage's level.
-        ground: colour of the empty canvas, sRGB in [0, 1].
+        buffer: the strokes so far. Strokes beyond its capacity are lost.
         key: of the stage.
         goal: how many strokes.
-        distance: what is to fall.
-        tools: what to paint with.
+        stage: what is painted.
 
     Returns:
-        The strokes, and the mean squared error at this level, with its weights.
+        The strokes, and the weighted mean squared error at this level.
     """
-    canvas = drawn(laid, seen, ground, tools)
 
-    def more(carry):
-        laid, _, tries = carry
-        return (laid.total < goal) & (tries < TRIES)
+    def is_unfinished(carry):
+        buffer, _, count = carry
+        return (buffer.count < goal) & (count < MAX_ROUNDS)
 
-    def paint(carry):
-        laid, canvas, tries = carry
-        now = jax.random.fold_in(key, tries)
-        found = one_round(canvas, seen, now, goal - laid.total, distance, tools)
-        canvas = put(canvas, found, seen, tools)
-        return _add(laid, found, seen, tools.layout), canvas, tries + 1
+    def next_round(carry):
+        buffer, canvas, count = carry
+        round_key = jax.random.fold_in(key, count)
+        painted = paint_round(canvas, round_key, goal - buffer.count, stage)
+        canvas = composite_round(canvas, painted, stage)
+        return _append(buffer, painted, stage), canvas, count + 1
 
-    laid, canvas, _ = lax.while_loop(more, paint, (laid, canvas, 0))
-    return laid, _error(canvas, seen, tools).sum() / 3
-
-
-def drawn(laid: Laid, seen: Level, ground: Float[Array, " 3"], tools: Tools) -> Canvas:
-    """Return the canvas of a level, in paint space, the picture around it."""
-    to_paint = tools.pigment.to_paint
-    start = jnp.broadcast_to(to_paint(ground)[:, None, None], seen.picture.shape)
-    x, y, *form = laid.numbers[:, :5].T
-    offset = tools.layout.edge / seen.pixels
-    colours = to_paint(laid.numbers[:, 5:].T)
-    strokes = Strokes(x + offset, y + offset, *form, *colours)
-    canvas = draw(start, strokes, tools.brush, laid.seeds, pixels=seen.pixels)
-    inside = _inside(seen, tools.layout)[None]
-    return jnp.where(inside, canvas, to_paint(seen.picture))
+    carry = (buffer, draw_level(buffer, stage), 0)
+    buffer, canvas, _ = lax.while_loop(is_unfinished, next_round, carry)
+    return buffer, _squared_error(canvas, stage).sum() / 3
 
 
-def one_round(
-    canvas: Canvas,
-    seen: Level,
-    key: PRNGKeyArray,
-    wanted: Int[Array, ""],
-    distance: Distance,
-    tools: Tools,
+def draw_level(buffer: StrokeBuffer, stage: Stage) -> Canvas:
+    """Return the canvas of a level, in paint space, padded like the picture."""
+    level, _, _, options = stage
+    medium, layout = options.medium, options.layout
+    offset = layout.border / level.pixels
+    strokes = buffer.strokes.at[:, POSITION].add(offset)
+    blank = medium.blank(stage.ground, *level.weights.shape)
+    canvas = medium.draw(blank, strokes, buffer.seeds, pixels=level.pixels)
+    padded = medium.pigment.to_paint(level.picture)
+    return jnp.where(_inside(level, layout)[None], canvas, padded)
+
+
+def paint_round(
+    canvas: Canvas, key: PRNGKeyArray, goal: Int[Array, ""], stage: Stage
 ) -> Round:
     """Return the strokes of one round, which are not on the canvas yet.
 
     Args:
-        canvas: from `drawn`.
-        seen: the picture at this level.
+        canvas: from `draw_level`.
         key: of the round.
-        wanted: strokes at most; fewer if the round has not so many windows.
-        distance: what is to fall.
-        tools: what to paint with.
+        goal: strokes at most; fewer if the round does not have so many windows.
+        stage: what is painted.
     """
-    at = tools.layout
-    site_key, seed_key, move_key = jax.random.split(key, 3)
-    count = min(AT_ONCE, at.rows * at.columns)
-    error = _error(canvas, seen, tools)
-    corners, starts, is_open = placement.sites(site_key, seen, error, at, count)
+    layout = stage.options.layout
+    place_key, seed_key, search_key = jax.random.split(key, 3)
+    count = min(MAX_WINDOWS, layout.rows * layout.columns)
+    error = _squared_error(canvas, stage)
+    corners, strokes, has_error = placement.place(
+        place_key, stage.level, error, layout, count
+    )
     seeds = jax.random.uniform(seed_key, (count,))
-
-    def better(given):
-        corner, start, seed, key = given
-        window = cut_out(canvas, seen, distance, tools, corner, seed)
-        return _better(window, start, key, seen, distance, tools)
-
-    given = (corners, starts, seeds, jax.random.split(move_key, count))
     # The windows with the largest errors come first; not all are needed.
-    tried = jnp.minimum(is_open.sum(), jnp.ceil(wanted / SHARE).astype(int))
-    numbers, gains = _for_first(
-        better,
+    tried = jnp.minimum(has_error.sum(), jnp.ceil(goal / ACCEPTED_SHARE).astype(int))
+    strokes, gains = _map_first(
+        partial(optimize_stroke, canvas, stage),
         tried,
-        given,
-        (starts, jnp.zeros(count)),
-        batch_size(count, distance, tools),
+        (corners, strokes, seeds, jax.random.split(search_key, count)),
+        (strokes, jnp.zeros(count)),
+        batch_size(count, stage),
     )
     gains = jnp.where(jnp.arange(count) < tried, gains, 0)
-    worth = jnp.ceil(SHARE * tried).astype(int)
-    least = -jnp.sort(-gains)[jnp.maximum(worth, 1) - 1]
-    return Round(corners, numbers, seeds, gains, (gains > 0) & (gains >= least))
+    most = jnp.ceil(ACCEPTED_SHARE * tried).astype(int)
+    threshold = -jnp.sort(-gains)[jnp.maximum(most, 1) - 1]
+    return Round(corners, strokes, seeds, gains, (gains > 0) & (gains >= threshold))
 
 
-def put(canvas: Canvas, found: Round, seen: Level, tools: Tools) -> Canvas:
-    """Lay the strokes of a round that are kept on the canvas, window by window."""
-    colours = tools.pigment.to_paint(found.numbers[:, 5:].T).T
-    coverage, height = marks(
-        found.numbers, tools.brush, found.seeds, found.corners, seen.pixels, WINDOW
-    )
-    inside = _inside(seen, tools.layout).astype(coverage.dtype)
-    coverage = coverage * found.kept[:, None, None]
+def composite_round(canvas: Canvas, painted: Round, stage: Stage) -> Canvas:
+    """Composite the accepted strokes of a round over the canvas, window by window."""
+    corners, strokes, seeds, _, accepted = painted
+    medium = stage.options.medium
+    colours = medium.pigment.to_paint(strokes[:, COLOUR].T).T
+    drawing = Drawing(medium.brush, strokes, seeds, stage.level.pixels)
+    coverage, height = footprints(drawing, corners, WINDOW)
+    inside = _inside(stage.level, stage.options.layout).astype(coverage.dtype)
+    coverage = coverage * accepted[:, None, None]
 
-    def put_one(k, canvas):
-        corner = found.corners[k]
-        under = _square(canvas, corner, WINDOW)
-        cover = coverage[k] * _square(inside, corner, WINDOW)
-        over = lay(under[None], colours[k, None], cover[None], height[k, None])[0]
-        return lax.dynamic_update_slice(canvas, over, (0, *corner))
+    def composite_kth(k, canvas):
+        corner = corners[k]
+        below = _crop(canvas, corner, WINDOW)
+        visible = coverage[k] * _crop(inside, corner, WINDOW)
+        above = composite(
+            below[None], colours[k, None], visible[None], height[k, None]
+        )[0]
+        return lax.dynamic_update_slice(canvas, above, (0, *corner))
 
-    return lax.fori_loop(0, found.seeds.size, put_one, canvas)
+    return lax.fori_loop(0, seeds.size, composite_kth, canvas)
 
 
-def cut_out(
-    canvas: Canvas,
-    seen: Level,
-    distance: Distance,
-    tools: Tools,
-    corner: Int[Array, " 2"],
-    seed: Float[Array, ""],
-) -> Window:
-    """Return what a stroke needs to know in the window at a corner."""
-    at = tools.layout
-    side = WINDOW + 4 * at.margin
-    # A stroke changes what the distance says up to one margin outside its window, and
-    # that depends on pixels up to one more.
-    cut = partial(_square, corner=corner - 2 * at.margin, side=side)
-    far = jnp.abs(jnp.arange(side) + 0.5 - side / 2) < WINDOW / 2 + at.margin
-    inside = _inside(seen, at).astype(canvas.dtype)
-    return Window(
+def crop_window(
+    canvas: Canvas, stage: Stage, corner: Int[Array, " 2"], seed: Float[Array, ""]
+) -> Crop:
+    """Return what the stroke in the window at a corner depends on."""
+    level, layout = stage.level, stage.options.layout
+    side = WINDOW + 4 * layout.margin
+    # A stroke changes the distance's map up to one margin outside its window, where the
+    # map depends on pixels up to one more margin away.
+    crop = partial(_crop, corner=corner - 2 * layout.margin, side=side)
+    offset = jnp.abs(jnp.arange(side) + 0.5 - side / 2)
+    is_near = offset < WINDOW / 2 + layout.margin
+    inside = _inside(level, layout).astype(canvas.dtype)
+    return Crop(
         corner,
         seed,
-        cut(canvas),
-        cut(seen.picture),
-        cut(seen.weights) * far[None] * far[:, None],
-        _square(inside, corner, WINDOW),
+        crop(canvas),
+        crop(level.picture),
+        crop(level.weights) * is_near[None] * is_near[:, None],
+        _crop(inside, corner, WINDOW),
     )
 
 
-def painted(
-    window: Window, points: Float[Array, "m 8"], pixels: ScalarLike, tools: Tools
+def render_candidates(
+    crop: Crop, strokes: Float[Array, "m 8"], stage: Stage
 ) -> Float[Array, "m 3 side side"]:
-    """Return the window with each of some strokes, in paint space."""
-    coverage, height = _covered(window, points, pixels, tools)
-    around = [(0, 0), *2 * [2 * [2 * tools.layout.margin]]]
-    colours = tools.pigment.to_paint(points[:, 5:].T).T
-    base = jnp.broadcast_to(window.under, (len(points), *window.under.shape))
-    return lay(base, colours, jnp.pad(coverage, around), jnp.pad(height, around))
+    """Return the crop's canvas with each of some strokes, in paint space."""
+    coverage, height = _footprints(crop, strokes, stage)
+    padding = [(0, 0), *2 * [2 * [2 * stage.options.layout.margin]]]
+    colours = stage.options.medium.pigment.to_paint(strokes[:, COLOUR].T).T
+    below = jnp.broadcast_to(crop.canvas, (len(strokes), *crop.canvas.shape))
+    return composite(
+        below, colours, jnp.pad(coverage, padding), jnp.pad(height, padding)
+    )
 
 
-def judged(
+def losses(
     canvases: Float[Array, "m 3 h w"],
     target: Any,
-    counts: Float[Array, "h w"],
-    distance: Distance,
-    pigment: Pigment,
+    weights: Float[Array, "h w"],
+    stage: Stage,
 ) -> Float[Array, " m"]:
-    """Return the distance of each of some canvases, in paint space, from one target.
+    """Return the losses of some canvases, in paint space, against one target.
 
     Args:
         canvases: of a window, or of a whole picture.
-        target: what the distance sees of one picture there.
-        counts: weights of the pixels.
-        distance: what is measured.
-        pigment: how paints mix.
+        target: the distance's features of the picture there.
+        weights: of the pixels.
+        stage: its distance and pigment.
     """
-    saw = distance.see(pigment.to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
-    others = jax.tree.map(lambda t, s: jnp.broadcast_to(t, s.shape), target, saw)
-    return distance.between(
-        saw, others, jnp.broadcast_to(counts, (len(canvases), *counts.shape))
-    )
+    to_light = stage.options.medium.pigment.to_light
+    features = stage.distance.features(to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
+    target = jax.tree.map(lambda t, f: jnp.broadcast_to(t, f.shape), target, features)
+    weights = jnp.broadcast_to(weights, (len(canvases), *weights.shape))
+    return stage.distance.loss(features, target, weights)
 
 
-def batch_size(count: int, distance: Distance, tools: Tools) -> int:
-    """Return how many of a round's windows are worked on at once: what `ROOM` holds."""
-    side = WINDOW + 4 * tools.layout.margin
-    copies = 9 if tools.slope == "finite_differences" else 3
-    room = ROOM_ON_CPU if jax.default_backend() == "cpu" else ROOM
-    return max(1, min(count, room // (copies * side**2 * distance.bytes_per_pixel)))
+def batch_size(count: int, stage: Stage) -> int:
+    """Return how many of a round's windows are optimised at once: see `BATCH_BYTES`."""
+    options = stage.options
+    side = WINDOW + 4 * options.layout.margin
+    copies = 9 if options.method == "finite_differences" else 3
+    is_cpu = jax.default_backend() == "cpu"
+    most = BATCH_BYTES_ON_CPU if is_cpu else BATCH_BYTES
+    window_bytes = copies * side**2 * stage.distance.bytes_per_pixel
+    return max(1, min(count, most // window_bytes))
 
 
-def _better(
-    window: Window,
+def optimize_stroke(
+    canvas: Canvas,
+    stage: Stage,
+    corner: Int[Array, " 2"],
     start: Float[Array, " 8"],
+    seed: Float[Array, ""],
     key: PRNGKeyArray,
-    seen: Level,
-    distance: Distance,
-    tools: Tools,
 ) -> tuple[Float[Array, " 8"], Float[Array, ""]]:
-    """Move a stroke downhill; return it, and by how much it takes the distance down."""
-    target = distance.see(window.picture[None])
+    """Minimise a stroke's loss; return it, and by how much it lowers the loss.
 
-    def loss(points):
-        canvases = painted(window, points, seen.pixels, tools)
-        return judged(canvases, target, window.counts, distance, tools.pigment)
+    Args:
+        canvas: from `draw_level`.
+        stage: what is painted.
+        corner: of the stroke's window.
+        start: the initial stroke, whose colour does not matter.
+        seed: picks its hairs.
+        key: of a random search.
+    """
+    crop = crop_window(canvas, stage, corner, seed)
+    options = stage.options
+    target = stage.distance.features(crop.picture[None])
 
-    coloured = partial(_coloured, window, pixels=seen.pixels, tools=tools)
-    limit = partial(_limited, window.corner, seen.pixels)
+    def loss(strokes):
+        candidates = render_candidates(crop, strokes, stage)
+        return losses(candidates, target, crop.weights, stage)
+
     in_pixels = jnp.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
-    best, least = descend(
+    scales = jnp.array(SCALES) / jnp.where(in_pixels, stage.level.pixels, 1)
+    bounds = Bounds(scales, partial(_clip_to_window, corner, stage.level))
+    best, least = minimize(
         loss,
-        coloured(limit(start)),
+        _with_best_colour(crop, bounds.project(start), stage),
         key,
-        slope=tools.slope,
-        scales=jnp.array(SCALES) / jnp.where(in_pixels, seen.pixels, 1),
-        limit=limit,
-        steps=tools.steps,
+        method=options.method,
+        bounds=bounds,
+        steps=options.steps,
     )
-    again = coloured(best)
-    value = loss(again[None])[0]
-    before = judged(window.under[None], target, window.counts, distance, tools.pigment)[
-        0
-    ]
-    return jnp.where(value < least, again, best), before - jnp.minimum(value, least)
+    recoloured = _with_best_colour(crop, best, stage)
+    value = loss(recoloured[None])[0]
+    before = losses(crop.canvas[None], target, crop.weights, stage)[0]
+    stroke = jnp.where(value < least, recoloured, best)
+    return stroke, before - jnp.minimum(value, least)
 
 
-def _coloured(
-    window: Window, point: Float[Array, " 8"], pixels: ScalarLike, tools: Tools
+def _with_best_colour(
+    crop: Crop, stroke: Float[Array, " 8"], stage: Stage
 ) -> Float[Array, " 8"]:
-    """Give a stroke the colour that is best in squared error, in paint space."""
-    _, *zone = _zone(tools.layout)
-    cover, _ = _covered(window, point[None], pixels, tools)
-    pigment = tools.pigment
-    wanted = pigment.to_paint(window.picture)[tuple(zone)]
-    wanted -= (1 - cover) * window.under[tuple(zone)]
-    counted = window.counts[tuple(zone[1:])][None] * cover
-    best = (counted * wanted).sum((1, 2)) / ((counted * cover).sum() + 1e-12)
-    return point.at[5:].set(pigment.to_light(jnp.clip(best, 0, 1)))
+    """Return a stroke in the colour of least squared error, in paint space."""
+    margin, pigment = stage.options.layout.margin, stage.options.medium.pigment
+    window = slice(2 * margin, 2 * margin + WINDOW)
+    coverage, _ = _footprints(crop, stroke[None], stage)
+    residual = pigment.to_paint(crop.picture)[:, window, window]
+    residual -= (1 - coverage) * crop.canvas[:, window, window]
+    weights = crop.weights[window, window][None] * coverage
+    colour = (weights * residual).sum((1, 2)) / ((weights * coverage).sum() + 1e-12)
+    return stroke.at[COLOUR].set(pigment.to_light(jnp.clip(colour, 0, 1)))
 
 
-def _covered(
-    window: Window, points: Float[Array, "m 8"], pixels: ScalarLike, tools: Tools
+def _footprints(
+    crop: Crop, strokes: Float[Array, "m 8"], stage: Stage
 ) -> tuple[Float[Array, "m window window"], Float[Array, "m window window"]]:
-    m = len(points)
-    seeds = jnp.broadcast_to(window.seed, m)
-    corners = jnp.broadcast_to(window.corner, (m, 2))
-    coverage, height = marks(points, tools.brush, seeds, corners, pixels, WINDOW)
-    return coverage * window.inside[None], height
+    """Return coverage and height of each of some strokes in the crop's window."""
+    m = len(strokes)
+    seeds = jnp.broadcast_to(crop.seed, m)
+    drawing = Drawing(stage.options.medium.brush, strokes, seeds, stage.level.pixels)
+    coverage, height = footprints(
+        drawing, jnp.broadcast_to(crop.corner, (m, 2)), WINDOW
+    )
+    return coverage * crop.inside[None], height
 
 
-def _limited(
-    corner: Int[Array, " 2"], pixels: ScalarLike, point: Float[Array, " 8"]
+def _clip_to_window(
+    corner: Int[Array, " 2"], level: Level, stroke: Float[Array, " 8"]
 ) -> Float[Array, " 8"]:
     """Keep a stroke inside its window, and its colours in [0, 1]."""
-    middle = (corner[::-1] + WINDOW / 2) / pixels
+    pixels = level.pixels
+    centre = (corner[::-1] + WINDOW / 2) / pixels
     reach = WINDOW / 4 / pixels
-    place = jnp.clip(point[:2], middle - reach, middle + reach)
-    sides = jnp.maximum(point[2:4], SHORTEST / pixels)
+    position = jnp.clip(stroke[POSITION], centre - reach, centre + reach)
+    sides = jnp.maximum(stroke[SIZE], SHORTEST / pixels)
     # A pixel is left on both sides, for rounding.
-    room = (WINDOW - 2) / pixels - 2 * jnp.abs(place - middle).max()
-    sides = sides * jnp.minimum(1, room / jnp.hypot(*sides))
-    return jnp.concatenate([place, sides, point[4:5], jnp.clip(point[5:], 0, 1)])
+    diagonal = (WINDOW - 2) / pixels - 2 * jnp.abs(position - centre).max()
+    sides = sides * jnp.minimum(1, diagonal / jnp.hypot(*sides))
+    angle, colour = stroke[ANGLE : ANGLE + 1], jnp.clip(stroke[COLOUR], 0, 1)
+    return jnp.concatenate([position, sides, angle, colour])
 
 
-def _add(laid: Laid, found: Round, seen: Level, at: Layout) -> Laid:
-    """Append the strokes of a round that are kept."""
-    numbers = found.numbers.at[:, :2].add(-at.edge / seen.pixels)
-    nowhere = laid.seeds.size
-    place = jnp.where(found.kept, laid.total + jnp.cumsum(found.kept) - 1, nowhere)
-    return Laid(
-        laid.numbers.at[place].set(numbers, mode="drop"),
-        laid.seeds.at[place].set(found.seeds, mode="drop"),
-        jnp.minimum(laid.total + found.kept.sum(), nowhere),
+def _append(buffer: StrokeBuffer, painted: Round, stage: Stage) -> StrokeBuffer:
+    """Append the accepted strokes of a round."""
+    offset = stage.options.layout.border / stage.level.pixels
+    strokes = painted.strokes.at[:, POSITION].add(-offset)
+    capacity, accepted = buffer.seeds.size, painted.accepted
+    index = jnp.where(accepted, buffer.count + jnp.cumsum(accepted) - 1, capacity)
+    return StrokeBuffer(
+        buffer.strokes.at[index].set(strokes, mode="drop"),
+        buffer.seeds.at[index].set(painted.seeds, mode="drop"),
+        jnp.minimum(buffer.count + accepted.sum(), capacity),
     )
 
 
-def _error(canvas: Canvas, seen: Level, tools: Tools) -> Float[Array, "h w"]:
+def _squared_error(canvas: Canvas, stage: Stage) -> Float[Array, "h w"]:
     """Return the squared error of each pixel, weighted."""
-    red, green, blue = (tools.pigment.to_light(canvas) - seen.picture) ** 2
+    light = stage.options.medium.pigment.to_light(canvas)
+    red, green, blue = (light - stage.level.picture) ** 2
     # XLA is slow on a CPU at sums over so few planes.
-    return (red + green + blue) * seen.weights
+    return (red + green + blue) * stage.level.weights
 
 
-def _inside(seen: Level, at: Layout) -> Bool[Array, "h w"]:
-    """Return which places of the arrays belong to the picture."""
+def _inside(level: Level, layout: Layout) -> Bool[Array, "h w"]:
+    """Return which pixels of the arrays belong to the picture."""
     row, column = (
-        (place >= at.edge) & (place < at.edge + side)
-        for place, side in zip(map(jnp.arange, at.shape), seen.size, strict=True)
+        (index >= layout.border) & (index < layout.border + side)
+        for index, side in zip(map(jnp.arange, layout.shape), level.size, strict=True)
     )
     return row[:, None] & column[None]
 
 
-def _square(
+def _crop(
     planes: Float[Array | np.ndarray, "*c h w"], corner: Int[Array, " 2"], side: int
 ) -> Float[Array, "*c side side"]:
     lead = planes.shape[:-2]
     return lax.dynamic_slice(planes, (*(0 for _ in lead), *corner), (*lead, side, side))
 
 
-def _zone(at: Layout) -> tuple[slice, ...]:
-    """Return where in its surroundings a window lies, in batches of planes."""
-    inner = slice(2 * at.margin, 2 * at.margin + WINDOW)
-    return (slice(None), slice(None), inner, inner)
-
-
-def _for_first(
-    f: Callable[[Any], Any], count: Int[Array, ""], given: Any, answers: Any, batch: int
+def _map_first(
+    f: Callable[..., Any],
+    count: Int[Array, ""],
+    rows: tuple[Array, ...],
+    results: Any,
+    batch: int,
 ) -> Any:
-    """Return `answers` with those of `f` in the first `count` places.
+    """Return `results` with the first `count` rows replaced by those of `f`.
 
     Args:
-        f: answers to one row of `given`.
-        count: how many answers are wanted; a few more may come.
-        given: arrays of rows.
-        answers: what stands where `f` was not asked.
+        f: function of one row of each array of `rows`.
+        count: how many results are needed; a few more may be computed.
+        rows: arrays.
+        results: initial values.
         batch: rows at once, at most all.
     """
-    total = jax.tree.leaves(given)[0].shape[0]
+    total = len(rows[0])
 
-    def ask(carry):
-        done, answers = carry
-        first = jnp.minimum(done, total - batch)
-        some = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, first, batch), given)
-        answers = jax.tree.map(
-            lambda whole, part: lax.dynamic_update_slice_in_dim(whole, part, first, 0),
-            answers,
-            jax.vmap(f)(some),
+    def next_batch(carry):
+        start, results = carry
+        first = jnp.minimum(start, total - batch)
+        batch_rows = jax.tree.map(
+            lambda array: lax.dynamic_slice_in_dim(array, first, batch), rows
         )
-        return done + batch, answers
+        results = jax.tree.map(
+            lambda array, part: lax.dynamic_update_slice_in_dim(array, part, first, 0),
+            results,
+            jax.vmap(f)(*batch_rows),
+        )
+        return start + batch, results
 
-    return lax.while_loop(lambda carry: carry[0] < count, ask, (0, answers))[1]
-
-
-def nothing(count: int) -> Laid:
-    """Return room for strokes, none of which is laid yet."""
-    numbers = jnp.tile(NOTHING, (count, 1))
-    return Laid(numbers, jnp.zeros(count), jnp.int32(0))
+    return lax.while_loop(lambda carry: carry[0] < count, next_batch, (0, results))[1]

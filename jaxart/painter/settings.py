@@ -1,20 +1,20 @@
-"""How to paint: everything that a user chooses, and what it may be."""
+"""Settings of a painting: everything that a user chooses, and the allowed values."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import get_args
 
 from jaxart import vgg
 from jaxart.painter.brushes import BRUSHES
+from jaxart.painter.gradients import Method
+from jaxart.painter.medium import Medium
 from jaxart.painter.pigments import PIGMENTS
-from jaxart.painter.slopes import Slope
 
 
 DISTANCES = ("mse", "vgg", "essay")
 
-# The least that a setting may be.
-LEAST = {
+MINIMA = {
     "strokes": 1,
     "seed": 0,
     "steps": 1,
@@ -33,7 +33,7 @@ class Settings:
 
     Args:
         strokes: how many.
-        seed: of all that is random.
+        seed: of everything random.
         brush: name of one of `brushes.BRUSHES`.
         pigment: name of one of `pigments.PIGMENTS`.
         ground: colour of the empty canvas, sRGB in [0, 1].
@@ -41,18 +41,18 @@ class Settings:
         emphasis: count errors that stand out more; see `distances.SquaredError`.
         layers: of VGG16, whose features "vgg" compares in rounds, on a picture of half
             the size.
-        refine_layers: the same, in the joint descent.
-        shares: how much each of these layers counts beside the squared error: in
-            rounds, and at half and at whole size in the joint descent.
+        refine_layers: the same, in the joint refinement.
+        shares: weight of each of these layers beside the squared error: in rounds, and
+            at half and at whole size in the joint refinement.
         vgg_weights: file of VGG16's weights; "" for those that are installed.
-        slope: how a stroke finds its way: "finite_differences", "autodiff" or
-            "monte_carlo".
-        steps: moves of a stroke, in its round.
-        refine: steps of the joint descent in squared error.
-        refine_half: steps after those, if VGG16 is to judge; it sees half the size.
-        refine_whole: steps after those, in which it sees the whole size as well.
-        prune: share of the strokes that are dropped half-way through the first of
-            these descents, those that show least, and painted anew.
+        slope: how the loss of a stroke is minimised: "finite_differences", "autodiff"
+            or "monte_carlo".
+        steps: of that minimisation.
+        refine: steps of the joint refinement in squared error.
+        refine_half: steps after those, by VGG16's features at half the size.
+        refine_whole: steps after those, by features at half and at whole size.
+        prune: share of the strokes that is dropped half-way through the first
+            refinement, those that are least visible, and painted anew.
         psnr: where to stop painting, in decibels; 0 for no such end.
         seconds: when to stop painting; 0 for no such end.
 
@@ -80,6 +80,11 @@ class Settings:
     psnr: float
     seconds: float
 
+    @property
+    def medium(self) -> Medium:
+        """The brush and the pigment."""
+        return Medium(BRUSHES[self.brush], PIGMENTS[self.pigment])
+
     def __post_init__(self):
         # A config's lists, and a file's, are tuples here.
         for name in ("ground", "layers", "refine_layers", "shares"):
@@ -87,8 +92,8 @@ class Settings:
         _check_choice("brush", self.brush, BRUSHES)
         _check_choice("pigment", self.pigment, PIGMENTS)
         _check_choice("distance", self.distance, DISTANCES)
-        _check_choice("slope", self.slope, get_args(Slope))
-        for name, least in LEAST.items():
+        _check_choice("slope", self.slope, get_args(Method))
+        for name, least in MINIMA.items():
             value = getattr(self, name)
             if not least <= value < math.inf:
                 raise ValueError(f"{name} must be at least {least}; got {value}")
@@ -102,6 +107,21 @@ class Settings:
             raise ValueError(f"shares must be 3 numbers from 0 on; got {self.shares}")
         for layer in (*self.layers, *self.refine_layers):
             vgg.receptive_field(layer)
+
+
+def check_keys(keys: Iterable[str]) -> None:
+    """Check that a config or a file has each setting and nothing else.
+
+    Raises:
+        ValueError: a setting is missing or unknown.
+    """
+    known = {field.name for field in fields(Settings)}
+    if differing := known ^ set(keys):
+        names = repr(", ".join(sorted(differing)))[1:-1]  # on one line
+        names = names if len(names) <= 80 else f"{names[:77]}..."
+        raise ValueError(
+            f"must have the painter's settings; missing or unknown: {names}"
+        )
 
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:

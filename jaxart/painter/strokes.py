@@ -1,21 +1,22 @@
-"""The eight numbers of a stroke, and drawing it.
+"""The eight parameters of a stroke, and drawing strokes on a canvas.
 
-Places and sizes are in units of the picture's height, so that the same strokes make the
-same painting at any size in pixels. The canvas is smooth in all eight numbers.
+Strokes are an array (n, 8), in the order in which they are drawn. Positions and sizes
+are in units of the picture's height, so that the same strokes make the same painting at
+any size in pixels. The canvas is a smooth function of all eight parameters.
 
-The canvas is cut into small tiles. Each has a list of the strokes that reach it, in the
-order in which they are laid, and only they are drawn there: a stroke costs the tiles
+The canvas is cut into small tiles. Each has a bin, the list of the strokes that reach
+it in the order of drawing, and only they are composited there: a stroke costs the tiles
 that it touches, and nothing grows with the canvas but the number of its tiles. Tiles do
-not depend on each other, so many are drawn in one go.
+not depend on each other, so many are drawn at once.
 
-The slopes of a drawing are written by hand. What a stroke was laid on is needed to know
-its slopes; each tile is drawn again, and remembered for `KEPT` strokes at a time, so
-memory does not grow with the number of strokes. Time grows with the strokes times the
-pixels of their tiles.
+The backward pass is written by hand. The gradient of a stroke needs the tile below it;
+each tile is drawn again, and checkpointed for `SEGMENT` strokes at a time, so memory
+does not grow with the number of strokes. Time grows with the strokes times the pixels
+of their tiles.
 
-Source: the tiles and their lists follow Kerbl et al., "3D Gaussian Splatting for
+Source: the tiles and their bins follow Kerbl et al., "3D Gaussian Splatting for
 Real-Time Radiance Field Rendering", 2023, section 6.
-Deviation: strokes are opaque enough to need no sorting but their own order.
+Deviation: strokes are not sorted by depth; their order is that of drawing.
 """
 
 from collections.abc import Callable
@@ -32,224 +33,145 @@ from jaxart.painter.brushes import Brush, mark
 
 
 TILE = 16  # side of a tile, in pixels
-TILES = 32  # drawn in one go
-KEPT = 32  # strokes of which a tile remembers what they were laid on
+GROUP = 32  # tiles that are drawn at once
+SEGMENT = 32  # strokes of a tile whose canvases the backward pass stores at a time
+
+# Columns of an array of strokes:
+# X, Y: position of the centre, from the picture's upper left corner to the right and
+#   downwards, in picture heights.
+# LENGTH, WIDTH: along the stroke and across it, in picture heights, above zero.
+# ANGLE: direction of the stroke, in radians, from right towards down.
+# COLOUR: red, green and blue of its paint, in [0, 1].
+X, Y, LENGTH, WIDTH, ANGLE = range(5)
+POSITION, SIZE, COLOUR = slice(0, 2), slice(2, 4), slice(5, 8)
+COLUMNS = ("x", "y", "length", "width", "angle", "red", "green", "blue")
+
+Strokes = Float[Array, "n 8"]
+HostStrokes = Float[np.ndarray, "n 8"]
 
 # Colours first, and perhaps the height of the paint after them: a row of pixels is then
-# one run of memory.
+# contiguous in memory.
 Canvas = Float[Array, "c h w"]
 
-# Of each stroke, or of one; NumPy's where strokes are planned on the host.
-Number = Float[Array | np.ndarray, "*n"]
-
-
-class Strokes(NamedTuple):
-    """Strokes in the order in which they are laid, or one stroke.
-
-    Args:
-        x: of the centre, from the picture's left edge, in picture heights.
-        y: of the centre, from its upper edge downwards, in picture heights.
-        length: along the stroke, in picture heights, above zero.
-        width: across the stroke, in picture heights, above zero.
-        angle: of the stroke's way, in radians, from right towards down.
-        red: of its paint, in [0, 1]; so are the next two.
-        green: of its paint.
-        blue: of its paint.
-    """
-
-    x: Number
-    y: Number
-    length: Number
-    width: Number
-    angle: Number
-    red: Number
-    green: Number
-    blue: Number
-
-
-# Strokes as one array, a stroke a row.
-Numbers = Float[Array, "n 8"]
-
-# The place in a stroke's own frame of a pixel (x, y) of a square: u and v are each the
-# product of three numbers with (1, x, y).
-Frames = Float[Array, "n 2 3"]
-
-# Tiles drawn in one go, row and column of the upper left pixel of each; and all tiles
-# of a canvas, in groups of as many.
+# Tiles of one group with the upper left pixel (row, column) of each, and all tiles of a
+# canvas in groups.
 Tiles = Float[Array, "t c side side"]
 Corners = Int[Array, "t 2"]
 Groups = Float[Array, "m t c side side"]
 
-# So far outside that it leaves no paint; lists are filled up with it.
-NOTHING = np.array([-1e3, -1e3, 1, 1, 0, 0, 0, 0], np.float32)
+# A stroke so far outside that it leaves no paint: buffers and bins are padded with it.
+PADDING = np.array([-1e3, -1e3, 1, 1, 0, 0, 0, 0], np.float32)
+
+
+class StrokeBuffer(NamedTuple):
+    """Strokes in an array that may be longer than they are many.
+
+    Args:
+        strokes: of which the first `count` count.
+        seeds: pick the hairs of each, in [0, 1).
+        count: how many strokes.
+    """
+
+    strokes: Strokes
+    seeds: Float[Array, " n"]
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+
+class Drawing(NamedTuple):
+    """All that a pixel depends on, beside the canvas.
+
+    Args:
+        brush: of all strokes.
+        strokes: in their order.
+        seeds: pick the hairs of each, in [0, 1).
+        pixels: height of the picture, in pixels.
+    """
+
+    brush: Brush
+    strokes: Strokes
+    seeds: Float[Array, " n"]
+    pixels: ScalarLike
+
+
+class Bins(NamedTuple):
+    """The strokes of each tile of a group.
+
+    Args:
+        corners: upper left pixel (row, column) of each tile.
+        indices: of the strokes that may reach each tile, in order; then of the last
+            stroke of all, which is `PADDING`.
+        depth: strokes in the longest bin.
+    """
+
+    corners: Corners
+    indices: Int[Array, "t m"]
+    depth: Int[Array, ""]
+
+
+def empty_buffer(capacity: int) -> StrokeBuffer:
+    """Return a buffer without strokes."""
+    strokes = jnp.tile(PADDING, (capacity, 1))
+    return StrokeBuffer(strokes, jnp.zeros(capacity), jnp.int32(0))
 
 
 def draw(
     canvas: Canvas,
-    strokes: Strokes,
+    strokes: Strokes | HostStrokes,
     brush: Brush,
     seeds: Float[Array | np.ndarray, " n"],
     *,
     pixels: ScalarLike,
 ) -> Canvas:
-    """Lay strokes on a canvas, the first one first.
+    """Composite strokes over a canvas, the first one first.
 
-    Slopes are those of the canvas and the strokes; brush, seeds and pixels have none.
+    Differentiable in the canvas and the strokes; not in brush, seeds and pixels.
 
     Args:
-        canvas: the painting so far: three planes of colour and, if there is a fourth,
-            the height of the paint.
+        canvas: three planes of colour and, if there is a fourth, the height of the
+            paint.
         strokes: of which some may lie partly or wholly outside.
-        brush: of all these strokes; if its numbers are Python's, what it has not is
-            not computed.
+        brush: of all these strokes; if its numbers are Python's, features that it does
+            not have are not computed.
         seeds: pick the hairs of each stroke, in [0, 1).
         pixels: height of the picture, in pixels of this canvas.
     """
     _, h, w = canvas.shape
-    numbers = jnp.stack([*jnp.broadcast_arrays(*strokes)], axis=1)
-    numbers = jnp.concatenate([numbers, jnp.asarray(NOTHING, numbers.dtype)[None]])
+    padding = jnp.asarray(PADDING, strokes.dtype)[None]
+    strokes = jnp.concatenate([jnp.asarray(strokes), padding])
     seeds = jnp.concatenate([jnp.asarray(seeds), jnp.zeros(1)])
-    # Its own function, because a traced brush must not reach a custom rule's arguments.
-    lay = _drawing(brush)
-    return _join(lay(_cut(canvas), numbers, seeds, _corners(h, w), pixels), h, w)
+    # A closure, because a traced brush must not be an argument of a custom_vjp.
+    rasterize = _rasterizer(brush)
+    tiles = rasterize(_to_tiles(canvas), strokes, seeds, _tile_corners(h, w), pixels)
+    return _from_tiles(tiles, h, w)
 
 
-def marks(
-    numbers: Numbers,
-    brush: Brush,
-    seeds: Float[Array, " n"],
-    corners: Int[Array, "n 2"],
-    pixels: ScalarLike,
-    side: int,
+def footprints(
+    drawing: Drawing, corners: Int[Array, "n 2"], side: int
 ) -> tuple[Float[Array, "n side side"], Float[Array, "n side side"]]:
-    """Return coverage and height of each stroke's mark in a square of its own.
+    """Return coverage and height of each stroke's mark, each in a square of its own.
 
     Args:
-        numbers: the strokes.
-        brush: of all of them.
-        seeds: pick the hairs of each.
-        corners: row and column of each square's upper left pixel.
-        pixels: height of the picture, in pixels.
+        drawing: the strokes.
+        corners: upper left pixel (row, column) of each square.
         side: of the squares, in pixels.
     """
-    frames = jax.vmap(partial(_frame, pixels=pixels))(numbers, corners)
-    u, v = (_along(frames[:, axis], side) for axis in (0, 1))
-    return jax.vmap(partial(mark, brush))(u, v, seeds)
+    to_frame = partial(_pixel_to_frame, pixels=drawing.pixels)
+    maps = jax.vmap(to_frame)(drawing.strokes, corners)
+    u, v = (_affine_grid(maps[:, axis], side) for axis in (0, 1))
+    return jax.vmap(partial(mark, drawing.brush))(u, v, drawing.seeds)
 
 
-def _along_of(axis: Float[Array, "n 3"], side: int) -> Float[Array, "n side side"]:
-    """Return how far along one axis of its stroke's frame each pixel of a square is."""
-    far = jnp.arange(side, dtype=float)[None, None]
-    start, right, down = jnp.moveaxis(axis[..., None, None], 1, 0)
-    return start + right * far + down * far.swapaxes(1, 2)
-
-
-def _along_forwards(
-    axis: Float[Array, "n 3"], side: int
-) -> tuple[Float[Array, "n side side"], None]:
-    return _along_of(axis, side), None
-
-
-def _along_backwards(
-    side: int, _: None, slopes: Float[Array, "n side side"]
-) -> tuple[Float[Array, "n 3"]]:
-    # A product with (1, x, y): sums over all pixels of a square are what XLA is slowest
-    # at on a CPU.
-    return (slopes.reshape(len(slopes), -1) @ _grid(side),)
-
-
-_along = jax.custom_vjp(_along_of, nondiff_argnums=(1,))
-_along.defvjp(_along_forwards, _along_backwards)
-
-
-def _drawing(brush: Brush) -> Callable[..., Groups]:
-    """Return the function that draws all tiles with a brush, and knows its slopes."""
-
-    @jax.custom_vjp
-    def drawing(
-        tiles: Groups,
-        numbers: Numbers,
-        seeds: Float[Array, " n"],
-        corners: Int[Array, "m t 2"],
-        pixels: ScalarLike,
-    ) -> Groups:
-        def some(given: tuple[Tiles, Corners, Int[Array, " t"]]) -> Tiles:
-            tiles, corners, counts = given
-            lay = partial(_lay, brush, numbers, seeds, corners, pixels)
-            # Not even lists are made where nothing lies, as around a picture.
-            return lax.cond(counts.max() > 0, lay, lambda tiles: tiles, tiles)
-
-        order, counts = _order(numbers, corners, pixels)
-        groups = (_sorted(tiles, order), _sorted(corners, order), counts)
-        return _sorted(lax.map(some, groups), jnp.argsort(order))
-
-    def forwards(*given: Any) -> tuple[Groups, tuple[Any, ...]]:
-        return drawing(*given), given
-
-    def backwards(
-        given: tuple[Any, ...], slopes: Groups
-    ) -> tuple[Groups, Numbers, None, None, None]:
-        tiles, numbers, seeds, corners, pixels = given
-
-        def some(
-            gathered: Numbers, given: tuple[Tiles, Corners, Tiles]
-        ) -> tuple[Numbers, Tiles]:
-            return _slopes(brush, numbers, seeds, pixels, gathered, given)
-
-        order, _ = _order(numbers, corners, pixels)
-        groups = (
-            _sorted(tiles, order),
-            _sorted(corners, order),
-            _sorted(slopes, order),
-        )
-        gathered, slopes = lax.scan(some, jnp.zeros_like(numbers), groups)
-        return _sorted(slopes, jnp.argsort(order)), gathered, None, None, None
-
-    drawing.defvjp(forwards, backwards)
-    return drawing
-
-
-def _lay(
-    brush: Brush,
-    numbers: Numbers,
-    seeds: Float[Array, " n"],
-    corners: Corners,
-    pixels: ScalarLike,
-    tiles: Tiles,
-) -> Tiles:
-    """Draw on some tiles what reaches them."""
-    lists, depth = _lists(numbers, corners, pixels)
-    lay = partial(_lay_one, brush, numbers, seeds, corners, pixels, lists)
-    return lax.fori_loop(0, depth, lay, tiles)
-
-
-def _lay_one(
-    brush: Brush,
-    numbers: Numbers,
-    seeds: Float[Array, " n"],
-    corners: Corners,
-    pixels: ScalarLike,
-    lists: Int[Array, "t m"],
-    place: Int[Array, ""],
-    tiles: Tiles,
-) -> Tiles:
-    """Draw on each tile the stroke that is at a place of its list."""
-    which = lists[:, place]
-    coverage, height = marks(numbers[which], brush, seeds[which], corners, pixels, TILE)
-    return lay(tiles, numbers[which, 5:], coverage, height)
-
-
-def lay(
-    under: Float[Array, "n c h w"],
+def composite(
+    canvases: Float[Array, "n c h w"],
     colours: Float[Array | np.ndarray, "n 3"],
     coverage: Float[Array, "n h w"],
     height: Float[Array, "n h w"],
 ) -> Float[Array, "n c h w"]:
-    """Return canvases with one mark laid on each; `c` is as in `draw`."""
-    paints = [*colours.T[:, :, None, None], height][: under.shape[1]]
+    """Return each canvas with one mark composited over it; `c` is as in `draw`."""
+    paints = [*colours.T[:, :, None, None], height][: canvases.shape[1]]
     # Plane by plane, because XLA is slow on a CPU at sums over so few planes, which the
-    # slope of a broadcast coverage would be.
-    planes = jnp.moveaxis(under, 1, 0)
+    # gradient of a broadcast coverage would be.
+    planes = jnp.moveaxis(canvases, 1, 0)
     over = [
         plane + coverage * (paint - plane)
         for plane, paint in zip(planes, paints, strict=True)
@@ -257,174 +179,292 @@ def lay(
     return jnp.stack(over, axis=1)
 
 
-def _slopes(
-    brush: Brush,
-    numbers: Numbers,
-    seeds: Float[Array, " n"],
-    pixels: ScalarLike,
-    gathered: Numbers,
-    given: tuple[Tiles, Corners, Tiles],
-) -> tuple[Numbers, Tiles]:
-    """Add the slopes of some tiles in the strokes; return those in the tiles, too.
+def _rasterizer(brush: Brush) -> Callable[..., Groups]:
+    """Return the differentiable function that draws on all tiles with a brush."""
 
-    Strokes are taken back one by one from the last. What each was laid on cannot be
-    had from what came after, so it is drawn again, `KEPT` strokes at a time.
+    @jax.custom_vjp
+    def rasterize(
+        tiles: Groups,
+        strokes: Strokes,
+        seeds: Float[Array, " n"],
+        corners: Int[Array, "m t 2"],
+        pixels: ScalarLike,
+    ) -> Groups:
+        return _draw_groups(Drawing(brush, strokes, seeds, pixels), tiles, corners)
+
+    def forward(*args: Any) -> tuple[Groups, tuple[Any, ...]]:
+        return rasterize(*args), args
+
+    def backward(
+        residuals: tuple[Any, ...], cotangent: Groups
+    ) -> tuple[Groups, Strokes, None, None, None]:
+        tiles, strokes, seeds, corners, pixels = residuals
+        drawing = Drawing(brush, strokes, seeds, pixels)
+        grads = _backward_groups(drawing, tiles, corners, cotangent)
+        return (*grads, None, None, None)
+
+    rasterize.defvjp(forward, backward)
+    return rasterize
+
+
+def _draw_groups(
+    drawing: Drawing, tiles: Groups, corners: Int[Array, "m t 2"]
+) -> Groups:
+    """Draw on all tiles, group by group."""
+
+    def draw_group(group: tuple[Tiles, Corners, Int[Array, " t"]]) -> Tiles:
+        tiles, corners, counts = group
+
+        def draw_bins(tiles: Tiles) -> Tiles:
+            bins = _bin(drawing, corners)
+            composite_nth = partial(_composite_nth, drawing, bins)
+            return lax.fori_loop(0, bins.depth, composite_nth, tiles)
+
+        # Not even bins are made where no stroke is, as around a picture.
+        return lax.cond(counts.max() > 0, draw_bins, lambda tiles: tiles, tiles)
+
+    order, counts = _order_by_depth(drawing, corners)
+    groups = (_permute(tiles, order), _permute(corners, order), counts)
+    return _permute(lax.map(draw_group, groups), jnp.argsort(order))
+
+
+def _backward_groups(
+    drawing: Drawing, tiles: Groups, corners: Int[Array, "m t 2"], cotangent: Groups
+) -> tuple[Groups, Strokes]:
+    """Return the cotangents of tiles and strokes, from that of the drawn tiles."""
+    order, _ = _order_by_depth(drawing, corners)
+    groups = (
+        _permute(tiles, order),
+        _permute(corners, order),
+        _permute(cotangent, order),
+    )
+    backward_group = partial(_backward_group, drawing)
+    zeros = jnp.zeros_like(drawing.strokes)
+    strokes_cotangent, tiles_cotangent = lax.scan(backward_group, zeros, groups)
+    return _permute(tiles_cotangent, jnp.argsort(order)), strokes_cotangent
+
+
+def _composite_nth(
+    drawing: Drawing, bins: Bins, n: Int[Array, ""], tiles: Tiles
+) -> Tiles:
+    """Composite the n-th stroke of each tile's bin over the tile."""
+    drawing = _gather(drawing, bins.indices[:, n])
+    coverage, height = footprints(drawing, bins.corners, TILE)
+    return composite(tiles, drawing.strokes[:, COLOUR], coverage, height)
+
+
+def _gather(drawing: Drawing, indices: Int[Array, " t"]) -> Drawing:
+    return drawing._replace(
+        strokes=drawing.strokes[indices], seeds=drawing.seeds[indices]
+    )
+
+
+def _backward_group(
+    drawing: Drawing,
+    strokes_cotangent: Strokes,
+    group: tuple[Tiles, Corners, Tiles],
+) -> tuple[Strokes, Tiles]:
+    """Add a group's share to the strokes' cotangent; return its tiles' cotangent, too.
+
+    Goes from the last stroke of each bin to the first, segment by segment. What was
+    below a stroke cannot be computed from what is above it, so each segment is drawn
+    again, and the tiles before each of its strokes are stored.
     """
-    tiles, corners, slopes = given
-    lists, depth = _lists(numbers, corners, pixels)
-    lay = partial(_lay_one, brush, numbers, seeds, corners, pixels, lists)
-    rounds = (depth + KEPT - 1) // KEPT
+    tiles, corners, cotangent = group
+    bins = _bin(drawing, corners)
+    segments = (bins.depth + SEGMENT - 1) // SEGMENT
 
-    def take_back(
-        index: Int[Array, ""], carry: tuple[Tiles, Numbers]
-    ) -> tuple[Tiles, Numbers]:
-        first = (rounds - 1 - index) * KEPT
-        count = jnp.minimum(depth - first, KEPT)
+    def backward_segment(
+        index: Int[Array, ""], carry: tuple[Tiles, Strokes]
+    ) -> tuple[Tiles, Strokes]:
+        first = (segments - 1 - index) * SEGMENT
+        count = jnp.minimum(bins.depth - first, SEGMENT)
+        stored = _store_segment(drawing, bins, tiles, first, count)
 
-        def keep(
-            k: Int[Array, ""], drawn: tuple[Tiles, Float[Array, "k t c h w"]]
-        ) -> tuple[Tiles, Float[Array, "k t c h w"]]:
-            canvas, kept = drawn
-            return lay(first + k, canvas), kept.at[k].set(canvas)
-
-        start = lax.fori_loop(0, first, lay, tiles)
-        _, kept = lax.fori_loop(
-            0, count, keep, (start, jnp.zeros((KEPT, *tiles.shape), tiles.dtype))
-        )
-
-        def take_back_one(
-            k: Int[Array, ""], carry: tuple[Tiles, Numbers]
-        ) -> tuple[Tiles, Numbers]:
+        def backward_nth(
+            k: Int[Array, ""], carry: tuple[Tiles, Strokes]
+        ) -> tuple[Tiles, Strokes]:
             k = count - 1 - k
-            which = lists[:, first + k]
-            return _slopes_of_one(
-                brush, numbers, seeds, corners, pixels, which, kept[k], carry
-            )
+            indices = bins.indices[:, first + k]
+            return _backward_strokes(drawing, corners, indices, stored[k], carry)
 
-        return lax.fori_loop(0, count, take_back_one, carry)
+        return lax.fori_loop(0, count, backward_nth, carry)
 
-    slopes, gathered = lax.fori_loop(0, rounds, take_back, (slopes, gathered))
-    return gathered, slopes
+    carry = (cotangent, strokes_cotangent)
+    cotangent, strokes_cotangent = lax.fori_loop(0, segments, backward_segment, carry)
+    return strokes_cotangent, cotangent
 
 
-def _slopes_of_one(
-    brush: Brush,
-    numbers: Numbers,
-    seeds: Float[Array, " n"],
+def _store_segment(
+    drawing: Drawing,
+    bins: Bins,
+    tiles: Tiles,
+    first: Int[Array, ""],
+    count: Int[Array, ""],
+) -> Float[Array, "k t c h w"]:
+    """Return the tiles as they were before each of `count` strokes from `first` on."""
+    composite_nth = partial(_composite_nth, drawing, bins)
+
+    def store(
+        k: Int[Array, ""], carry: tuple[Tiles, Float[Array, "k t c h w"]]
+    ) -> tuple[Tiles, Float[Array, "k t c h w"]]:
+        tiles, stored = carry
+        return composite_nth(first + k, tiles), stored.at[k].set(tiles)
+
+    start = lax.fori_loop(0, first, composite_nth, tiles)
+    stored = jnp.zeros((SEGMENT, *tiles.shape), tiles.dtype)
+    return lax.fori_loop(0, count, store, (start, stored))[1]
+
+
+def _backward_strokes(
+    drawing: Drawing,
     corners: Corners,
-    pixels: ScalarLike,
-    which: Int[Array, " t"],
-    under: Tiles,
-    carry: tuple[Tiles, Numbers],
-) -> tuple[Tiles, Numbers]:
-    """Take one stroke of each tile back: see `_slopes`."""
-    slopes, gathered = carry
-    planes = slopes.shape[1] - 2  # of the mark: coverage, and height if it is drawn
+    indices: Int[Array, " t"],
+    below: Tiles,
+    carry: tuple[Tiles, Strokes],
+) -> tuple[Tiles, Strokes]:
+    """Backpropagate through one stroke of each tile.
 
-    def mark_of(numbers: Numbers) -> tuple[Float[Array, "t side side"], ...]:
-        return marks(numbers, brush, seeds[which], corners, pixels, TILE)[:planes]
+    Args:
+        drawing: all strokes.
+        corners: of the tiles.
+        indices: which stroke it is, for each tile.
+        below: the tiles before it.
+        carry: cotangents of the tiles after it, and of all strokes.
+    """
+    cotangent, strokes_cotangent = carry
+    planes = cotangent.shape[1] - 2  # of a mark: coverage, and height if it is drawn
+    drawing = _gather(drawing, indices)
 
-    (coverage, *height), pull = jax.vjp(mark_of, numbers[which])
-    colours = slopes[:, :3]
-    fade = (colours * (numbers[which, 5:, None, None] - under[:, :3])).sum(1)
+    def marks(strokes: Strokes) -> tuple[Float[Array, "t side side"], ...]:
+        return footprints(drawing._replace(strokes=strokes), corners, TILE)[:planes]
+
+    (coverage, *height), vjp = jax.vjp(marks, drawing.strokes)
+    colours = cotangent[:, :3]
+    paint = drawing.strokes[:, COLOUR, None, None]
+    coverage_cotangent = (colours * (paint - below[:, :3])).sum(1)
     if height:
-        fade += slopes[:, 3] * (height[0] - under[:, 3])
-        (found,) = pull((fade, slopes[:, 3] * coverage))
+        coverage_cotangent += cotangent[:, 3] * (height[0] - below[:, 3])
+        (grads,) = vjp((coverage_cotangent, cotangent[:, 3] * coverage))
     else:
-        (found,) = pull((fade,))
-    flat = jnp.einsum("tchw,thw->tc", colours, coverage)
-    gathered = gathered.at[which].add(found.at[:, 5:].add(flat))
-    return slopes * (1 - coverage[:, None]), gathered
+        (grads,) = vjp((coverage_cotangent,))
+    grads = grads.at[:, COLOUR].add(jnp.einsum("tchw,thw->tc", colours, coverage))
+    strokes_cotangent = strokes_cotangent.at[indices].add(grads)
+    return cotangent * (1 - coverage[:, None]), strokes_cotangent
 
 
-def _lists(
-    numbers: Numbers, corners: Corners, pixels: ScalarLike
-) -> tuple[Int[Array, "t m"], Int[Array, ""]]:
-    """Return for each tile the strokes that may reach it, and the most of any tile.
-
-    A list is in order. It goes on with the last stroke of all, which is `NOTHING`.
-    """
-    hit = _hits(numbers, corners, pixels)
-    last = numbers.shape[0] - 1
-    place = jnp.where(hit, jnp.cumsum(hit, axis=1) - 1, last + KEPT)
-    empty = jnp.full((corners.shape[0], last + KEPT), last)
+def _bin(drawing: Drawing, corners: Corners) -> Bins:
+    """Return the bins of some tiles."""
+    hit = _hits(drawing, corners)
+    last = drawing.strokes.shape[0] - 1
+    place = jnp.where(hit, jnp.cumsum(hit, axis=1) - 1, last + SEGMENT)
+    empty = jnp.full((corners.shape[0], last + SEGMENT), last)
     rows = jnp.arange(corners.shape[0])[:, None]
-    lists = empty.at[rows, place].set(jnp.arange(last + 1)[None], mode="drop")
-    return lists, hit.sum(1).max()
+    indices = empty.at[rows, place].set(jnp.arange(last + 1)[None], mode="drop")
+    return Bins(corners, indices, hit.sum(1).max())
 
 
-def _order(
-    numbers: Numbers, corners: Int[Array, "m t 2"], pixels: ScalarLike
+def _order_by_depth(
+    drawing: Drawing, corners: Int[Array, "m t 2"]
 ) -> tuple[Int[Array, " mt"], Int[Array, "m t"]]:
-    """Return the order of the tiles in which those that most strokes reach come first.
+    """Return the order of the tiles by falling number of strokes that reach them.
 
-    A group of tiles takes as long as the one with the most strokes. Also returned is
-    how many reach each tile, in that order.
+    A group of tiles takes as long as the longest bin in it. Also returned are these
+    numbers, in that order.
     """
-    counts = lax.map(lambda some: _hits(numbers, some, pixels).sum(1), corners)
+    counts = lax.map(lambda corners: _hits(drawing, corners).sum(1), corners)
     order = jnp.argsort(-counts.ravel())
-    return order, _sorted(counts, order)
+    return order, _permute(counts, order)
 
 
-def _sorted(
+def _permute(
     groups: Float[Array, "m t *rest"] | Int[Array, "m t *rest"],
     order: Int[Array, " mt"],
 ) -> Array:
+    """Return the tiles of all groups in another order, in groups."""
     flat = groups.reshape(-1, *groups.shape[2:])
     return flat[order].reshape(groups.shape)
 
 
-def _hits(numbers: Numbers, corners: Corners, pixels: ScalarLike) -> Bool[Array, "t n"]:
+def _hits(drawing: Drawing, corners: Corners) -> Bool[Array, "t n"]:
     """Return which strokes may reach each tile."""
-    x, y, length, width, angle = numbers[:, :5].T
+    x, y, length, width, angle = drawing.strokes[:, :5].T
     down, right = (
-        ((corners + TILE / 2) / pixels)[:, :, None] - jnp.stack([y, x])[None]
+        ((corners + TILE / 2) / drawing.pixels)[:, :, None] - jnp.stack([y, x])[None]
     ).swapaxes(0, 1)
     cos, sin = jnp.cos(angle)[None], jnp.sin(angle)[None]
-    reach = TILE / 2**0.5 / pixels
+    reach = TILE / 2**0.5 / drawing.pixels
     along = jnp.abs(right * cos + down * sin) < (length / 2 + reach)[None]
     across = jnp.abs(down * cos - right * sin) < (width / 2 + reach)[None]
     return along & across
 
 
-def _frame(
-    numbers: Float[Array, " 8"], corner: Int[Array, " 2"], pixels: ScalarLike
+def _pixel_to_frame(
+    stroke: Float[Array, " 8"], corner: Int[Array, " 2"], pixels: ScalarLike
 ) -> Float[Array, "2 3"]:
-    x, y, length, width, angle = numbers[:5]
+    """Return the affine map from a square's pixels to the stroke's own frame.
+
+    Pixel (x, y) has coordinates u and v there (see `brushes`); each is the product of a
+    row of the map with (1, x, y).
+    """
+    x, y, length, width, angle = stroke[:5]
     cos, sin = 2 * jnp.cos(angle), 2 * jnp.sin(angle)
     turn = jnp.stack([jnp.stack([cos, sin]) / length, jnp.stack([-sin, cos]) / width])
     offset = (corner[::-1] + 0.5) / pixels - jnp.stack([x, y])
     return jnp.concatenate([(turn @ offset)[:, None], turn / pixels], axis=1)
 
 
-def _grid(side: int) -> Float[Array, "p 3"]:
-    """Return (1, x, y) of each pixel of a square."""
+def _evaluate_affine(
+    coefficients: Float[Array, "n 3"], side: int
+) -> Float[Array, "n side side"]:
+    """Return an affine function of (1, x, y) at each pixel of a square."""
+    steps = jnp.arange(side, dtype=float)[None, None]
+    start, right, down = jnp.moveaxis(coefficients[..., None, None], 1, 0)
+    return start + right * steps + down * steps.swapaxes(1, 2)
+
+
+def _affine_forward(
+    coefficients: Float[Array, "n 3"], side: int
+) -> tuple[Float[Array, "n side side"], None]:
+    return _evaluate_affine(coefficients, side), None
+
+
+def _affine_backward(
+    side: int, _: None, cotangent: Float[Array, "n side side"]
+) -> tuple[Float[Array, "n 3"]]:
+    # A product with (1, x, y): sums over all pixels of a square are what XLA is slowest
+    # at on a CPU.
     y, x = jnp.indices((side, side), dtype=float).reshape(2, -1)
-    return jnp.stack([jnp.ones_like(x), x, y], axis=1)
+    basis = jnp.stack([jnp.ones_like(x), x, y], axis=1)
+    return (cotangent.reshape(len(cotangent), -1) @ basis,)
 
 
-def _corners(h: int, w: int) -> Int[Array, "m t 2"]:
-    """Return row and column of the upper left pixel of each tile, in groups."""
+_affine_grid = jax.custom_vjp(_evaluate_affine, nondiff_argnums=(1,))
+_affine_grid.defvjp(_affine_forward, _affine_backward)
+
+
+def _tile_corners(h: int, w: int) -> Int[Array, "m t 2"]:
+    """Return the upper left pixel (row, column) of each tile, in groups."""
     rows, columns = -(-h // TILE), -(-w // TILE)
     corners = TILE * jnp.indices((rows, columns)).reshape(2, -1).T
-    spare = -corners.shape[0] % TILES
+    spare = -corners.shape[0] % GROUP
     # What fills up the last group has the corner of the first tile; it is dropped.
-    return jnp.pad(corners, ((0, spare), (0, 0))).reshape(-1, TILES, 2)
+    return jnp.pad(corners, ((0, spare), (0, 0))).reshape(-1, GROUP, 2)
 
 
-def _cut(canvas: Canvas) -> Groups:
+def _to_tiles(canvas: Canvas) -> Groups:
     """Return the tiles of a canvas, in groups."""
     c, h, w = canvas.shape
     padded = jnp.pad(canvas, ((0, 0), (0, -h % TILE), (0, -w % TILE)))
     rows, columns = padded.shape[1] // TILE, padded.shape[2] // TILE
     tiles = padded.reshape(c, rows, TILE, columns, TILE).transpose(1, 3, 0, 2, 4)
     tiles = tiles.reshape(-1, c, TILE, TILE)
-    tiles = jnp.pad(tiles, ((0, -tiles.shape[0] % TILES), *[(0, 0)] * 3))
-    return tiles.reshape(-1, TILES, c, TILE, TILE)
+    tiles = jnp.pad(tiles, ((0, -tiles.shape[0] % GROUP), *[(0, 0)] * 3))
+    return tiles.reshape(-1, GROUP, c, TILE, TILE)
 
 
-def _join(tiles: Groups, h: int, w: int) -> Canvas:
-    """Undo `_cut`."""
+def _from_tiles(tiles: Groups, h: int, w: int) -> Canvas:
+    """Undo `_to_tiles`."""
     c = tiles.shape[2]
     rows, columns = -(-h // TILE), -(-w // TILE)
     tiles = tiles.reshape(-1, c, TILE, TILE)[: rows * columns]

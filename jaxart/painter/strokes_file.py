@@ -1,8 +1,8 @@
 """Strokes files: a painting as its strokes, on disk and back.
 
 A painting is its strokes. From this file it is drawn anew at any size, lit, filmed, or
-painted on, and nothing of it is lost: every float32 is written in the fewest digits
-that restore it exactly. The file is JSON, one object:
+resumed, and no bit is lost: every float32 is written in the fewest digits that restore
+it exactly. The file is JSON, one object:
 
     format     "jaxart strokes"
     version    1
@@ -10,14 +10,14 @@ that restore it exactly. The file is JSON, one object:
                RGB pixels, row by row, and its sides in pixels
     settings   all settings of the painter, the seed among them
     weights    null, "saliency", or the sha256 of the map of weights
-    strokes    the strokes in the order in which they are laid, column by column: {"x",
+    strokes    the strokes in the order in which they are drawn, column by column: {"x",
                "y", "length", "width", "angle", "red", "green", "blue", "seed"}, each a
                list of as many numbers; `jaxart.painter.strokes` has their units
-    laid       the strokes before they were refined, which painting goes on from: the
-               same columns, and "stage", in which each was laid; a column that equals
-               its namesake in `strokes` is left out
+    laid       the strokes before they were refined, from which painting is resumed:
+               the same columns, and "stage", in which each was painted; a column that
+               equals its namesake in `strokes` is left out
 
-What comes from strangers is not believed: a file is read whole and checked, or refused.
+Files are not trusted: each is read whole and checked, or refused.
 """
 
 import dataclasses
@@ -32,18 +32,18 @@ from jaxtyping import Float32, Int32, UInt8
 
 from jaxart import atomic, images
 from jaxart.painter.painting import Painting
-from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import Strokes
+from jaxart.painter.settings import Settings, check_keys
+from jaxart.painter.strokes import COLUMNS
 
 
 FORMAT = "jaxart strokes"
 VERSION = 1
 HEAD = f'{{\n"format": {json.dumps(FORMAT)},'  # how each of our files begins
-LARGEST = 100_000_000  # bytes of a file that is read at all
-MOST = 1_000_000  # strokes of a painting
+MAX_BYTES = 100_000_000  # of a file that is read at all
+MAX_STROKES = 1_000_000  # of a painting
 
-# Column: the least and the greatest number that can be drawn. A stroke costs what it
-# covers: one of absurd length would cost absurd memory.
+# Smallest and largest number of each column. A stroke costs what it covers: one of
+# absurd length would cost absurd memory.
 RANGES = {
     "x": (-1e4, 1e4),
     "y": (-1e4, 1e4),
@@ -59,8 +59,8 @@ RANGES = {
 Columns = dict[str, Float32[np.ndarray, " n"]]
 
 
-class Kept(NamedTuple):
-    """What a strokes file holds.
+class StrokesFile(NamedTuple):
+    """The content of a strokes file.
 
     Args:
         painting: the strokes.
@@ -90,7 +90,7 @@ def write(
     """Write a strokes file, all of it or nothing, and make the folders above it.
 
     Args:
-        path: where to; a strokes file in its place is replaced.
+        path: of the file; a strokes file in its place is replaced.
         painting: the strokes.
         settings: what they were painted with.
         picture: what was painted.
@@ -101,7 +101,7 @@ def write(
     """
     height, width, _ = picture.shape
     strokes = _columns(painting.strokes, painting.seeds)
-    laid = _columns(painting.laid, painting.laid_seeds)
+    greedy = _columns(painting.greedy_strokes, painting.greedy_seeds)
     document = {
         "format": FORMAT,
         "version": VERSION,
@@ -111,7 +111,7 @@ def write(
         "strokes": {name: _digits(column) for name, column in strokes.items()},
         "laid": {
             name: _digits(column)
-            for name, column in laid.items()
+            for name, column in greedy.items()
             # By their bits: 0 and -0 are equal numbers.
             if column.tobytes() != strokes[name].tobytes()
         }
@@ -126,24 +126,24 @@ def write(
         unfinished.write_text(text)
 
 
-def read(path: str | os.PathLike[str]) -> Kept:
+def read(path: str | os.PathLike[str]) -> StrokesFile:
     """Read a strokes file.
 
     Args:
-        path: a file of at most `LARGEST` bytes and `MOST` strokes.
+        path: a file of at most `MAX_BYTES` bytes and `MAX_STROKES` strokes.
 
     Raises:
         ValueError: the file is missing, damaged, too large, no strokes file or one of
-            another version, or holds what no painter wrote; the text says which.
+            another version, or a value is out of range; the text says which.
     """
     try:
-        return _kept(_object(path))
+        return _content(_object(path))
     except ValueError as error:
         raise ValueError(f"strokes file {path} {error}") from None
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Refuse a place that could not be written to, before work is done in vain.
+    """Check that a file can be written, before minutes of work.
 
     Raises:
         FileExistsError: something that is no strokes file is in its place.
@@ -151,16 +151,17 @@ def check(path: str | os.PathLike[str]) -> None:
     atomic.check_replaceable(path, _is_ours)
 
 
-def check_picture(kept: Kept, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-    """See that a strokes file is that of a picture.
+def check_picture(content: StrokesFile, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Check that a strokes file belongs to a picture.
 
     Raises:
         ValueError: it is another picture's.
     """
-    if (*picture.shape[:2], sha256(picture)) != (kept.height, kept.width, kept.sha256):
+    expected = (content.height, content.width, content.sha256)
+    if (*picture.shape[:2], sha256(picture)) != expected:
         raise ValueError(
             f"strokes file must be of this picture; it is of another one of "
-            f"{kept.width} x {kept.height} pixels"
+            f"{content.width} x {content.height} pixels"
         )
 
 
@@ -169,9 +170,10 @@ def sha256(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def _columns(strokes: Strokes, seeds: Float32[np.ndarray, " n"]) -> Columns:
-    columns = {name: np.asarray(part) for name, part in strokes._asdict().items()}
-    return columns | {"seed": np.asarray(seeds)}
+def _columns(
+    strokes: Float32[np.ndarray, "n 8"], seeds: Float32[np.ndarray, " n"]
+) -> Columns:
+    return dict(zip(COLUMNS, strokes.T, strict=True)) | {"seed": seeds}
 
 
 def _digits(column: Float32[np.ndarray, " n"]) -> list[float]:
@@ -183,11 +185,11 @@ def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object that a file holds."""
     try:
         with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    if len(content) > LARGEST:
-        raise ValueError(f"must have at most {LARGEST:,} bytes; it has more")
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"must have at most {MAX_BYTES:,} bytes; it has more")
     try:
         document = json.loads(content)
     # Not UTF-8, not JSON, a number of a million digits, or nested a million deep.
@@ -202,12 +204,12 @@ def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
     return document
 
 
-def _kept(document: dict[str, Any]) -> Kept:
+def _content(document: dict[str, Any]) -> StrokesFile:
     picture, weights = _member(document, "picture"), document.get("weights")
     sha256 = picture.get("sha256")
     if not isinstance(sha256, str) or not isinstance(weights, str | None):
         raise ValueError("must hold hashes as text; it does not")
-    return Kept(
+    return StrokesFile(
         _painting(_member(document, "strokes"), _member(document, "laid")),
         _settings(_member(document, "settings")),
         sha256,
@@ -234,27 +236,28 @@ def _sides(picture: dict[str, Any]) -> tuple[int, int]:
 
 def _painting(strokes: dict[str, Any], laid: dict[str, Any]) -> Painting:
     n = _count(strokes, "x", "strokes")
-    drawn = {name: _column(strokes, name, "strokes", n) for name in RANGES}
+    refined = {name: _column(strokes, name, "strokes", n) for name in RANGES}
     m = _count(laid, "stage", "laid")
-    first = {
-        name: drawn[name]
+    greedy = {
+        name: refined[name]
         if name not in laid and m == n
         else _column(laid, name, "laid", m)
         for name in RANGES
     }
-    return Painting(*_apart(drawn), *_apart(first), _stages(laid["stage"]))
+    return Painting(*_arrays(refined), *_arrays(greedy), _stages(laid["stage"]))
 
 
-def _apart(columns: Columns) -> tuple[Strokes, Float32[np.ndarray, " n"]]:
-    numbers = dict(columns)
-    seeds = numbers.pop("seed")
-    return Strokes(**numbers), seeds
+def _arrays(
+    columns: Columns,
+) -> tuple[Float32[np.ndarray, "n 8"], Float32[np.ndarray, " n"]]:
+    strokes = np.stack([columns[name] for name in COLUMNS], axis=1)
+    return strokes, columns["seed"]
 
 
 def _count(columns: dict[str, Any], name: str, where: str) -> int:
     column = columns.get(name)
-    if not isinstance(column, list) or len(column) > MOST:
-        raise ValueError(f"must hold {where}.{name}, a list of at most {MOST:,}")
+    if not isinstance(column, list) or len(column) > MAX_STROKES:
+        raise ValueError(f"must hold {where}.{name}, a list of at most {MAX_STROKES:,}")
     return len(column)
 
 
@@ -274,35 +277,30 @@ def _column(
 
 
 def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
-    before = 0
+    previous = 0
     for number in numbers:
-        if type(number) is not int or not before <= number < 2**31:
+        if type(number) is not int or not previous <= number < 2**31:
             raise ValueError(
                 f"must have laid.stage, whole numbers that never fall; got "
-                f"{_short(number)} after {before}"
+                f"{_short(number)} after {previous}"
             )
-        before = number
+        previous = number
     return np.array(numbers, np.int32)
 
 
 def _settings(members: dict[str, Any]) -> Settings:
-    known = {field.name for field in dataclasses.fields(Settings)}
-    if differing := known ^ members.keys():
-        raise ValueError(
-            f"must have the painter's settings; missing or unknown: "
-            f"{_short(', '.join(sorted(differing)))}"
-        )
+    check_keys(members)
     try:
-        return Settings(**{name: _frozen(value) for name, value in members.items()})
+        return Settings(**{name: _to_tuples(value) for name, value in members.items()})
     except ValueError as error:
         raise ValueError(f"has settings that cannot be: {error}") from None
     except TypeError:
         raise ValueError("has settings that cannot be: one is no number") from None
 
 
-def _frozen(value: Any) -> Any:
+def _to_tuples(value: Any) -> Any:
     """Return lists as tuples, as settings have them."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 
 def _member(document: dict[str, Any], name: str) -> dict[str, Any]:

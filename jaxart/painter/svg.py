@@ -1,12 +1,12 @@
 """SVG: a painting as shapes for a vector program, one for each stroke, in their order.
 
-An ellipse stands for a stroke of a round brush, a rectangle with round corners for any
-other. Shapes are as large and as opaque as to leave as much paint as the brush does,
-but they have no bristles and no relief, and they mix as light does, whatever the
-pigment: this is an approximation, and the file says so.
+A stroke of a round brush becomes an ellipse, any other a rectangle with round corners.
+Size and opacity are such that a shape leaves as much paint as the brush does, but there
+are no bristles and no relief, and colours mix in RGB, whatever the pigment: this is an
+approximation, and the file says so.
 
-Units are picture heights, as everywhere in the painter, so that a shape has the very
-numbers of its stroke.
+Units are picture heights, as everywhere in the painter, so that a shape has the
+parameters of its stroke.
 """
 
 import functools
@@ -22,7 +22,6 @@ from jaxtyping import Float
 
 from jaxart import atomic
 from jaxart.painter.brushes import BRUSHES, Brush, mark
-from jaxart.painter.strokes import Strokes
 
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- painted by jaxart -->\n'
@@ -34,13 +33,13 @@ DESCRIPTION = (
 # Brushes at least as round as this are drawn as ellipses.
 ROUND_ENOUGH = 0.7
 
-# What a character of XML 1.0 cannot be.
+# Characters that XML 1.0 does not allow.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(
     path: str | os.PathLike[str],
-    strokes: Strokes,
+    strokes: Float[np.ndarray, "n 8"],
     *,
     brush: str,
     ground: tuple[float, ...],
@@ -51,7 +50,7 @@ def write(
     """Write a painting as SVG, all of it or nothing.
 
     Args:
-        path: where to; the suffix is not looked at.
+        path: of the file; any suffix.
         strokes: as in `svg`, and so are the others.
         brush: see `svg`.
         ground: see `svg`.
@@ -60,26 +59,26 @@ def write(
         title: see `svg`.
 
     Raises:
-        FileExistsError: something that we did not write is in its place.
+        FileExistsError: a file that jaxart did not write is in its place.
     """
     text = svg(
         strokes, brush=brush, ground=ground, height=height, width=width, title=title
     )
-    with atomic.replacing(path, is_ours) as unfinished:
+    with atomic.replacing(path, _is_ours) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Refuse a place that could not be written to, before work is done in vain.
+    """Check that a file can be written, before minutes of work.
 
     Raises:
-        FileExistsError: something that we did not write is in its place.
+        FileExistsError: a file that jaxart did not write is in its place.
     """
-    atomic.check_replaceable(path, is_ours)
+    atomic.check_replaceable(path, _is_ours)
 
 
 def svg(
-    strokes: Strokes,
+    strokes: Float[np.ndarray, "n 8"],
     *,
     brush: str,
     ground: tuple[float, ...],
@@ -98,7 +97,7 @@ def svg(
         title: of the picture.
     """
     ratio = _short(width / height)
-    wide, tall, corner, opacity = _shape(BRUSHES[brush])
+    length_share, width_share, corner, opacity = _shape(BRUSHES[brush])
     shape = _ellipse if corner >= ROUND_ENOUGH / 2 else _rectangle
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -108,15 +107,15 @@ def svg(
         f'<rect width="{ratio}" height="1" fill="{_colour(*ground)}"/>',
         f'<g fill-opacity="{opacity:.2f}">',
     ]
-    rows = np.stack([np.asarray(column, float) for column in strokes], axis=1)
-    for x, y, length, width_, angle, *colour in rows.tolist():
-        place = f"translate({_short(x)} {_short(y)}) rotate({np.rad2deg(angle):.1f})"
-        size = shape(length * wide, width_ * tall, corner)
-        lines.append(f'{size} fill="{_colour(*colour)}" transform="{place}"/>')
+    for x, y, length, width_, angle, *colour in np.asarray(strokes, float).tolist():
+        turn = f"rotate({np.rad2deg(angle):.1f})"
+        transform = f"translate({_short(x)} {_short(y)}) {turn}"
+        size = shape(length * length_share, width_ * width_share, corner)
+        lines.append(f'{size} fill="{_colour(*colour)}" transform="{transform}"/>')
     return HEAD + "\n".join([*lines, "</g>", "</svg>", ""])
 
 
-def is_ours(path: Path) -> bool:
+def _is_ours(path: Path) -> bool:
     """Return whether a file begins as those that `write` writes."""
     try:
         with path.open("rb") as file:
@@ -127,25 +126,26 @@ def is_ours(path: Path) -> bool:
 
 @functools.cache
 def _shape(brush: Brush) -> tuple[float, float, float, float]:
-    """Return the shape that stands for the marks of a brush.
+    """Return the shape of a brush's average mark.
 
     Returns:
         Its length and width as shares of the stroke's, its corners' radius as a share
         of its shorter side, and its opacity.
     """
-    places = (np.arange(64) + 0.5) / 32 - 1
-    u, v = (jnp.asarray(plane) for plane in np.meshgrid(places, places))
+    points = (np.arange(64) + 0.5) / 32 - 1
+    u, v = (jnp.asarray(plane) for plane in np.meshgrid(points, points))
     seeds = jnp.linspace(0, 0.97, 32)
     marks = jax.jit(jax.vmap(lambda seed: mark(brush, u, v, seed)))
     coverage = np.asarray(marks(seeds)[0].mean(0))
     opacity = coverage[16:48, 16:48].mean()
-    # Along the middle of the mark and across it, how far it reaches.
-    wide, tall = _reach(coverage[28:36].mean(0)), _reach(coverage[:, 28:36].mean(1))
-    return wide, tall, float(np.asarray(brush.roundness)) / 2, float(opacity)
+    # Through the middle of the mark, along it and across.
+    length = _profile_width(coverage[28:36].mean(0))
+    width = _profile_width(coverage[:, 28:36].mean(1))
+    return length, width, float(np.asarray(brush.roundness)) / 2, float(opacity)
 
 
-def _reach(coverage: Float[np.ndarray, " places"]) -> float:
-    """Return the width of a profile that is as high as its middle and has its area."""
+def _profile_width(coverage: Float[np.ndarray, " points"]) -> float:
+    """Return the width of a box with the height of a profile's middle and its area."""
     return float(coverage.mean() / coverage[24:40].mean())
 
 
@@ -172,7 +172,7 @@ def _colour(red: float, green: float, blue: float) -> str:
 
 
 def _short(number: float) -> str:
-    """Return a number to a hundred-thousandth, as short as that can be written.
+    """Return a number with up to five decimals, as short as possible.
 
     >>> [_short(number) for number in (0.25, -1e-7, 12.0, -0.123456)]
     ['.25', '0', '12', '-.12346']

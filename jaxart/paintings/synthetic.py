@@ -21,7 +21,7 @@ from jaxtyping import Array, Float32, UInt8
 from jaxart import images
 from jaxart.painter import relief
 from jaxart.painter.brushes import Brush
-from jaxart.painter.strokes import NOTHING, Strokes, draw
+from jaxart.painter.strokes import PADDING, draw
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, STYLES, Scene, portrait
 from jaxart.paintings.sources.painting import TEXTS
@@ -68,7 +68,7 @@ def compose(index: int) -> tuple[Drawing, tuple[int, int], tuple[str, str, str]]
     labels = genre(scene)
     strokes = scene.strokes()
     kept = np.sort(rng.permutation(len(strokes))[:STROKES])
-    spare = np.tile(NOTHING, (STROKES - len(kept), 1))
+    spare = np.tile(PADDING, (STROKES - len(kept), 1))
     ground = 0.6 * strokes[:, 5:].mean(0) + 0.2 * scene.accents[1]
     drawing = Drawing(
         np.concatenate([strokes[kept], spare]),
@@ -88,7 +88,7 @@ def _draw(drawings: Drawing) -> UInt8[Array, "b side side 3"]:
     def draw_one(drawing: Drawing) -> UInt8[Array, "side side 3"]:
         strokes, seeds, brush, ground, height = drawing
         canvas = jnp.pad(ground, (0, 1))[:, None, None] + jnp.zeros((4, SIDE, SIDE))
-        canvas = draw(canvas, Strokes(*strokes.T), brush, seeds, pixels=height)
+        canvas = draw(canvas, strokes, brush, seeds, pixels=height)
         # The light is that of a square picture, whatever the shape.
         picture = relief.lit(canvas, light=LIGHT, pixels=2 * images.CROP)
         pixels = jnp.round(255 * jnp.clip(picture, 0, 1)).astype(jnp.uint8)

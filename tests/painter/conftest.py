@@ -1,4 +1,4 @@
-"""What the painter's tests share: small pictures, quick settings, VGG16's weights."""
+"""Fixtures of the painter's tests: a small picture, quick settings, VGG16."""
 
 import runpy
 from pathlib import Path
@@ -29,7 +29,7 @@ def disc() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def few() -> Settings:
-    """The painter as people get it, for few strokes that take few steps."""
+    """The default settings, for few strokes and few steps."""
     config = runpy.run_path(str(ROOT / "configs/paint.py"))["get_config"]()
     config.strokes, config.steps, config.refine = 30, 2, 4
     return Settings(**config)

@@ -51,18 +51,18 @@ def test_the_seed_picks_the_hairs(brush: Brush):
 
 
 @every_brush
-def test_a_mark_has_slopes(brush: Brush):
-    def painted(place):
-        return jnp.stack(mark(brush, place[0], place[1], 0.37))
+def test_a_mark_has_gradients(brush: Brush):
+    def values(point):
+        return jnp.stack(mark(brush, point[0], point[1], 0.37))
 
     step = 1e-5
     with jax.enable_x64(True):
-        places = jnp.array(np.random.default_rng(0).uniform(-0.99, 0.99, (50, 2)))
-        slopes = jax.vmap(jax.jacobian(painted))(places)
+        points = jnp.array(np.random.default_rng(0).uniform(-0.99, 0.99, (50, 2)))
+        jacobians = jax.vmap(jax.jacobian(values))(points)
         for axis, nudge in enumerate(step * jnp.eye(2)[:, None]):
-            ahead, behind = (jax.vmap(painted)(places + n) for n in (nudge, -nudge))
-            rise = (ahead - behind) / (2 * step)
-            np.testing.assert_allclose(slopes[..., axis], rise, atol=1e-3)
+            above, below = (jax.vmap(values)(points + n) for n in (nudge, -nudge))
+            expected = (above - below) / (2 * step)
+            np.testing.assert_allclose(jacobians[..., axis], expected, atol=1e-3)
 
 
 def test_a_round_brush_leaves_the_corners_that_a_knife_fills():

@@ -2,31 +2,31 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
 from jaxart.painter import painting
 from jaxart.painter.painting import Painting, Progress, canvas, frames, paint
 from jaxart.painter.settings import Settings
+from jaxart.painter.strokes import X
 
 
 def steps_of(picture: np.ndarray, settings: Settings, **more: Any) -> list[Progress]:
     return list(painting.progress(picture, settings, **more))
 
 
-def raw_of(steps: list[Progress]) -> Painting:
+def greedy_of(steps: list[Progress]) -> Painting:
     """The painting before it was refined."""
     return [step for step in steps if step.phase == "painting"][-1].painting
 
 
 def equal(one: Painting, other: Painting) -> bool:
-    parts = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    parts = zip(one, other, strict=True)
     return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in parts)
 
 
-def decibels(found: np.ndarray, picture: np.ndarray) -> float:
-    error = (found[:3] - np.moveaxis(picture, 2, 0) / 255) ** 2
+def psnr(planes: np.ndarray, picture: np.ndarray) -> float:
+    error = (planes[:3] - np.moveaxis(picture, 2, 0) / 255) ** 2
     return -10 * np.log10(error.mean())
 
 
@@ -43,29 +43,30 @@ def painted(steps: list[Progress]) -> Painting:
 def test_a_painting_has_exactly_the_strokes_asked_for(
     steps: list[Progress], few: Settings
 ):
-    for found in (raw_of(steps), steps[-1].painting):
-        assert all(part.shape == (few.strokes,) for part in jax.tree.leaves(found))
-        assert all(isinstance(part, np.ndarray) for part in jax.tree.leaves(found))
+    for found in (greedy_of(steps), steps[-1].painting):
+        assert all(isinstance(part, np.ndarray) for part in found)
+        assert all(len(part) == few.strokes for part in found)
         assert (np.diff(found.stages) >= 0).all()
         assert found.stages[0] == 0
 
 
-def test_refinement_brings_it_closer_and_keeps_what_was_laid(
+def test_refinement_brings_it_closer_and_keeps_the_greedy_strokes(
     steps: list[Progress], disc: np.ndarray, few: Settings
 ):
-    raw, final = raw_of(steps), steps[-1].painting
-    before, after = (decibels(canvas(p, few, 40, 48), disc) for p in (raw, final))
-    assert after > before > decibels(np.full((3, 40, 48), 0.8), disc)
+    greedy, final = greedy_of(steps), steps[-1].painting
+    before, after = (psnr(canvas(p, few, 40, 48), disc) for p in (greedy, final))
+    assert after > before > psnr(np.full((3, 40, 48), 0.8), disc)
     assert steps[-1].psnr == pytest.approx(after, abs=0.01)
-    assert equal(raw, final._replace(strokes=final.laid, seeds=final.laid_seeds))
-    assert (final.strokes.x != final.laid.x).any()
+    unrefined = final._replace(strokes=final.greedy_strokes, seeds=final.greedy_seeds)
+    assert equal(greedy, unrefined)
+    assert (final.strokes != final.greedy_strokes).any()
 
 
-def test_progress_is_told_in_order(steps: list[Progress], few: Settings):
-    laid = [step.done for step in steps if step.phase == "painting"]
-    refined = [step.done for step in steps if step.phase == "refining"]
-    assert laid == sorted(laid)
-    assert laid[-1] == few.strokes
+def test_progress_is_reported_in_order(steps: list[Progress], few: Settings):
+    painted = [step.step for step in steps if step.phase == "painting"]
+    refined = [step.step for step in steps if step.phase == "refining"]
+    assert painted == sorted(painted)
+    assert painted[-1] == few.strokes
     assert refined == sorted(refined)
     assert refined[-1] == few.refine == steps[-1].total
 
@@ -77,37 +78,37 @@ def test_the_same_seed_gives_the_same_bytes(
     assert not equal(painted, paint(disc, replace(few, seed=1)))
 
 
-@pytest.mark.parametrize("room", [painting.ROOM, 40])
-def test_a_painting_that_stopped_goes_on_as_if_it_never_had(
-    disc: np.ndarray, few: Settings, monkeypatch: pytest.MonkeyPatch, room: int
+@pytest.mark.parametrize("capacity", [painting.CAPACITY, 40])
+def test_a_resumed_painting_equals_one_that_was_not_stopped(
+    disc: np.ndarray, few: Settings, monkeypatch: pytest.MonkeyPatch, capacity: int
 ):
-    # With little room, the arrays grow on the way.
-    monkeypatch.setattr(painting, "ROOM", room)
-    few = few if room == painting.ROOM else replace(few, refine=0)
+    # With the smaller one, the buffers grow on the way.
+    monkeypatch.setattr(painting, "CAPACITY", capacity)
+    few = few if capacity == painting.CAPACITY else replace(few, refine=0)
     more = replace(few, strokes=60)
     half = paint(disc, few)
     assert half.stages.size == few.strokes
     whole, resumed = steps_of(disc, more), steps_of(disc, more, start=half)
-    assert raw_of(whole).seeds.size == 60
-    assert equal(raw_of(whole), raw_of(resumed))
+    assert greedy_of(whole).seeds.size == 60
+    assert equal(greedy_of(whole), greedy_of(resumed))
     assert equal(whole[-1].painting, resumed[-1].painting)
-    assert resumed[0].done > few.strokes / 2
+    assert resumed[0].step > few.strokes / 2
 
 
-def test_a_painting_can_be_gone_on_with_from_any_stage(
+def test_a_painting_can_be_resumed_from_any_stage(
     steps: list[Progress], disc: np.ndarray, few: Settings
 ):
     for step in steps[:3]:
         assert equal(paint(disc, few, start=step.painting), steps[-1].painting)
 
 
-def test_it_ends_at_a_distance(disc: np.ndarray, few: Settings):
+def test_it_ends_at_a_psnr(disc: np.ndarray, few: Settings):
     steps = steps_of(disc, replace(few, strokes=900, psnr=17.0, refine=0))
     *before, last = [step for step in steps if step.phase == "painting"]
     assert last.psnr >= 17
     assert all(step.psnr < 17 for step in before)
-    assert last.done < 900
-    assert steps[-1].painting.seeds.size == last.done
+    assert last.step < 900
+    assert steps[-1].painting.seeds.size == last.step
 
 
 def test_it_ends_at_a_time(disc: np.ndarray, few: Settings):
@@ -122,9 +123,9 @@ def test_a_picture_of_one_colour_is_painted_or_left(
     plain = np.full((40, 48, 3), colour, np.uint8)
     final = steps_of(plain, replace(few, refine=0))[-1]
     assert final.painting.seeds.size <= few.strokes
-    found = canvas(final.painting, few, 40, 48)
-    bare = np.full((3, 40, 48), 0.8)
-    assert decibels(found, plain) >= min(decibels(bare, plain), 80) - 0.01
+    image = canvas(final.painting, few, 40, 48)
+    blank = np.full((3, 40, 48), 0.8)
+    assert psnr(image, plain) >= min(psnr(blank, plain), 80) - 0.01
 
 
 @pytest.mark.parametrize(("h", "w"), [(16, 16), (16, 90), (90, 16)])
@@ -132,12 +133,12 @@ def test_pictures_of_any_shape_are_painted(few: Settings, h: int, w: int):
     picture = np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8)
     picture[: h // 2] //= 4
     settings = replace(few, refine=0)
-    found = paint(picture, settings)
-    assert found.seeds.size == few.strokes
-    drawn = canvas(found, settings, h, w)
-    assert drawn.shape == (4, h, w)
-    bare = np.full((3, h, w), 0.8)
-    assert decibels(drawn, picture) > decibels(bare, picture)
+    painted = paint(picture, settings)
+    assert painted.seeds.size == few.strokes
+    image = canvas(painted, settings, h, w)
+    assert image.shape == (4, h, w)
+    blank = np.full((3, h, w), 0.8)
+    assert psnr(image, picture) > psnr(blank, picture)
 
 
 def test_weights_draw_strokes_to_them(few: Settings):
@@ -145,16 +146,16 @@ def test_weights_draw_strokes_to_them(few: Settings):
     picture = np.concatenate([half, half[:, ::-1]], axis=1)
     weights = np.full((40, 48), 0.02, np.float32)
     weights[:, :24] = 1
-    evenly, carefully = (
-        raw_of(steps_of(picture, few, weights=given)) for given in (None, weights)
+    settings = replace(few, refine=0)
+    plain, weighted = (
+        paint(picture, settings, weights=each) for each in (None, weights)
     )
-    left = [(found.strokes.x < 24 / 40).mean() for found in (evenly, carefully)]
+    left = [(found.strokes[:, X] < 24 / 40).mean() for found in (plain, weighted)]
     assert left[1] > left[0] + 0.1
-    there = [
-        decibels(canvas(found, few, 40, 48)[..., :24], half)
-        for found in (evenly, carefully)
+    left_psnr = [
+        psnr(canvas(found, few, 40, 48)[..., :24], half) for found in (plain, weighted)
     ]
-    assert there[1] > there[0] + 0.1
+    assert left_psnr[1] > left_psnr[0] + 0.1
 
 
 @pytest.mark.parametrize(("brush", "height"), [("soft", 40), ("bristle", 160)])
@@ -171,20 +172,20 @@ def test_a_painting_is_the_same_at_any_size(
 
 
 def test_a_film_ends_with_the_painting(painted: Painting, few: Settings):
-    shown = list(frames(painted, few, 40, 48, 4))
-    assert len(shown) == 4
-    np.testing.assert_allclose(shown[-1], canvas(painted, few, 40, 48), atol=1e-6)
-    for one, other in pairwise(shown):
+    film = list(frames(painted, few, 40, 48, 4))
+    assert len(film) == 4
+    np.testing.assert_allclose(film[-1], canvas(painted, few, 40, 48), atol=1e-6)
+    for one, other in pairwise(film):
         assert abs(one - other).max() > 0.01
     # More frames than strokes are no harm.
     assert len(list(frames(painted, few, 20, 24, 50))) == 50
 
 
-def test_no_strokes_are_a_bare_ground(painted: Painting, few: Settings):
-    none = Painting(*jax.tree.map(lambda part: part[:0], tuple(painted)))
-    found = canvas(none, few, 8, 9)
-    np.testing.assert_allclose(found[:3], 0.8, atol=1e-6)
-    assert not found[3].any()
+def test_no_strokes_are_a_blank_canvas(painted: Painting, few: Settings):
+    none = Painting(*(part[:0] for part in painted))
+    planes = canvas(none, few, 8, 9)
+    np.testing.assert_allclose(planes[:3], 0.8, atol=1e-6)
+    assert not planes[3].any()
 
 
 def test_vgg_and_absorbance_paint_as_well(disc: np.ndarray, few: Settings):
@@ -202,8 +203,8 @@ def test_vgg_and_absorbance_paint_as_well(disc: np.ndarray, few: Settings):
     steps = steps_of(disc, settings)
     assert steps[-1].painting.seeds.size == 8
     assert steps[-1].total == 2
-    found = canvas(steps[-1].painting, settings, 40, 48)
-    assert decibels(found, disc) > decibels(np.full((3, 40, 48), 0.8), disc)
+    image = canvas(steps[-1].painting, settings, 40, 48)
+    assert psnr(image, disc) > psnr(np.full((3, 40, 48), 0.8), disc)
 
 
 @pytest.mark.parametrize(

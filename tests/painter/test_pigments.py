@@ -19,7 +19,7 @@ def mixed(pigment: Pigment, one, other, share=0.5) -> np.ndarray:
 
 
 @every_pigment
-def test_there_and_back_is_the_same_colour(pigment: Pigment):
+def test_the_functions_are_inverse(pigment: Pigment):
     light = jnp.broadcast_to(jnp.linspace(0, 1, 257), (3, 257))
     np.testing.assert_allclose(
         pigment.to_light(pigment.to_paint(light)), light, atol=2e-6
@@ -29,34 +29,37 @@ def test_there_and_back_is_the_same_colour(pigment: Pigment):
     )
 
 
+def gradients(function, light) -> np.ndarray:
+    return np.asarray(jax.grad(lambda light: function(light).sum())(light))
+
+
 @every_pigment
-def test_slopes_are_finite_from_black_to_white(pigment: Pigment):
+def test_gradients_are_finite_from_black_to_white(pigment: Pigment):
     ends = jnp.broadcast_to(jnp.array([0.0, 0.5, 1.0]), (3, 3))
-    for way in pigment:
-        slopes = jax.grad(lambda light, way=way: way(light).sum())(ends)
-        assert np.isfinite(slopes).all()
-        assert (abs(slopes) > 1e-3).all()
+    for function in pigment:
+        grads = gradients(function, ends)
+        assert np.isfinite(grads).all()
+        assert (abs(grads) > 1e-3).all()
 
 
 @every_pigment
-def test_slopes_at_the_ends_are_those_just_inside(pigment: Pigment):
+def test_gradients_at_the_ends_are_those_just_inside(pigment: Pigment):
     ends, inside = (
-        jnp.broadcast_to(jnp.array(places), (3, 2))
-        for places in ([0.0, 1.0], [1e-5, 1 - 1e-5])
+        jnp.broadcast_to(jnp.array(levels), (3, 2))
+        for levels in ([0.0, 1.0], [1e-5, 1 - 1e-5])
     )
-    for way in pigment:
-        slopes = jax.grad(lambda light, way=way: way(light).sum())
-        np.testing.assert_allclose(slopes(ends), slopes(inside), rtol=0.05)
+    for function in pigment:
+        np.testing.assert_allclose(
+            gradients(function, ends), gradients(function, inside), rtol=0.05
+        )
 
 
 @every_pigment
-def test_slopes_are_finite_outside_too(pigment: Pigment):
+def test_gradients_are_finite_outside_too(pigment: Pigment):
     outside = jnp.broadcast_to(jnp.array([-9.0, -0.1, 1.1, 9.0]), (3, 4))
-    for way in pigment:
-        assert np.isfinite(way(outside)).all()
-        assert np.isfinite(
-            jax.grad(lambda light, way=way: way(light).sum())(outside)
-        ).all()
+    for function in pigment:
+        assert np.isfinite(function(outside)).all()
+        assert np.isfinite(gradients(function, outside)).all()
 
 
 @every_pigment

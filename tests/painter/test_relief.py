@@ -11,7 +11,7 @@ MATT = Light(gloss=0.0)
 
 
 def canvas(thickness, colour=(0.6, 0.4, 0.2)) -> np.ndarray:
-    """A painting of one colour."""
+    """A canvas of one colour."""
     thickness = np.asarray(thickness, np.float32)
     planes = np.array(colour, np.float32)[:, None, None] + 0 * thickness
     return np.concatenate([planes, thickness[None]])
@@ -56,7 +56,7 @@ def test_turning_picture_and_lamp_turns_the_result():
     )
 
 
-def test_the_same_painting_looks_alike_at_any_size():
+def test_a_painting_is_lit_the_same_at_any_size():
     small = np.asarray(lit(canvas(hill(256)), light=Light(), pixels=256))
     large = np.asarray(lit(canvas(hill(1024)), light=Light(), pixels=1024))
     shrunk = large.reshape(3, 256, 4, 256, 4).mean((2, 4))
@@ -75,7 +75,7 @@ def test_noise_finer_than_the_grain_does_not_sparkle():
     noise = np.random.default_rng(2).uniform(0, 1, (16, 16))
     coarse = canvas(np.kron(noise, np.ones((16, 16))))
     fine = canvas(np.tile(noise, (16, 16)))
-    spread = [np.std(lit(each, light=MATT, pixels=4096)) for each in (coarse, fine)]
+    spread = [np.std(lit(noise, light=MATT, pixels=4096)) for noise in (coarse, fine)]
     assert spread[1] < spread[0]
 
 
@@ -112,6 +112,25 @@ def test_paint_that_faces_the_lamp_squarely_is_as_bright_as_lambert_says():
     light = Light(azimuth=270.0, elevation=45.0, depth=1.0, gloss=0.0)
     found = np.asarray(lit(canvas(ramp, (0.3, 0.3, 0.3)), light=light, pixels=size))
     assert found[0, 32, 32] == pytest.approx(0.3 * np.sqrt(2) ** (1 / 2.2), rel=1e-4)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_borders_are_no_brighter_than_the_paint_beside_them(turns: int):
+    rng = np.random.default_rng(4)
+    down, right = np.mgrid[:64, :64] / 64
+    waves = [np.sin(a * down + b * right) for a, b in rng.uniform(-6, 6, (8, 2))]
+    painted = canvas(np.mean(waves, axis=0) / 2 + 0.5)
+    light = Light(azimuth=90.0 * turns, depth=0.3, gloss=0.0)
+    found = np.asarray(lit(painted, light=light, pixels=64))[0]
+    for border, beside in (
+        (found[0], found[1]),
+        (found[-1], found[-2]),
+        (found[:, 0], found[:, 1]),
+        (found[:, -1], found[:, -2]),
+    ):
+        # As alike as neighbours are inside.
+        assert abs(border - beside).max() < 2 * abs(np.diff(found[8:-8, 8:-8])).max()
+        assert border.mean() == pytest.approx(beside.mean(), abs=0.005)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])

@@ -1,4 +1,3 @@
-from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -13,24 +12,26 @@ from jaxart.painter.brushes import BRUSHES
 from jaxart.painter.distances import (
     HALF,
     Distance,
-    Look,
+    FeatureSpec,
     Perceptual,
     SquaredError,
 )
-from jaxart.painter.painting import ROOM, progress
+from jaxart.painter.gradients import Method
+from jaxart.painter.medium import Medium
+from jaxart.painter.painting import CAPACITY, progress
 from jaxart.painter.pigments import ABSORBANCE, RGB, Pigment
-from jaxart.painter.placement import WINDOW, Level
-from jaxart.painter.rounds import Round, Tools
+from jaxart.painter.placement import WINDOW
+from jaxart.painter.rounds import Options, Round, Stage
 from jaxart.painter.settings import Settings
-from jaxart.painter.slopes import Slope
+from jaxart.painter.strokes import empty_buffer
 
 
 GROUND = jnp.array([0.8, 0.7, 0.6])
 HEIGHT, WIDTH = 100, 130
 
-one_round = jax.jit(rounds.one_round, static_argnames="tools")
-put = jax.jit(rounds.put, static_argnames="tools")
-drawn = jax.jit(rounds.drawn, static_argnames="tools")
+paint_round = jax.jit(rounds.paint_round)
+composite_round = jax.jit(rounds.composite_round)
+draw_level = jax.jit(rounds.draw_level)
 
 
 def blots() -> np.ndarray:
@@ -49,62 +50,58 @@ def mask() -> np.ndarray:
     return np.random.default_rng(1).random((HEIGHT, WIDTH)).astype(np.float32) + 0.1
 
 
-@pytest.fixture(scope="module")
-def distances(vgg_weights: vgg.Weights) -> dict[str, Distance]:
-    look = Look(HALF, ("relu2_2",), 0.02)
-    return {
-        "mse": SquaredError(),
-        "emphasis": SquaredError(emphasis=True),
-        "vgg": Perceptual(vgg_weights, (look,), 0.5, directions=True),
-    }
+@jax.jit
+def loss_of(canvas, stage: Stage) -> jax.Array:
+    """The loss of the whole canvas, evaluated without windows."""
+    light = stage.options.medium.pigment.to_light(canvas)[None]
+    features = stage.distance.features(light)
+    target = stage.distance.features(jnp.asarray(stage.level.picture)[None])
+    return stage.distance.loss(
+        features, target, jnp.asarray(stage.level.weights)[None]
+    )[0]
 
 
-@partial(jax.jit, static_argnames="pigment")
-def full(canvas, distance: Distance, seen: Level, pigment: Pigment) -> jax.Array:
-    """The distance of the whole canvas, evaluated without windows."""
-    light = pigment.to_light(canvas)[None]
-    one, other = distance.see(light), distance.see(jnp.asarray(seen.picture)[None])
-    return distance.between(one, other, jnp.asarray(seen.weights)[None])[0]
+class Trial:
+    """A stage, and its canvas after a first round."""
 
-
-class Studio:
-    """A round at one level, of a canvas that has been painted on before."""
-
-    def __init__(
-        self, distance: Distance, *, slope: Slope = "autodiff", pigment=RGB, steps=2
-    ):
-        at = placement.layout(
+    def __init__(self, distance: Distance, method: Method, pigment: Pigment):
+        layout = placement.make_layout(
             HEIGHT, WIDTH, reach=distance.reach, stride=distance.stride
         )
-        self.tools = Tools(BRUSHES["soft"], pigment, slope, 2, at)
-        self.distance = distance
-        self.seen = placement.level(blots(), mask(), HEIGHT, at)
-        empty = drawn(rounds.nothing(1), self.seen, GROUND, self.tools)
-        self.canvas = self.put(empty, self.round(empty, 0))
+        level = placement.make_level(blots(), mask(), HEIGHT, layout)
+        options = Options(Medium(BRUSHES["soft"], pigment), method, 2, layout)
+        self.stage = Stage(level, GROUND, distance, options)
+        blank = draw_level(empty_buffer(1), self.stage)
+        self.canvas = self.composite(blank, self.round(blank, 0))
 
-    def round(self, canvas, key: int, wanted: int = 64) -> Round:
-        return one_round(
-            canvas,
-            self.seen,
-            jax.random.key(key),
-            jnp.int32(wanted),
-            self.distance,
-            tools=self.tools,
-        )
+    def round(self, canvas, key: int, goal: int = 64) -> Round:
+        return paint_round(canvas, jax.random.key(key), jnp.int32(goal), self.stage)
 
-    def judge(self, canvas) -> float:
-        pigment = self.tools.pigment
-        return float(full(canvas, self.distance, self.seen, pigment=pigment))
+    def loss(self, canvas) -> float:
+        return float(loss_of(canvas, self.stage))
 
-    def put(self, canvas, found: Round) -> jax.Array:
-        return put(canvas, found, self.seen, self.tools)
+    def composite(self, canvas, painted: Round) -> jax.Array:
+        return composite_round(canvas, painted, self.stage)
 
-    def only(self, found: Round, which) -> Round:
-        return found._replace(kept=jnp.zeros_like(found.kept).at[which].set(True))
+    def composite_one(self, canvas, painted: Round, k: int) -> jax.Array:
+        accepted = jnp.zeros_like(painted.accepted).at[k].set(True)
+        return self.composite(canvas, painted._replace(accepted=accepted))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Trial:
+    return Trial(SquaredError(), "autodiff", RGB)
+
+
+def make_distance(name: str, network: vgg.Weights) -> Distance:
+    if name != "vgg":
+        return SquaredError(emphasis=name == "emphasis")
+    spec = FeatureSpec(HALF, ("relu2_2",), 0.02)
+    return Perceptual(network, (spec,), 0.5, normalised=True)
 
 
 @pytest.mark.parametrize(
-    ("name", "slope", "pigment"),
+    ("name", "method", "pigment"),
     [
         ("mse", "autodiff", RGB),
         ("mse", "finite_differences", RGB),
@@ -113,112 +110,103 @@ class Studio:
         ("vgg", "autodiff", RGB),
     ],
 )
-def test_a_round_is_exact(distances: dict[str, Distance], name: str, slope, pigment):
-    """What windows say is what the full canvas says, stroke by stroke and in sum."""
-    studio = Studio(distances[name], slope=slope, pigment=pigment)
-    canvas = studio.canvas
-    found = studio.round(canvas, 1)
+def test_a_round_is_exact(
+    vgg_weights: vgg.Weights, name: str, method: Method, pigment: Pigment
+):
+    """Gains in windows are those on the full canvas, for each stroke and in sum."""
+    trial = Trial(make_distance(name, vgg_weights), method, pigment)
+    canvas = trial.canvas
+    painted = trial.round(canvas, 1)
     # All that help, not just the better share.
-    found = found._replace(kept=found.gains > 0)
-    assert found.gains.size >= 4
-    before = studio.judge(canvas)
+    painted = painted._replace(accepted=painted.gains > 0)
+    assert painted.gains.size >= 4
+    before = trial.loss(canvas)
     rounding = 1e-6 * before
-    kept = np.flatnonzero(np.asarray(found.kept))
-    gains = np.asarray(found.gains)[kept]
-    assert kept.size >= 2
-    for k, gain in zip(kept, gains, strict=True):
-        after = studio.judge(studio.put(canvas, studio.only(found, k)))
+    accepted = np.flatnonzero(np.asarray(painted.accepted))
+    gains = np.asarray(painted.gains)[accepted]
+    assert accepted.size >= 2
+    for k, gain in zip(accepted, gains, strict=True):
+        after = trial.loss(trial.composite_one(canvas, painted, int(k)))
         assert gain == pytest.approx(before - after, rel=1e-3, abs=rounding)
-    at_once = studio.put(canvas, found)
-    fall = before - studio.judge(at_once)
+    at_once = trial.composite(canvas, painted)
+    fall = before - trial.loss(at_once)
     assert fall > 0.003 * before
     assert fall == pytest.approx(gains.sum(), rel=1e-3, abs=rounding)
     # One by one in any order, they are the same painting.
     rng = np.random.default_rng(0)
     for _ in range(3):
         one_by_one = canvas
-        for k in rng.permutation(kept):
-            one_by_one = studio.put(one_by_one, studio.only(found, k))
+        for k in rng.permutation(accepted):
+            one_by_one = trial.composite_one(one_by_one, painted, int(k))
         np.testing.assert_array_equal(one_by_one, at_once)
 
 
-def test_no_stroke_that_is_kept_raises_the_distance(distances: dict[str, Distance]):
-    studio = Studio(distances["mse"])
-    canvas, last = studio.canvas, studio.judge(studio.canvas)
+def test_no_accepted_stroke_raises_the_loss(plain: Trial):
+    canvas, previous = plain.canvas, plain.loss(plain.canvas)
     for key in range(2, 8):
-        found = studio.round(canvas, key)
-        for k in np.flatnonzero(np.asarray(found.kept)):
-            canvas = studio.put(canvas, studio.only(found, k))
-            now = studio.judge(canvas)
-            assert now < last
-            last = now
+        painted = plain.round(canvas, key)
+        for k in np.flatnonzero(np.asarray(painted.accepted)):
+            canvas = plain.composite_one(canvas, painted, int(k))
+            loss = plain.loss(canvas)
+            assert loss < previous
+            previous = loss
 
 
-def test_no_more_strokes_are_painted_than_wanted(distances: dict[str, Distance]):
-    studio = Studio(distances["mse"])
+def test_no_more_strokes_are_accepted_than_wanted(plain: Trial):
     counts = [
-        int(studio.round(studio.canvas, 1, wanted).kept.sum()) for wanted in (1, 2, 64)
+        int(plain.round(plain.canvas, 1, goal).accepted.sum()) for goal in (1, 2, 64)
     ]
     assert counts[0] == 1
     assert counts[1] <= 2
     assert counts[2] > 2
 
 
-def test_no_window_shows_its_border(distances: dict[str, Distance]):
-    studio = Studio(distances["mse"])
-    found = studio.round(studio.canvas, 1)
-    after = np.asarray(studio.put(studio.canvas, found))
-    touched = (after != np.asarray(studio.canvas)).any(0)
-    y, x = (np.indices(touched.shape) + 0.5) / HEIGHT
-    reached = np.zeros_like(touched)
-    for numbers in np.asarray(found.numbers)[np.asarray(found.kept)]:
+def test_no_window_shows_its_border(plain: Trial):
+    painted = plain.round(plain.canvas, 1)
+    after = np.asarray(plain.composite(plain.canvas, painted))
+    changed = (after != np.asarray(plain.canvas)).any(0)
+    y, x = (np.indices(changed.shape) + 0.5) / HEIGHT
+    reached = np.zeros_like(changed)
+    for stroke in np.asarray(painted.strokes)[np.asarray(painted.accepted)]:
         # Nothing but the frame of a stroke is painted, and all of it is in its window.
-        apart = np.hypot(y - numbers[1], x - numbers[0])
-        reached |= apart <= np.hypot(*numbers[2:4]) / 2
-    assert touched.any()
-    assert not touched[~reached].any()
-    for corner, numbers in zip(found.corners, found.numbers, strict=True):
-        middle = np.asarray(numbers[1::-1]) * HEIGHT - np.asarray(corner)
-        half = np.hypot(*np.asarray(numbers[2:4])) * HEIGHT / 2
-        assert (middle - half > 0).all()
-        assert (middle + half < WINDOW).all()
+        reached |= np.hypot(y - stroke[1], x - stroke[0]) <= np.hypot(*stroke[2:4]) / 2
+    assert changed.any()
+    assert not changed[~reached].any()
+    for corner, stroke in zip(painted.corners, painted.strokes, strict=True):
+        centre = np.asarray(stroke[1::-1]) * HEIGHT - np.asarray(corner)
+        half = np.hypot(*np.asarray(stroke[2:4])) * HEIGHT / 2
+        assert (centre - half > 0).all()
+        assert (centre + half < WINDOW).all()
 
 
-def test_nothing_is_painted_around_the_picture(distances: dict[str, Distance]):
-    studio = Studio(distances["mse"])
-    edge = studio.tools.layout.edge
-    outside = np.ones(studio.canvas.shape[1:], bool)
-    outside[edge : edge + HEIGHT, edge : edge + WIDTH] = False
-    expected = np.asarray(studio.seen.picture)[:, outside]
-    np.testing.assert_array_equal(np.asarray(studio.canvas)[:, outside], expected)
+def test_nothing_is_painted_around_the_picture(plain: Trial):
+    border = plain.stage.options.layout.border
+    outside = np.ones(plain.canvas.shape[1:], bool)
+    outside[border : border + HEIGHT, border : border + WIDTH] = False
+    expected = np.asarray(plain.stage.level.picture)[:, outside]
+    np.testing.assert_array_equal(np.asarray(plain.canvas)[:, outside], expected)
 
 
 def test_a_stage_draws_what_its_rounds_painted(few: Settings):
-    """A painting that is begun anew from its strokes is the same painting."""
+    """A painting that is resumed from its strokes is the same painting."""
     distance, picture = SquaredError(), blots()[:80, :80]
-    at = placement.layout(80, 80, reach=distance.reach, stride=distance.stride)
-    tools = Tools(BRUSHES[few.brush], RGB, "autodiff", few.steps, at)
-    seen = placement.level(picture, None, 60, at)
-    found, error = rounds.stage(
-        rounds.nothing(2 * ROOM),
-        seen,
-        GROUND,
-        jax.random.key(0),
-        jnp.int32(8),
-        distance,
-        tools=tools,
+    layout = placement.make_layout(80, 80, reach=distance.reach, stride=distance.stride)
+    options = Options(few.medium, "autodiff", few.steps, layout)
+    level = placement.make_level(picture, None, 60, layout)
+    stage = Stage(level, GROUND, distance, options)
+    buffer, error = rounds.paint_stage(
+        empty_buffer(2 * CAPACITY), jax.random.key(0), jnp.int32(8), stage
     )
-    assert int(found.total) == 8
-    canvas = drawn(found, seen, GROUND, tools)
-    expected = float(full(canvas, distance, seen, pigment=RGB))
+    assert int(buffer.count) == 8
+    expected = float(loss_of(draw_level(buffer, stage), stage))
     assert float(error) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_painting_compiles_its_stages_once(few: Settings):
-    compiled: Any = getattr(rounds.stage, "_cache_size")  # noqa: B009
+    compiled: Any = getattr(rounds.paint_stage, "_cache_size")  # noqa: B009
     before = compiled()
     steps = progress(blots()[:80, :80], few)
-    painted = [step.done for step in takewhile(lambda s: s.phase == "painting", steps)]
+    counts = [step.step for step in takewhile(lambda s: s.phase == "painting", steps)]
     # Levels grow with the roots of the strokes.
-    assert painted[-2] > 4 * painted[0]
+    assert counts[-2] > 4 * counts[0]
     assert compiled() <= before + 1

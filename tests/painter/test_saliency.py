@@ -16,7 +16,7 @@ def spots(*places, size=(120, 160)) -> np.ndarray:
     return pixels
 
 
-def weighs_well(weights: np.ndarray) -> bool:
+def are_valid(weights: np.ndarray) -> bool:
     return (
         abs(weights.mean(dtype=float) - 1) < 1e-3
         and weights.min() >= 0.249
@@ -39,25 +39,33 @@ def test_weights_have_mean_one_and_bounds(h, w, kind):
     weights = saliency(pixels)
     assert weights.shape == (h, w)
     assert weights.dtype == np.float32
-    assert weighs_well(weights)
+    assert are_valid(weights)
 
 
 def test_what_is_red_among_grey_stands_out():
     weights = saliency(spots((40, 50)))
     assert weights[40, 50] > 2
-    places = np.argwhere(weights > 2)
-    np.testing.assert_allclose(places.mean(0), (40, 50), atol=3)
+    salient = np.argwhere(weights > 2)
+    np.testing.assert_allclose(salient.mean(0), (40, 50), atol=3)
     assert np.median(weights) < 0.8
 
 
-def test_a_flat_picture_has_nothing_to_look_at():
+def test_all_pixels_of_a_flat_picture_count_alike():
     np.testing.assert_allclose(saliency(spots()), 1, atol=1e-4)
 
 
-def test_the_middle_counts_more_than_the_rim():
+def test_the_centre_counts_more_than_the_edges():
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     weights = saliency(noise)
     assert weights[40:80, 60:100].mean() > 1.2 * weights[:20, :20].mean()
+
+
+def test_a_bright_edge_does_not_stand_out_at_the_opposite_edge():
+    pixels = spots()
+    pixels[:, :4] = 255
+    weights = saliency(pixels)
+    assert weights[:, :4].min() > 2
+    np.testing.assert_allclose(weights[:, -40:], weights.min(), atol=1e-3)
 
 
 def test_a_mirrored_picture_has_mirrored_weights():

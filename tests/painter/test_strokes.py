@@ -3,13 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart.painter import strokes as painter
+from jaxart.painter import strokes as rasterizer
 from jaxart.painter.brushes import BRISTLE, FLAT, ROUND, SOFT, Brush, mark
-from jaxart.painter.strokes import KEPT, NOTHING, TILE, Strokes
+from jaxart.painter.strokes import PADDING, SEGMENT, TILE
 
 
-draw = jax.jit(painter.draw)
-draw_known = jax.jit(painter.draw, static_argnames="brush")
+draw = jax.jit(rasterizer.draw)
+draw_known = jax.jit(rasterizer.draw, static_argnames="brush")
 
 # A sharp opaque rectangle, of which everything is known.
 STAMP = Brush(0.0, 0.01, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -17,40 +17,35 @@ RED = (0.9, 0.2, 0.1)
 BLUE = (0.1, 0.2, 0.9)
 
 
-def stroke(x, y, length, width, angle, colour=RED) -> Strokes:
-    numbers = (x, y, length, width, angle, *colour)
-    return Strokes(*(jnp.array([number]) for number in numbers))
+def stroke(x, y, length, width, angle, colour=RED) -> jax.Array:
+    return jnp.array([[x, y, length, width, angle, *colour]])
 
 
-def joined(*strokes: Strokes) -> Strokes:
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *strokes)
-
-
-def some(n: int, seed: int = 1, wide: float = 1.0) -> Strokes:
+def random_strokes(n: int, seed: int = 1, wide: float = 1.0) -> jax.Array:
     """Strokes all over the canvas, some of them over its edge."""
     low = np.array([-0.1, -0.1, 0.1, 0.05, 0, 0, 0, 0])
     high = np.array([wide + 0.1, 1.1, 0.6, 0.3, 6, 1, 1, 1])
-    numbers = np.random.default_rng(seed).uniform(low, high, (n, 8))
-    return Strokes(*jnp.array(numbers.T, jnp.float32))
+    strokes = np.random.default_rng(seed).uniform(low, high, (n, 8))
+    return jnp.array(strokes, jnp.float32)
 
 
-def seeds_of(strokes: Strokes) -> jax.Array:
-    return jnp.linspace(0.1, 0.9, strokes.x.size)
+def seeds_of(strokes: jax.Array) -> jax.Array:
+    return jnp.linspace(0.1, 0.9, len(strokes))
 
 
-def laid(strokes, brush=BRISTLE, size=64, width=None, pixels=None) -> np.ndarray:
+def on_black(strokes, brush=BRISTLE, size=64, width=None, pixels=None) -> np.ndarray:
     """The strokes on a black canvas without any relief."""
     canvas = jnp.zeros((4, size, width or size))
     seeds = seeds_of(strokes)
     return np.asarray(draw(canvas, strokes, brush, seeds, pixels=pixels or size))
 
 
-def plainly(canvas, strokes, brush, pixels) -> np.ndarray:
-    """The same without tiles: each mark is evaluated at every pixel."""
+def drawn_without_tiles(canvas, strokes, brush, pixels) -> np.ndarray:
+    """The expected canvas: each mark is evaluated at every pixel."""
     canvas = np.array(canvas, float)
     y, x = (np.indices(canvas.shape[1:]) + 0.5) / pixels
-    for numbers, seed in zip(np.stack(strokes, 1), seeds_of(strokes), strict=True):
-        at_x, at_y, length, width, angle, *colour = map(float, numbers)
+    for stroke, seed in zip(strokes, seeds_of(strokes), strict=True):
+        at_x, at_y, length, width, angle, *colour = map(float, stroke)
         right, down = x - at_x, y - at_y
         u = (right * np.cos(angle) + down * np.sin(angle)) * 2 / length
         v = (down * np.cos(angle) - right * np.sin(angle)) * 2 / width
@@ -61,34 +56,34 @@ def plainly(canvas, strokes, brush, pixels) -> np.ndarray:
 
 
 def test_a_stroke_paints_its_own_area_in_its_own_colour():
-    canvas = laid(stroke(0.5, 0.5, 0.5, 0.25, 0.3), STAMP, size=128)
+    canvas = on_black(stroke(0.5, 0.5, 0.5, 0.25, 0.3), STAMP, size=128)
     covered = canvas[:3].sum((1, 2)) / 128**2
     np.testing.assert_allclose(covered, 0.5 * 0.25 * np.array(RED), rtol=0.02)
     np.testing.assert_allclose(canvas[:3, 64, 64], RED, rtol=1e-6)
 
 
 def test_angles_go_from_right_towards_down():
-    canvas = laid(stroke(0.5, 0.5, 0.8, 0.1, np.pi / 4), STAMP)
+    canvas = on_black(stroke(0.5, 0.5, 0.8, 0.1, np.pi / 4), STAMP)
     assert canvas[0, 48, 48] > 0.8
     assert canvas[0, 16, 48] == 0
 
 
 def test_x_is_right_and_y_is_down_in_picture_heights():
-    canvas = laid(stroke(1.5, 0.25, 0.2, 0.2, 0.0), STAMP, width=128)
+    canvas = on_black(stroke(1.5, 0.25, 0.2, 0.2, 0.0), STAMP, width=128)
     rows, columns = np.nonzero(canvas[0])
     assert rows.mean() + 0.5 == pytest.approx(0.25 * 64, abs=0.01)
     assert columns.mean() + 0.5 == pytest.approx(1.5 * 64, abs=0.01)
 
 
 def test_a_stroke_moved_by_one_pixel_is_the_same_stroke_one_pixel_on():
-    here = laid(stroke(0.5, 0.5, 0.5, 0.25, 0.3))
-    there = laid(stroke(0.5 + 1 / 64, 0.5 - 2 / 64, 0.5, 0.25, 0.3))
+    here = on_black(stroke(0.5, 0.5, 0.5, 0.25, 0.3))
+    there = on_black(stroke(0.5 + 1 / 64, 0.5 - 2 / 64, 0.5, 0.25, 0.3))
     np.testing.assert_allclose(np.roll(here, (-2, 1), (1, 2)), there, atol=1e-4)
 
 
 def test_a_stroke_moves_by_less_than_a_pixel():
     here, there = (
-        laid(stroke(x, 0.5, 0.5, 0.25, 0.3), STAMP) for x in (0.5, 0.5 + 0.3 / 64)
+        on_black(stroke(x, 0.5, 0.5, 0.25, 0.3), STAMP) for x in (0.5, 0.5 + 0.3 / 64)
     )
     columns = np.arange(64)
     centres = [(c[0].sum(0) * columns).sum() / c[0].sum() for c in (here, there)]
@@ -96,15 +91,15 @@ def test_a_stroke_moves_by_less_than_a_pixel():
 
 
 def test_a_quarter_turn_turns_the_picture():
-    level = laid(stroke(0.5, 0.5, 0.5, 0.25, 0.4))
-    turned = laid(stroke(0.5, 0.5, 0.5, 0.25, 0.4 + np.pi / 2))
+    level = on_black(stroke(0.5, 0.5, 0.5, 0.25, 0.4))
+    turned = on_black(stroke(0.5, 0.5, 0.5, 0.25, 0.4 + np.pi / 2))
     np.testing.assert_allclose(np.rot90(level, -1, (1, 2)), turned, atol=1e-4)
 
 
 @pytest.mark.parametrize("brush", [ROUND, BRISTLE])
 def test_a_painting_is_the_same_at_any_size(brush: Brush):
     strokes = stroke(0.45, 0.52, 0.8, 0.4, 0.5)
-    small, large = laid(strokes, brush, size=64), laid(strokes, brush, size=256)
+    small, large = on_black(strokes, brush, size=64), on_black(strokes, brush, size=256)
     pooled = large.reshape(4, 64, 4, 64, 4).mean((2, 4))
     assert abs(small - pooled).mean() < 0.005
     assert abs(small).mean() > 0.05
@@ -115,17 +110,19 @@ def test_a_painting_is_the_same_at_any_size(brush: Brush):
     ("h", "w"), [(64, 64), (37, 53), (50, 21), (TILE, TILE), (TILE + 1, 2), (2, 5)]
 )
 def test_no_tile_shows_its_border(planes: int, h: int, w: int):
-    strokes = some(12, wide=w / h)
+    strokes = random_strokes(12, wide=w / h)
     canvas = np.random.default_rng(0).random((planes, h, w), np.float32)
     found = draw(canvas, strokes, BRISTLE, seeds_of(strokes), pixels=h)
-    expected = plainly(canvas, strokes, BRISTLE, h)
+    expected = drawn_without_tiles(canvas, strokes, BRISTLE, h)
     np.testing.assert_allclose(found, expected, atol=2e-4)
     assert abs(found - canvas).max() > 0.05
 
 
 def test_what_no_stroke_reaches_stays_as_it_was():
     canvas = np.random.default_rng(0).random((4, 48, 48), np.float32)
-    strokes = joined(*(stroke(0.5, 0.5, 0.3, 0.2, angle) for angle in (0.2, 0.9, 2.0)))
+    strokes = jnp.concatenate(
+        [stroke(0.5, 0.5, 0.3, 0.2, angle) for angle in (0.2, 0.9, 2.0)]
+    )
     found = np.asarray(draw(canvas, strokes, BRISTLE, seeds_of(strokes), pixels=48))
     y, x = (np.indices((48, 48)) + 0.5) / 48 - 0.5
     outside = np.hypot(x, y) > np.hypot(0.3, 0.2) / 2
@@ -135,8 +132,8 @@ def test_what_no_stroke_reaches_stays_as_it_was():
 
 @pytest.mark.parametrize(("x", "y"), [(0.02, 0.03), (0.97, 0.02), (0.99, 1.0)])
 def test_a_stroke_over_the_edge_is_a_part_of_the_whole_stroke(x: float, y: float):
-    part = laid(stroke(x, y, 0.4, 0.2, 0.7))
-    whole = laid(stroke(x + 0.5, y + 0.5, 0.4, 0.2, 0.7), size=128, pixels=64)
+    part = on_black(stroke(x, y, 0.4, 0.2, 0.7))
+    whole = on_black(stroke(x + 0.5, y + 0.5, 0.4, 0.2, 0.7), size=128, pixels=64)
     np.testing.assert_allclose(part, whole[:, 32:96, 32:96], atol=1e-4)
     assert part.max() > 0.5
 
@@ -145,93 +142,96 @@ def test_a_stroke_over_the_edge_is_a_part_of_the_whole_stroke(x: float, y: float
     ("x", "y"), [(-1.2, 0.5), (0.5, -1.2), (0.5, 7.0), (40.0, -40.0)]
 )
 def test_a_stroke_far_outside_leaves_no_paint(x: float, y: float):
-    assert not laid(stroke(x, y, 0.4, 0.2, 0.7)).any()
+    assert not on_black(stroke(x, y, 0.4, 0.2, 0.7)).any()
 
 
-def test_nothing_is_a_stroke_that_leaves_no_paint():
-    assert not laid(Strokes(*jnp.array(NOTHING)[:, None])).any()
+def test_padding_leaves_no_paint():
+    assert not on_black(jnp.array(PADDING)[None]).any()
 
 
 def test_the_last_stroke_lies_on_top():
     below = stroke(0.5, 0.5, 0.6, 0.2, 0.0, RED)
     above = stroke(0.5, 0.5, 0.6, 0.2, 1.5, BLUE)
-    canvas = laid(joined(below, above), STAMP)
+    canvas = on_black(jnp.concatenate([below, above]), STAMP)
     np.testing.assert_allclose(canvas[:3, 32, 32], BLUE, rtol=1e-6)
     np.testing.assert_allclose(canvas[:3, 32, 18], RED, rtol=1e-6)
 
 
-def test_strokes_laid_at_once_equal_strokes_laid_one_by_one():
-    strokes, size = some(12), 48
+def test_strokes_drawn_at_once_equal_strokes_drawn_one_by_one():
+    strokes, size = random_strokes(12), 48
     seeds = seeds_of(strokes)
     canvas = jnp.zeros((4, size, size))
     at_once = draw(canvas, strokes, FLAT, seeds, pixels=size)
     for k in range(12):
-        one = jax.tree.map(lambda part, k=k: part[k : k + 1], strokes)
-        canvas = draw(canvas, one, FLAT, seeds[k : k + 1], pixels=size)
+        one = slice(k, k + 1)
+        canvas = draw(canvas, strokes[one], FLAT, seeds[one], pixels=size)
     np.testing.assert_allclose(at_once, canvas, atol=1e-6)
 
 
 @pytest.mark.parametrize("brush", [SOFT, BRISTLE])
 def test_a_brush_that_is_known_when_compiling_draws_the_same(brush: Brush):
-    strokes = some(6)
+    strokes = random_strokes(6)
     canvas, seeds = jnp.zeros((4, 48, 48)), seeds_of(strokes)
     known = draw_known(canvas, strokes, brush=brush, seeds=seeds, pixels=48)
     traced = draw(canvas, strokes, brush, seeds, pixels=48)
     np.testing.assert_allclose(known, traced, atol=1e-5)
 
 
-# Each number's own share in a weighted sum of a canvas that is not black.
+# Of the pixels, in a weighted sum of a canvas that is not black.
 WEIGHTS = np.random.default_rng(2).random((4, 32, 32))
 GROUND = np.random.default_rng(3).random((4, 32, 32))
 
 
-def total(numbers, ground, brush: Brush, planes: int):
+def weighted_sum(strokes, ground, brush: Brush, planes: int):
     canvas = jnp.asarray(ground[:planes])
-    strokes = Strokes(*numbers.T)
-    laid = painter.draw(canvas, strokes, brush, seeds_of(strokes), pixels=32)
-    return (WEIGHTS[:planes] * laid).sum()
+    canvas = rasterizer.draw(canvas, strokes, brush, seeds_of(strokes), pixels=32)
+    return (WEIGHTS[:planes] * canvas).sum()
 
 
-total_of = jax.jit(total, static_argnames=("brush", "planes"))
-slopes_of = jax.jit(jax.grad(total, (0, 1)), static_argnames=("brush", "planes"))
+static = ("brush", "planes")
+value_of = jax.jit(weighted_sum, static_argnames=static)
+grads_of = jax.jit(jax.grad(weighted_sum, (0, 1)), static_argnames=static)
 
 
 @pytest.mark.parametrize(("brush", "planes"), [(BRISTLE, 4), (ROUND, 3), (SOFT, 4)])
-def test_the_canvas_has_a_slope_in_each_number(brush: Brush, planes: int):
+def test_the_canvas_has_a_gradient_in_each_parameter(brush: Brush, planes: int):
     step = 1e-6
     with jax.enable_x64(True):
-        at = jnp.array([[0.45, 0.52, 0.6, 0.3, 0.5, *RED]])
-        rise = [
-            total_of(at + nudge, GROUND, brush, planes)
-            - total_of(at - nudge, GROUND, brush, planes)
+        strokes = jnp.array([[0.45, 0.52, 0.6, 0.3, 0.5, *RED]])
+        differences = [
+            value_of(strokes + nudge, GROUND, brush, planes)
+            - value_of(strokes - nudge, GROUND, brush, planes)
             for nudge in step * jnp.eye(8)[:, None]
         ]
-        slopes, _ = slopes_of(at, GROUND, brush, planes)
-    rise = np.array(rise) / (2 * step)
-    assert abs(rise).min() > 0.1
-    np.testing.assert_allclose(slopes[0], rise, rtol=1e-4)
+        grads, _ = grads_of(strokes, GROUND, brush, planes)
+    expected = np.array(differences) / (2 * step)
+    assert abs(expected).min() > 0.1
+    np.testing.assert_allclose(grads[0], expected, rtol=1e-4)
 
 
-def test_slopes_are_right_under_more_strokes_than_a_tile_remembers():
-    count, step = 2 * KEPT + 5, 1e-6
+def test_gradients_are_right_under_more_strokes_than_a_segment():
+    count, step = 2 * SEGMENT + 5, 1e-6
     rng = np.random.default_rng(4)
     with jax.enable_x64(True):
         low, high = [0.4, 0.4, 0.3, 0.2, 0, 0, 0, 0], [0.6, 0.6, 0.8, 0.4, 3, 1, 1, 1]
-        at = rng.uniform(low, high, (count, 8))
-        slopes, in_canvas = slopes_of(at, GROUND, ROUND, 4)
-        # The first strokes are all but hidden; their slopes count as well.
-        assert abs(slopes[0]).max() > 0
-        for first in (0, KEPT - 2, KEPT, 2 * KEPT - 1, count - 4):
-            way = np.zeros_like(at)
-            way[first : first + 4] = rng.normal(size=(4, 8))
-            ahead, behind = (
-                total_of(at + by * way, GROUND, ROUND, 4) for by in (step, -step)
+        strokes = rng.uniform(low, high, (count, 8))
+        grads, canvas_grads = grads_of(strokes, GROUND, ROUND, 4)
+        # The first strokes are all but hidden; their gradients count as well.
+        assert abs(grads[0]).max() > 0
+        for first in (0, SEGMENT - 2, SEGMENT, 2 * SEGMENT - 1, count - 4):
+            direction = np.zeros_like(strokes)
+            direction[first : first + 4] = rng.normal(size=(4, 8))
+            above, below = (
+                value_of(strokes + by * direction, GROUND, ROUND, 4)
+                for by in (step, -step)
             )
-            rise = (ahead - behind) / (2 * step)
-            assert abs(rise) > 1e-7
-            assert float((slopes * way).sum()) == pytest.approx(float(rise), rel=1e-3)
-        way = rng.normal(size=GROUND.shape)
-        ahead, behind = (
-            total_of(at, GROUND + by * way, ROUND, 4) for by in (0.5, -0.5)
+            expected = (above - below) / (2 * step)
+            assert abs(expected) > 1e-7
+            found = float((grads * direction).sum())
+            assert found == pytest.approx(float(expected), rel=1e-3)
+        direction = rng.normal(size=GROUND.shape)
+        above, below = (
+            value_of(strokes, GROUND + by * direction, ROUND, 4) for by in (0.5, -0.5)
         )
-        assert float((in_canvas * way).sum()) == pytest.approx(float(ahead - behind))
+        found = float((canvas_grads * direction).sum())
+        assert found == pytest.approx(float(above - below))

@@ -6,21 +6,18 @@ import pytest
 
 from jaxart.painter import svg
 from jaxart.painter.brushes import BRUSHES
-from jaxart.painter.strokes import Strokes
+from jaxart.painter.strokes import ANGLE, LENGTH, WIDTH, X, Y
 
 
 SPACE = "{http://www.w3.org/2000/svg}"
 GROUND = (1.0, 0.5, 0.0)
 
-STROKES = Strokes(
-    x=np.array([0.5, 1.25, -0.1]),
-    y=np.array([0.25, 0.75, 0.5]),
-    length=np.array([0.4, 0.1, 0.2]),
-    width=np.array([0.1, 0.05, 0.02]),
-    angle=np.array([0.0, np.pi / 4, -np.pi / 2]),
-    red=np.array([1.0, 0.0, 0.2]),
-    green=np.array([0.0, 1.0, 0.4]),
-    blue=np.array([0.0, 0.0, 0.6]),
+STROKES = np.array(
+    [
+        [0.5, 0.25, 0.4, 0.1, 0.0, 1.0, 0.0, 0.0],
+        [1.25, 0.75, 0.1, 0.05, np.pi / 4, 0.0, 1.0, 0.0],
+        [-0.1, 0.5, 0.2, 0.02, -np.pi / 2, 0.2, 0.4, 0.6],
+    ]
 )
 
 
@@ -57,9 +54,9 @@ def test_each_stroke_is_one_shape_in_its_place(brush):
     assert [shape.get("fill") for shape in found] == ["#ff0000", "#00ff00", "#336699"]
     for number, shape in enumerate(found):
         x, y, degrees = map(float, re.findall(r"-?[\d.]+", shape.attrib["transform"]))
-        assert x == pytest.approx(STROKES.x[number], abs=1e-4)
-        assert y == pytest.approx(STROKES.y[number], abs=1e-4)
-        assert degrees == pytest.approx(np.rad2deg(STROKES.angle[number]), abs=0.1)
+        assert x == pytest.approx(STROKES[number, X], abs=1e-4)
+        assert y == pytest.approx(STROKES[number, Y], abs=1e-4)
+        assert degrees == pytest.approx(np.rad2deg(STROKES[number, ANGLE]), abs=0.1)
 
 
 def test_round_brushes_leave_ellipses_and_others_rectangles():
@@ -72,7 +69,10 @@ def test_round_brushes_leave_ellipses_and_others_rectangles():
 @pytest.mark.parametrize("brush", BRUSHES)
 def test_shapes_are_nearly_as_large_as_their_strokes(brush):
     for shape, length, width in zip(
-        shapes(parsed(brush=brush)), STROKES.length, STROKES.width, strict=True
+        shapes(parsed(brush=brush)),
+        STROKES[:, LENGTH],
+        STROKES[:, WIDTH],
+        strict=True,
     ):
         if shape.tag.endswith("ellipse"):
             sides = [2 * float(shape.attrib[name]) for name in ("rx", "ry")]
@@ -120,11 +120,10 @@ def test_any_title_makes_a_valid_file(tmp_path, title):
 
 
 def test_no_strokes_are_the_bare_ground():
-    none = Strokes(*(np.zeros(0) for _ in Strokes._fields))
-    assert shapes(parsed(none)) == []
+    assert shapes(parsed(STROKES[:0])) == []
 
 
-def test_our_own_file_may_be_written_again_and_no_other(tmp_path):
+def test_a_file_of_ours_is_replaced_and_no_other(tmp_path):
     def write(path):
         svg.write(
             path, STROKES, brush="dry", ground=GROUND, height=9, width=9, title="a"

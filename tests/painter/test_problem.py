@@ -1,23 +1,22 @@
 import numpy as np
 import pytest
 
-from jaxart.painter import studio
+from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 
 
 def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
     few: Settings,
 ):
-    made = studio.opened(np.zeros((1_200, 900, 3), np.uint8), None, few)
+    problem = make_problem(np.zeros((1_200, 900, 3), np.uint8), None, few)
     shapes, heights = set(), []
     for strokes in (0, 50, 400, 1_600, 6_400, 25_600):
-        level, tools = made.view(strokes)
+        stage = problem.stage(strokes)
+        level, layout = stage.level, stage.options.layout
         heights.append(int(level.pixels))
-        assert level.picture.shape[1:] == tools.layout.shape
-        # The whole picture is in the arrays, with room for a window on all sides.
-        assert (
-            np.array(level.size) + 2 * tools.layout.edge <= level.weights.shape
-        ).all()
+        assert level.picture.shape[1:] == layout.shape
+        # The whole picture is in the arrays, and a window on all sides of it.
+        assert (np.array(level.size) + 2 * layout.border <= level.weights.shape).all()
         shapes.add(level.weights.shape)
     assert heights[3] / heights[2] == pytest.approx(2, rel=0.01)
     assert heights == sorted(heights)
@@ -26,5 +25,5 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
 
 
 def test_no_level_is_finer_than_the_picture(few: Settings):
-    made = studio.opened(np.zeros((70, 300, 3), np.uint8), None, few)
-    assert int(made.view(10**6)[0].pixels) == made.finest == 70
+    problem = make_problem(np.zeros((70, 300, 3), np.uint8), None, few)
+    assert int(problem.stage(10**6).level.pixels) == problem.finest == 70

@@ -1,0 +1,130 @@
+"""Minimising the loss of a stroke: finite differences, autodiff or random search.
+
+`finite_differences` is the essay's: the loss of the stroke and of its neighbours, one
+for each parameter, all in one batched call. `autodiff` differentiates the drawing and
+the distance. `monte_carlo`, the essay's first algorithm, needs no gradient: it proposes
+random changes, and accepts those that lower the loss.
+
+Source: the seed essay, "Training of Artists"; its author's opencv_playground for the
+limits on a step. Kingma and Ba, "Adam" (2015), for the steps themselves.
+Deviation: the essay's steps are proportional to the gradient, up to a limit; ours are
+Adam's, which need no such limit.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+Point = Float[Array, " p"]
+Loss = Float[Array, ""]
+BatchLoss = Callable[[Float[Array, "m p"]], Float[Array, " m"]]
+Method = Literal["finite_differences", "autodiff", "monte_carlo"]
+
+NUDGE = 0.25  # step of a finite difference, in units of the parameter's scale
+
+# Forgets fast, for a dozen steps instead of thousands; gradients may be tiny.
+ADAM = optax.scale_by_adam(b1=0.7, b2=0.9, eps=1e-12)
+LEARNING_RATE = 0.5  # of the first step, in units of each parameter's scale
+
+
+class Bounds(NamedTuple):
+    """The units of a point's parameters, and the points that are allowed.
+
+    Args:
+        scales: how far a step in each parameter should go.
+        project: returns the allowed point for any point.
+    """
+
+    scales: Point
+    project: Callable[[Point], Point]
+
+
+def finite_differences(
+    loss: BatchLoss, point: Point, nudges: Point
+) -> tuple[Loss, Point]:
+    """Return the loss and its gradient, from p + 1 losses in one batch.
+
+    Args:
+        loss: evaluates a batch of points.
+        point: where.
+        nudges: distance to the neighbour in each parameter.
+    """
+    losses = loss(jnp.concatenate([point[None], point[None] + jnp.diag(nudges)]))
+    return losses[0], (losses[1:] - losses[0]) / nudges
+
+
+def autodiff(loss: BatchLoss, point: Point) -> tuple[Loss, Point]:
+    """Return the loss and its exact gradient; `loss` evaluates a batch of points."""
+    return jax.value_and_grad(lambda point: loss(point[None])[0])(point)
+
+
+def minimize(
+    loss: BatchLoss,
+    start: Point,
+    key: PRNGKeyArray,
+    *,
+    method: Method,
+    bounds: Bounds,
+    steps: int,
+) -> tuple[Point, Loss]:
+    """Return the best point found from `start` on, and its loss.
+
+    Args:
+        loss: evaluates a batch of points.
+        start: where to begin.
+        key: of the proposals of `monte_carlo`; else unused.
+        method: how the gradient is computed, if at all.
+        bounds: units of a step, and allowed points.
+        steps: how many. Each costs nine evaluations by finite differences, about three
+            by autodiff, and one by Monte Carlo; and one more at the end.
+    """
+    scales, project = bounds
+    start = project(start)
+    if method == "monte_carlo":
+        return _random_search(loss, start, key, bounds, steps)
+
+    def step(carry, k):
+        point, opt_state, best, least = carry
+        if method == "autodiff":
+            value, grads = autodiff(loss, point)
+        else:
+            value, grads = finite_differences(loss, point, NUDGE * scales)
+        best = jnp.where(value < least, point, best)
+        least = jnp.minimum(value, least)
+        # Of parameters in units of their scales.
+        updates, opt_state = ADAM.update(grads * scales, opt_state)
+        rate = LEARNING_RATE * (1 - k / steps)
+        point = project(point - rate * scales * updates)
+        return (point, opt_state, best, least), None
+
+    carry = (start, ADAM.init(start), start, jnp.inf)
+    (last, _, best, least), _ = lax.scan(step, carry, jnp.arange(steps))
+    value = loss(last[None])[0]
+    return jnp.where(value < least, last, best), jnp.minimum(value, least)
+
+
+def _random_search(
+    loss: BatchLoss, start: Point, key: PRNGKeyArray, bounds: Bounds, steps: int
+) -> tuple[Point, Loss]:
+    """Return the best of random proposals around the best so far, closer and closer."""
+
+    def step(carry, k):
+        best, least = carry
+        noise = jax.random.normal(jax.random.fold_in(key, k), best.shape)
+        step_size = 2 * (1 - k / steps)
+        proposal = bounds.project(best + step_size * bounds.scales * noise)
+        value = loss(proposal[None])[0]
+        accepted = value < least
+        return (
+            jnp.where(accepted, proposal, best),
+            jnp.where(accepted, value, least),
+        ), None
+
+    (best, least), _ = lax.scan(step, (start, loss(start[None])[0]), jnp.arange(steps))
+    return best, least

@@ -1,0 +1,149 @@
+"""The problem that a painting solves: the picture at any size, distances, and options.
+
+The arrays of a level are larger than it. They come in few sizes, each twice the one
+before, so that a stage neither compiles anew at each level nor pays for a picture much
+larger than its own.
+"""
+
+import math
+from typing import NamedTuple, cast
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from jaxart import vgg
+from jaxart.painter import placement
+from jaxart.painter.distances import (
+    HALF,
+    WHOLE,
+    Distance,
+    FeatureSpec,
+    Perceptual,
+    SquaredError,
+)
+from jaxart.painter.gradients import Method
+from jaxart.painter.placement import Layout
+from jaxart.painter.refinement import Objective
+from jaxart.painter.rounds import Options, Stage
+from jaxart.painter.settings import Settings
+
+
+COARSEST = 40  # height of the first level, in pixels
+LEVEL_SCALE = 12.0  # height of a level, in roots of its strokes
+FIRST = 8  # strokes that are painted at the first level
+FINEST = 1_024  # height of the finest level, in pixels
+SMALLEST = 256  # height of the levels that the smallest arrays hold, in pixels
+
+# The author's own recipe with VGG16.
+ESSAY = FeatureSpec(vgg.Window(4, 2, 1), ("block3_conv2",), 1.0)
+
+
+class Distances(NamedTuple):
+    """The distances of the rounds, and of the two refinements after the first."""
+
+    rounds: Distance
+    half: Distance
+    whole: Distance
+
+
+class Problem(NamedTuple):
+    """What is painted, and how.
+
+    Args:
+        picture: what is painted.
+        weights: how much each of its pixels counts, from 0 on; None for all alike.
+        settings: how it is painted.
+        distances: whose losses are minimised.
+    """
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    weights: Float32[np.ndarray, "h w"] | None
+    settings: Settings
+    distances: Distances
+
+    @property
+    def finest(self) -> int:
+        """Height of the finest level, in pixels."""
+        return min(len(self.picture), FINEST)
+
+    def level_height(self, scale: float, strokes: int) -> int:
+        """Return the height at which so many strokes are painted, in pixels.
+
+        Args:
+            scale: the height of a square picture, in roots of the strokes.
+            strokes: how many.
+        """
+        h, w = self.picture.shape[:2]
+        return min(
+            max(round(scale * math.sqrt(strokes * h / w)), COARSEST), self.finest
+        )
+
+    def stage(self, strokes: int) -> Stage:
+        """Return the stage that follows after so many strokes."""
+        height = self.level_height(LEVEL_SCALE, max(strokes, FIRST))
+        layout = self._layout(height)
+        settings = self.settings
+        method = cast(Method, settings.slope)
+        return Stage(
+            placement.make_level(self.picture, self.weights, height, layout),
+            jnp.array(settings.ground),
+            self.distances.rounds,
+            Options(settings.medium, method, settings.steps, layout),
+        )
+
+    def objective(self, height: int, distance: Distance) -> Objective:
+        """Return what refinement minimises on a picture so many pixels high."""
+        planes, weights = placement.resize(self.picture, self.weights, height)
+        ground = jnp.array(self.settings.ground)
+        return Objective(
+            jnp.array(planes),
+            jnp.array(weights),
+            ground,
+            distance,
+            self.settings.medium,
+        )
+
+    def _layout(self, height: int) -> Layout:
+        largest = SMALLEST
+        while largest < height:
+            largest *= 2
+        largest = min(largest, self.finest)
+        h, w = self.picture.shape[:2]
+        distance = self.distances.rounds
+        return placement.make_layout(
+            largest, -(-w * largest // h), reach=distance.reach, stride=distance.stride
+        )
+
+
+def make_problem(
+    picture: UInt8[np.ndarray, "h w 3"],
+    weights: Float32[np.ndarray, "h w"] | None,
+    settings: Settings,
+) -> Problem:
+    """Return the problem of painting a picture.
+
+    Raises:
+        ValueError: the file of weights of VGG16 cannot be used.
+    """
+    return Problem(picture, weights, settings, _distances(settings))
+
+
+def _distances(settings: Settings) -> Distances:
+    if settings.distance == "mse":
+        return Distances(*3 * [SquaredError(settings.emphasis)])
+    network = vgg.load(settings.vgg_weights or None)
+    if settings.distance == "essay":
+        return Distances(*3 * [Perceptual(network, (ESSAY,), 0.0, normalised=False)])
+    in_rounds, at_half, at_whole = settings.shares
+    half = FeatureSpec(HALF, settings.refine_layers, at_half)
+    whole = FeatureSpec(WHOLE, settings.refine_layers, at_whole)
+
+    def lpips(*specs: FeatureSpec) -> Perceptual:
+        return Perceptual(network, specs, 1.0, normalised=True)
+
+    return Distances(
+        lpips(FeatureSpec(HALF, settings.layers, in_rounds)),
+        lpips(half),
+        lpips(half, whole),
+    )
