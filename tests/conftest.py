@@ -36,11 +36,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker of tests that are long by nature."""
-    config.addinivalue_line("markers", "slow: long by nature: kills, processes")
-
-
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset `paintings` of 24 small pictures, each of its own colour."""
