@@ -7,7 +7,7 @@ Networks", section 3.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -58,13 +58,12 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
     Args:
         settings: of the run.
         workdir: its folder.
-        stack: closes what is opened here.
+        stack: closes the files, threads and processes that are opened here.
 
     Raises:
         ValueError: the settings do not suit the devices, the folder or the dataset.
         Stopped: a signal asked for it, and the state is saved.
     """
-    run_dir = checkpoints = distance_fn = None
     with processes.failing_together():
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
         optimizer = settings.make_optimizer()
@@ -76,19 +75,14 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
             batch_size=settings.batch_size,
             to_pixels=partial(atlas.to_pixels, size=settings.size),
         )
-    with processes.failing_together():
-        if processes.is_first():
-            run_dir = stack.enter_context(RunDir(workdir))
-        name = choice.resolve(settings.data.name, settings.data.data_dir)
-        settings = settings.with_data(name=name)
-        if run_dir:
-            run_dir.check_same(settings)
+    settings, run_dir = _open_run_dir(settings, workdir, stack)
     records = _open_records(settings)
     source, dataset = _put_on_device(settings, records, updates)
 
     init = jax.jit(
         lambda seed: init_state(*settings.make_networks(seed), optimizer, seed)
     )
+    # The update is compiled while everything else is opened.
     compiler = stack.enter_context(ThreadPoolExecutor(1))
     shape = train_loop.updates_of_next_call(0, settings), settings.batch_size
     compiled = compiler.submit(
@@ -97,6 +91,7 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         dataset,
         pipeline.batches_shape(source, shape, settings.size),
     )
+    checkpoints = distance_fn = None
     sampler = latents.make_sampler(networks[0])
     state = init(np.uint32(settings.seed))
     with processes.failing_together():
@@ -106,18 +101,7 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
             if settings.evaluate.every_steps:
                 distance_fn = _distance_fn(settings, records, sampler)
     state = processes.broadcast(state)
-    start_step = int(state.step)
-    batches = pipeline.batches(
-        source,
-        size=settings.size,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        workers=settings.data.workers,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        first=start_step,
-    )
-    stack.enter_context(closing(batches))
+    next_batches = _next_batches(settings, source, int(state.step), updates, stack)
     with processes.failing_together():
         images = settings.batch_size // jax.device_count()
         cost = costs.cost(*networks, compiled.result(), images)
@@ -125,30 +109,36 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         if run_dir:
             run_dir.write_settings(settings)
             print(cost)
-    log = RunLog(
-        run_dir,
-        step=start_step,
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        every_steps=settings.log.every_steps,
-    )
-    stack.enter_context(closing(log))
+    log = stack.enter_context(closing(RunLog(run_dir, settings, int(state.step))))
     speed = train_loop.train_loop(
         settings,
         workdir,
         train_loop.Outputs(log, checkpoints, sampler, distance_fn),
         state=updates.replicate(state),
-        start_step=start_step,
+        start_step=int(state.step),
         dataset=dataset,
-        next_batches=lambda count: updates.shard(
-            np.stack([next(batches) for _ in range(count)])
-        ),
+        next_batches=next_batches,
         updates=updates,
     )
     if run_dir:
         if speed.images_per_second > 0:
             print(costs.speed_line(cost, speed, settings.dtype))
         print(f"done: look at {run_dir.samples_file(settings.steps)}")
+
+
+def _open_run_dir(
+    settings: Settings, workdir: str, stack: contextlib.ExitStack
+) -> tuple[Settings, RunDir | None]:
+    """Open the folder of the run in the first process, and settle its dataset."""
+    run_dir = None
+    with processes.failing_together():
+        if processes.is_first():
+            run_dir = stack.enter_context(RunDir(workdir))
+        name = choice.resolve(settings.data.name, settings.data.data_dir)
+        settings = settings.with_data(name=name)
+        if run_dir:
+            run_dir.check_same(settings)
+    return settings, run_dir
 
 
 def _open_records(settings: Settings) -> Records:
@@ -179,6 +169,28 @@ def _put_on_device(
         return records, None
     packed = atlas.load(records)
     return packed, updates.replicate_dataset(packed.pixels)
+
+
+def _next_batches(
+    settings: Settings,
+    source: Records | atlas.Atlas,
+    start_step: int,
+    updates: devices.Updates,
+    stack: contextlib.ExitStack,
+) -> Callable[[int], Array]:
+    """Return what stacks and shards the next batches, from `start_step` on."""
+    batches = pipeline.batches(
+        source,
+        size=settings.size,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        workers=settings.data.workers,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        first=start_step,
+    )
+    stack.enter_context(closing(batches))
+    return lambda count: updates.shard(np.stack([next(batches) for _ in range(count)]))
 
 
 def _distance_fn(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from jaxart import atomic, images
 from jaxart.gan.run_dir import RunDir
+from jaxart.gan.settings import Settings
 
 
 Metrics = dict[str, Float[Array, " n"]]  # of one update after another
@@ -46,31 +47,21 @@ class RunLog:
     Args:
         run_dir: folder of the run; None in a process that only checks the losses, while
             another one writes.
-        step: updates done so far; lines of metrics after it are deleted, for they will
-            be written again.
-        steps: updates of the whole run.
-        batch_size: pictures of an update.
-        every_steps: how often metrics are written, in updates.
+        settings: of the run.
+        start_step: updates done so far; lines of metrics after it are deleted, for they
+            will be written again.
     """
 
-    def __init__(
-        self,
-        run_dir: RunDir | None,
-        *,
-        step: int,
-        steps: int,
-        batch_size: int,
-        every_steps: int,
-    ):
+    def __init__(self, run_dir: RunDir | None, settings: Settings, start_step: int):
         self._run_dir = run_dir
-        self._every_steps = every_steps
-        self._batch_size = batch_size
+        self._every_steps = settings.log.every_steps
+        self._batch_size = settings.batch_size
         if run_dir is not None:
-            _delete_lines_after(run_dir.metrics_file, step)
-        self._start_step = step
+            _delete_lines_after(run_dir.metrics_file, start_step)
+        self._start_step = start_step
         self._bar = tqdm(
-            total=steps,
-            initial=step,
+            total=settings.steps,
+            initial=start_step,
             unit="step",
             dynamic_ncols=True,
             disable=run_dir is None,
@@ -78,7 +69,7 @@ class RunLog:
         self._pending: deque[tuple[int, Metrics]] = deque()
         self._scalars: dict[int, dict[str, float]] = {}
         self._samples: list[tuple[int, UInt8[Array, "n h w 3"]]] = []
-        self._last_line = self._start = (step, time.perf_counter())
+        self._last_line = self._start = (start_step, time.perf_counter())
         self._waited = 0.0
 
     @functools.cached_property

@@ -1,5 +1,6 @@
 import json
 import math
+import runpy
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,17 @@ from PIL import Image
 from jaxart.gan import run_log
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
+from jaxart.gan.settings import Settings
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def new_log(workdir: Path, start_step: int, steps: int, every_steps: int) -> RunLog:
+    """Return the log of a run whose updates have eight pictures."""
+    config = runpy.run_path(str(ROOT / "configs/art.py"))["get_config"]()
+    config.steps, config.batch_size, config.log.every_steps = steps, 8, every_steps
+    return RunLog(RunDir(workdir), Settings.from_config(config), start_step)
 
 
 def metrics(*values: float) -> dict:
@@ -23,9 +35,7 @@ def metrics(*values: float) -> dict:
 
 
 def write(workdir: Path, first: int, last: int, losses=lambda step: step) -> None:
-    log = RunLog(
-        RunDir(workdir), step=first - 1, steps=last, batch_size=8, every_steps=3
-    )
+    log = new_log(workdir, start_step=first - 1, steps=last, every_steps=3)
     with closing(log):
         for step in range(first, last + 1):
             log.add_metrics(step, metrics(losses(step)))
@@ -48,9 +58,7 @@ def test_to_flush_is_to_wait_for_all_updates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(run_log, "_is_ready", lambda _: False)
-    with closing(
-        RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
-    ) as log:
+    with closing(new_log(tmp_path, start_step=0, steps=9, every_steps=3)) as log:
         log.add_metrics(1, metrics(math.nan))
         with pytest.raises(FloatingPointError, match="at step 1"):
             log.flush()
@@ -61,9 +69,7 @@ def test_updates_of_one_call_have_their_own_lines_and_one_speed(
 ):
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    with closing(
-        RunLog(RunDir(tmp_path), step=0, steps=10, batch_size=8, every_steps=2)
-    ) as log:
+    with closing(new_log(tmp_path, start_step=0, steps=10, every_steps=2)) as log:
         for last in (5, 10):
             now[0] += 5
             log.add_metrics(last, metrics(*range(last - 4, last + 1)))
@@ -74,7 +80,7 @@ def test_updates_of_one_call_have_their_own_lines_and_one_speed(
 
 
 def test_the_first_loss_of_a_call_that_is_not_finite_is_named(tmp_path: Path):
-    log = RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=2)
+    log = new_log(tmp_path, start_step=0, steps=9, every_steps=2)
     with closing(log):
         log.add_metrics(8, metrics(1, 1, 1, math.nan, math.nan, 1, 1, 1))
         with pytest.raises(FloatingPointError, match="at step 4"):
@@ -86,9 +92,7 @@ def test_scalars_have_a_line_and_their_time_does_not_count(
 ):
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    with closing(
-        RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=3)
-    ) as log:
+    with closing(new_log(tmp_path, start_step=0, steps=9, every_steps=3)) as log:
         for step in range(1, 10):
             now[0] += 1
             log.add_metrics(step, metrics(step))
@@ -121,7 +125,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path, bad: f
 
 
 def test_nothing_is_read_before_the_next_update_is_under_way(tmp_path: Path):
-    log = RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
+    log = new_log(tmp_path, start_step=0, steps=9, every_steps=1)
     with closing(log):
         log.add_metrics(1, metrics(0.0))
         assert not (tmp_path / "metrics.jsonl").exists()
@@ -130,7 +134,7 @@ def test_nothing_is_read_before_the_next_update_is_under_way(tmp_path: Path):
 
 
 def test_pictures_become_a_grid_under_their_step(tmp_path: Path):
-    log = RunLog(RunDir(tmp_path), step=0, steps=9, batch_size=8, every_steps=1)
+    log = new_log(tmp_path, start_step=0, steps=9, every_steps=1)
     pictures = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
     with closing(log):
         log.add_metrics(1, metrics(0.0))
@@ -152,9 +156,7 @@ def test_waiting_for_data_counts_only_where_no_update_is_under_way(
 ):
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    with closing(
-        RunLog(RunDir(tmp_path), step=100, steps=110, batch_size=8, every_steps=50)
-    ) as log:
+    with closing(new_log(tmp_path, start_step=100, steps=110, every_steps=50)) as log:
         with log.timing_input():
             now[0] += 1  # nothing was under way yet
         monkeypatch.setattr("jaxart.gan.run_log._is_ready", lambda metrics: False)
