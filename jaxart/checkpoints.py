@@ -2,12 +2,12 @@
 
 A checkpoint holds named parts, so that drawing samples reads the generator alone.
 Orbax writes into a temporary folder and renames it when all of it is there: a
-checkpoint that can be seen is whole. Writing happens behind the training loop's back.
+checkpoint that can be seen is whole. Writing happens in the background.
 
-Parts are trees of arrays, read as tensors and never unpickled. Where the training
-data stood needs no part: a batch is known by its number. A checkpoint that was
-evaluated also holds its distance from the dataset, so that the best one is known, and
-kept, by looking at the folder.
+Parts are trees of arrays, read as tensors and never unpickled. The position in the
+training data needs no part: a batch is a function of its number. A checkpoint that was
+evaluated also holds its distance from the dataset, by which the best one is found and
+kept.
 
 Of several processes that train together, the first alone writes and reads.
 """
@@ -28,7 +28,7 @@ FOLDER = "checkpoints"
 DISTANCE = "distance"  # of a checkpoint's samples from the dataset, among its metrics
 BEST = "best"  # the step of the checkpoint with the smallest distance
 
-KEPT = ocp.checkpoint_managers
+policies = ocp.checkpoint_managers  # of which checkpoints to keep
 
 
 class Best(NamedTuple):
@@ -47,7 +47,7 @@ class Checkpoints:
         keep_every: steps at whose multiples a checkpoint is kept for good, or None.
 
     Raises:
-        ValueError: what is said of a checkpoint cannot be read.
+        ValueError: the metrics of a checkpoint cannot be read.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Checkpoints:
     ):
         self.folder = Path(workdir).absolute() / FOLDER
         logging.getLogger("absl").setLevel(logging.ERROR)
-        policies: list[KEPT.PreservationPolicy] = [
-            KEPT.LatestN(keep),
-            KEPT.BestN(
+        preserved: list[policies.PreservationPolicy] = [
+            policies.LatestN(keep),
+            policies.BestN(
                 get_metric_fn=_distance,
                 reverse=True,  # the best is the smallest
                 n=1,
@@ -65,9 +65,9 @@ class Checkpoints:
             ),
         ]
         if keep_every is not None:
-            policies.append(KEPT.EveryNSteps(keep_every))
+            preserved.append(policies.EveryNSteps(keep_every))
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=KEPT.AnyPreservationPolicy(policies),
+            preservation_policy=policies.AnyPreservationPolicy(preserved),
             best_fn=_distance,
             best_mode="min",
             create=False,
@@ -101,10 +101,10 @@ class Checkpoints:
             return Best(step, _distance(metrics))
 
     def find(self, step: str | None) -> int:
-        """Return the step of the checkpoint that a person asks for.
+        """Return the step of the checkpoint that is asked for.
 
         Args:
-            step: a number; "best"; or None for the latest.
+            step: a number, "best", or None for the latest.
 
         Raises:
             ValueError: it is something else, or there is no such checkpoint.
@@ -134,14 +134,14 @@ class Checkpoints:
         parts: dict[str, PyTree],
         distance: float | None = None,
     ) -> None:
-        """Start to write a checkpoint; it is safe to go on at once.
+        """Start to write a checkpoint; the arrays may change at once.
 
         Args:
             step: updates done.
             parts: trees of arrays by name.
             distance: of samples from the dataset, if it was measured.
         """
-        # Copies: the next update uses up these buffers while they are being written.
+        # Copies: the next update donates these buffers while they are being written.
         parts = jax.tree.map(np.array, parts)
         saves: dict[str, Any] = {
             name: ocp.args.StandardSave(part) for name, part in parts.items()
@@ -192,7 +192,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Make one `ValueError` of what is raised where checkpoints are damaged."""
+    """Raise what damaged checkpoints raise as one `ValueError`."""
     try:
         yield
     # Orbax and TensorStore raise a dozen kinds.
@@ -201,10 +201,10 @@ def _readable(path: Path) -> Iterator[None]:
         raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
 
 
-def _check_same_shape(expected: Any, found: Any) -> None:
-    if expected.shape != found.shape:
+def _check_same_shape(expected: Any, restored: Any) -> None:
+    if expected.shape != restored.shape:
         raise ValueError(
-            f"an array is {expected.shape} in the networks, {found.shape} in there"
+            f"an array is {expected.shape} in the networks, {restored.shape} in there"
         )
 
 

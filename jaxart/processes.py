@@ -1,9 +1,9 @@
-"""Several processes that train as one: how they meet, agree and part.
+"""Several processes that train as one: how they start, agree and stop.
 
-Each has devices of its own, on one machine or many. All of them run the same program on
-one mesh of all devices; the first alone writes, and draws what a person looks at. A
-word that one has for all others (its settings, an error, a signal to stop) goes round
-where all of them are waiting for it anyway, so that none is left behind.
+Each has its own devices, on one machine or many. All of them run the same program on
+one mesh of all devices; the first alone writes files and draws samples. Settings,
+errors and signals to stop are exchanged where all processes wait for each other anyway,
+so that none is left behind.
 
 Source: the JAX documentation, "Introduction to multi-controller JAX".
 """
@@ -29,12 +29,12 @@ from jaxtyping import PyTree
 from jaxart import command
 
 
-FOUND = "auto"  # what a user says who lets the cluster's environment tell
-PATIENCE_SECONDS = 300  # to be started, and to be heard of again when silent
+AUTO = "auto"  # addresses and counts come from the cluster's environment
+TIMEOUT_SECONDS = 300  # for all processes to start, and for a silent one to answer
 LAST_PORT = 65_535
-PAUSE_SECONDS = 0.2  # between two tries to reach the first process
+RETRY_SECONDS = 0.2  # between two tries to reach the first process
 # What the backends' errors say if a process does not answer any more.
-LOST = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+LOST_PROCESS = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 LOST_ADVICE = (
     "another process of this run has ended; the same commands go on from the last "
     "checkpoint"
@@ -51,14 +51,14 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def joined(distributed: str | None) -> Iterator[None]:
-    """Be one of several processes, if asked to; before anything else is done with JAX.
+def join(distributed: str | None) -> Iterator[None]:
+    """Join several processes, if asked to; to be entered before JAX finds its devices.
 
-    An error of one process ends it at once: others, which wait for it, may not be
-    waited for. They then end, too, with a line that says why.
+    An error of one process ends it at once, without waiting for others, which may be
+    waiting for it. They then end, too, with a line that says why.
 
     Args:
-        distributed: `FOUND`, or HOST:PORT,PROCESSES,INDEX with the first process'
+        distributed: `AUTO`, or HOST:PORT,PROCESSES,INDEX with the first process'
             address, how many there are, and which this is, from 0; None for one alone.
 
     Raises:
@@ -79,7 +79,7 @@ def joined(distributed: str | None) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             print("stopped", file=sys.stderr, flush=True)
             os._exit(128 + signal.SIGINT)
-        if _is_loss(error):
+        if _is_lost_process(error):
             error = ConnectionError(LOST_ADVICE)
         if isinstance(error, (ValueError, OSError)):
             command.fail(error, leave=os._exit)
@@ -102,7 +102,7 @@ def failing_together() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         error = raised
-    texts = exchanged(None if error is None else command.line(error))
+    texts = all_gather(None if error is None else command.line(error))
     if error is not None:
         raise EverywhereError(command.line(error)) from error
     for process, text in enumerate(texts):
@@ -116,7 +116,7 @@ def check_same(settings: dict[str, Any]) -> None:
     Raises:
         ValueError: they were not; in all of them.
     """
-    first, *others = exchanged(settings)
+    first, *others = all_gather(settings)
     for process, other in enumerate(others, start=1):
         differing = [
             f"{key} ({other.get(key)}, {first.get(key)} in process 0)"
@@ -130,11 +130,11 @@ def check_same(settings: dict[str, Any]) -> None:
             )
 
 
-def exchanged(value: Any) -> list[Any]:
+def all_gather(value: Any) -> list[Any]:
     """Return the values of all processes, in their order.
 
     Args:
-        value: this one's, as JSON can say it.
+        value: of this process, as JSON can hold it.
     """
     if jax.process_count() == 1:
         return [value]
@@ -149,8 +149,8 @@ def exchanged(value: Any) -> list[Any]:
     ]
 
 
-def of_the_first(tree: PyTree) -> PyTree:
-    """Return the arrays of the first process; the others' give shapes and types."""
+def broadcast(tree: PyTree) -> PyTree:
+    """Return the first process' arrays; those of the others give shapes and types."""
     return multihost_utils.broadcast_one_to_all(tree)
 
 
@@ -173,13 +173,13 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
 
     calls = itertools.count()
 
-    def agreed() -> int | None:
-        now = multihost_utils.reached_preemption_sync_point(next(calls))
-        return signal.SIGTERM if now else None
+    def stop_signal() -> int | None:
+        stop = multihost_utils.reached_preemption_sync_point(next(calls))
+        return signal.SIGTERM if stop else None
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield agreed
+        yield stop_signal
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -187,19 +187,19 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
 def _join(distributed: str) -> None:
     start = functools.partial(
         jax.distributed.initialize,
-        initialization_timeout=PATIENCE_SECONDS,
-        heartbeat_timeout_seconds=PATIENCE_SECONDS,
+        initialization_timeout=TIMEOUT_SECONDS,
+        heartbeat_timeout_seconds=TIMEOUT_SECONDS,
     )
-    if distributed == FOUND:
+    if distributed == AUTO:
         try:
             start()
         except ValueError as error:
             raise ValueError(
-                f"distributed={FOUND} needs a cluster that JAX knows (Slurm, Open MPI, "
+                f"distributed={AUTO} needs a cluster that JAX knows (Slurm, Open MPI, "
                 f"Kubernetes, TPU); say HOST:PORT,PROCESSES,INDEX instead ({error})"
             ) from error
         return
-    address, processes, index = _read(distributed)
+    address, processes, index = _parse(distributed)
     print(f"process {index} of {processes}, waiting at {address}", file=sys.stderr)
     if index:
         _wait_for(address)
@@ -209,7 +209,7 @@ def _join(distributed: str) -> None:
         raise ValueError(f"distributed={distributed}: {error}") from error
 
 
-def _read(distributed: str) -> tuple[str, int, int]:
+def _parse(distributed: str) -> tuple[str, int, int]:
     """Return address, number of processes, and which this is."""
     address, *numbers = distributed.split(",")
     host, _, port = address.rpartition(":")
@@ -220,7 +220,7 @@ def _read(distributed: str) -> tuple[str, int, int]:
         or int(port) > LAST_PORT
     ):
         raise ValueError(
-            f"distributed must be {FOUND} or HOST:PORT,PROCESSES,INDEX; "
+            f"distributed must be {AUTO} or HOST:PORT,PROCESSES,INDEX; "
             f"got {distributed!r}"
         )
     processes, index = map(int, numbers)
@@ -235,9 +235,9 @@ def _read(distributed: str) -> tuple[str, int, int]:
 def _wait_for(address: str) -> None:
     """Wait until the first process listens: JAX would end this one with a stack."""
     host, _, port = address.rpartition(":")
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        left = max(end - time.monotonic(), PAUSE_SECONDS)
+        left = max(end - time.monotonic(), RETRY_SECONDS)
         try:
             socket.create_connection((host.strip("[]"), int(port)), left).close()
             return
@@ -247,10 +247,10 @@ def _wait_for(address: str) -> None:
                     f"distributed must name the first process; nothing answers at "
                     f"{address}: {error}"
                 ) from error
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(RETRY_SECONDS)
 
 
-def _is_loss(error: BaseException) -> bool:
+def _is_lost_process(error: BaseException) -> bool:
     return isinstance(error, (jax.errors.JaxRuntimeError, ValueError)) and any(
-        word in str(error) for word in LOST
+        word in str(error) for word in LOST_PROCESS
     )

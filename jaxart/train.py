@@ -7,7 +7,7 @@ Networks", section 3.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -25,8 +25,7 @@ from jaxart.gan import devices, latents, quality, train_loop
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
 from jaxart.gan.settings import Settings, flatten
-from jaxart.gan.update import NetworkState, init_state
-from jaxart.metrics import Estimate, frechet_distance
+from jaxart.gan.update import init_state
 from jaxart.paintings import atlas, choice, pipeline
 
 
@@ -46,7 +45,7 @@ def main(
     ] = None,
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
-    with processes.joined(distributed):
+    with processes.join(distributed):
         with processes.failing_together():
             settings = Settings.from_config(config)
         with contextlib.ExitStack() as stack:
@@ -75,7 +74,7 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
             loss=settings.loss,
             parallel=settings.parallel,
             batch_size=settings.batch_size,
-            to_pixels=partial(_to_pixels, size=settings.size),
+            to_pixels=partial(atlas.to_pixels, size=settings.size),
         )
     with processes.failing_together():
         if processes.is_first():
@@ -91,11 +90,12 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         lambda seed: init_state(*settings.make_networks(seed), optimizer, seed)
     )
     compiler = stack.enter_context(ThreadPoolExecutor(1))
+    shape = train_loop.updates_of_next_call(0, settings), settings.batch_size
     compiled = compiler.submit(
         updates.compile,
         init.eval_shape(np.uint32(0)),
         dataset,
-        _batches_shape(settings, dataset),
+        pipeline.batches_shape(source, shape, settings.size),
     )
     sampler = latents.make_sampler(networks[0])
     state = init(np.uint32(settings.seed))
@@ -105,8 +105,26 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
             state = run_dir.resume(checkpoints, state)
             if settings.evaluate.every_steps:
                 distance_fn = _distance_fn(settings, records, sampler)
-    state = processes.of_the_first(state)
+    state = processes.broadcast(state)
     start_step = int(state.step)
+    batches = pipeline.batches(
+        source,
+        size=settings.size,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        workers=settings.data.workers,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        first=start_step,
+    )
+    stack.enter_context(closing(batches))
+    with processes.failing_together():
+        images = settings.batch_size // jax.device_count()
+        cost = costs.cost(*networks, compiled.result(), images)
+        cost.check_memory(settings.batch_size)
+        if run_dir:
+            run_dir.write_settings(settings)
+            print(cost)
     log = RunLog(
         run_dir,
         step=start_step,
@@ -115,14 +133,6 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         every_steps=settings.log.every_steps,
     )
     stack.enter_context(closing(log))
-    batches = stack.enter_context(closing(_batches(settings, source, start_step)))
-    with processes.failing_together():
-        images = settings.batch_size // jax.device_count()
-        cost = costs.cost(*networks, compiled.result(), images)
-        cost.check_memory(settings.batch_size)
-        if run_dir:
-            run_dir.write_settings(settings)
-            print(cost)
     speed = train_loop.train_loop(
         settings,
         workdir,
@@ -160,61 +170,25 @@ def _open_records(settings: Settings) -> Records:
 def _put_on_device(
     settings: Settings, records: Records, updates: devices.Updates
 ) -> tuple[Records | atlas.Atlas, Array | None]:
-    """Return what batches are made of, and the dataset on the devices, if it is."""
+    """Return what crops are cut from, and the pixels on the devices, if they are."""
     on_device = False
     with processes.failing_together():
         if processes.is_first():
             on_device = choice.on_device(settings.data.on_device, records)
-    if not processes.of_the_first(on_device):
+    if not processes.broadcast(on_device):
         return records, None
     packed = atlas.load(records)
     return packed, updates.replicate_dataset(packed.pixels)
 
 
-def _to_pixels(atlas_pixels: Array | None, batch: Array, size: int) -> Array:
-    """Return crops: those of an atlas at the corners of a batch, or the batch."""
-    return batch if atlas_pixels is None else atlas.crops(atlas_pixels, batch, size)
-
-
-def _batches_shape(settings: Settings, dataset: Array | None) -> jax.ShapeDtypeStruct:
-    """Return the shape of what the first call takes, of all processes."""
-    count = train_loop.updates_of_next_call(0, settings)
-    shape = (count, settings.batch_size)
-    if dataset is not None:
-        return jax.ShapeDtypeStruct((*shape, 2), np.int32)
-    return jax.ShapeDtypeStruct((*shape, settings.size, settings.size, 3), np.uint8)
-
-
-def _batches(settings: Settings, source: Records | atlas.Atlas, first: int) -> Any:
-    return pipeline.batches(
-        source,
-        size=settings.size,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        workers=settings.data.workers,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        first=first,
-    )
-
-
 def _distance_fn(
     settings: Settings, records: Records, sampler: latents.Sampler
-) -> Callable[[NetworkState], Estimate]:
-    """Return what measures the Fréchet distance of samples from the dataset."""
-    extractor = quality.vgg_extractor()
-    count, seed = settings.evaluate.count, settings.seed
-    crops = pipeline.crops(records, size=settings.size, count=count, seed=seed)
-    folder = quality.cache_dir(choice.folder(settings.data.data_dir))
-    real = quality.extract_features(extractor, crops, "VGG16, dataset", folder).rows
-    points = latents.draw(seed, range(count), settings.generator.latent)
-
-    def distance(generator: NetworkState) -> Estimate:
-        samples = np.concatenate([*latents.sample_pictures(sampler, generator, points)])
-        fake = quality.extract_features(extractor, samples, "VGG16, samples").rows
-        return frechet_distance(real, fake)
-
-    return distance
+) -> train_loop.DistanceFn:
+    crops = pipeline.crops(
+        records, size=settings.size, count=settings.evaluate.count, seed=settings.seed
+    )
+    cache_dir = quality.cache_dir(choice.folder(settings.data.data_dir))
+    return train_loop.make_distance_fn(settings, sampler, crops, cache_dir)
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def test_what_cannot_be_joined_is_refused(
     complaint: str,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "TIMEOUT_SECONDS", 0.1)
     with pytest.raises(ValueError, match=complaint):
         train.main(config, str(tmp_path / "run"), distributed)
     assert not (tmp_path / "run").exists()

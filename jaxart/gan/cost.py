@@ -1,4 +1,4 @@
-"""What a run costs, known before it begins: parameters, arithmetic, memory.
+"""What a run costs, known before it starts: parameters, arithmetic, memory.
 
 Arithmetic is counted twice. By formula it is what the plain algorithm needs:
 convolutions and matrix products, two operations a product; images a second times that
@@ -144,8 +144,8 @@ def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
 def bytes_needed(compiled: jax.stages.Compiled) -> int | None:
     """Return the bytes of a device's memory that a compiled program needs.
 
-    That is what it is given, what it returns, and what it holds meanwhile; what is
-    given up for what is returned counts once. None if the compiler does not say.
+    Arguments, outputs and temporary buffers; a donated argument and the output in its
+    place count once. None if the compiler does not say.
     """
     analysis: Any = compiled.memory_analysis()
     if analysis is None:

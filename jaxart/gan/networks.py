@@ -1,4 +1,4 @@
-"""Generator and Discriminator: 100 random numbers to an image, an image to one logit.
+"""Generator and discriminator: 100 latent numbers to an image, an image to a logit.
 
 Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Adversarial
 Networks", section 3.2; initial values from Radford, Metz and Chintala, "Unsupervised
@@ -8,7 +8,7 @@ ICLR 2016, section 4.
 Deviation: the paper has 64 by 64 pixels only. Larger images get further stages at the
 end where the map is smallest, with no more channels than the paper's last stage
 (8·width), so that 256 by 256 pixels cost memory for pixels and not for weights. The
-paper does not say how the weights start: here as in DCGAN, N(0, 0.02) and N(1, 0.02)
+paper does not say how weights are initialised: here as in DCGAN, N(0, 0.02), N(1, 0.02)
 for the scales of batch norm. Convolutions have no bias: batch norm would cancel it.
 """
 
@@ -25,7 +25,7 @@ from jaxart.gan import convolution
 SIZES = (32, 64, 128, 256)  # sides of the images, in pixels
 SMALLEST = 4  # side of the smallest map inside both networks, in pixels
 LEAK = 0.2  # slope of the leaky ReLU below zero
-KEEP = 0.9  # share of the running statistics kept per update; PyTorch's momentum 0.1
+MOMENTUM = 0.9  # of the running statistics, as Flax counts it; PyTorch's is 0.1
 EPSILON = 1e-5  # added to variances
 KERNEL = nnx.initializers.normal(0.02)
 
@@ -37,7 +37,7 @@ def _scale(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
 def _batch_norm(channels: int, dtype: str, rngs: nnx.Rngs) -> nnx.BatchNorm:
     return nnx.BatchNorm(
         channels,
-        momentum=KEEP,
+        momentum=MOMENTUM,
         epsilon=EPSILON,
         scale_init=_scale,
         dtype=jnp.dtype(dtype),
@@ -68,7 +68,7 @@ class Halving(nnx.Module):
 
 
 class Doubling(nnx.Module):
-    """Batch norm and leaky ReLU of what comes in, then double its sides."""
+    """Double the sides: batch norm, leaky ReLU, transposed convolution."""
 
     def __init__(self, i: int, o: int, *, dtype: str, rngs: nnx.Rngs):
         self.norm = _batch_norm(i, dtype, rngs)
@@ -82,12 +82,12 @@ class Doubling(nnx.Module):
 
 
 class Generator(nnx.Module):
-    """Paint an image from random numbers.
+    """Map latents to images.
 
     Args:
         size: side of the square images, in pixels; one of `SIZES`.
         width: channels of the largest map inside; the paper: 128.
-        latent: numbers drawn for an image; the paper: 100.
+        latent: dimensions of the input space; the paper: 100.
         dtype: of the products; parameters and statistics stay float32.
     """
 
@@ -113,7 +113,7 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Score how much an image looks like a painting.
+    """Classify images as paintings or samples.
 
     Args:
         size: side of the square images, in pixels; one of `SIZES`.

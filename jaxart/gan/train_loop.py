@@ -8,10 +8,12 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, PyTree
+import numpy as np
+from jaxtyping import Array, PyTree, UInt8
 
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
@@ -20,7 +22,10 @@ from jaxart.gan.devices import Updates
 from jaxart.gan.run_log import RunLog, Speed
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import NetworkState, TrainState
-from jaxart.metrics import Estimate
+from jaxart.metrics import Estimate, frechet_distance
+
+
+DistanceFn = Callable[[NetworkState], Estimate]
 
 
 class Outputs(NamedTuple):
@@ -37,7 +42,7 @@ class Outputs(NamedTuple):
     log: RunLog
     checkpoints: Checkpoints | None
     sampler: latents.Sampler
-    distance: Callable[[NetworkState], Estimate] | None
+    distance: DistanceFn | None
 
 
 def train_loop(
@@ -138,10 +143,36 @@ def updates_of_next_call(step: int, settings: Settings) -> int:
     return settings.steps_per_call if settings.steps_per_call <= most else 1
 
 
+def make_distance_fn(
+    settings: Settings,
+    sampler: latents.Sampler,
+    crops: UInt8[np.ndarray, "n h w 3"],
+    cache_dir: Path,
+) -> DistanceFn:
+    """Return what measures the Fréchet distance of a generator's samples from crops.
+
+    Args:
+        settings: of the run.
+        sampler: of its generator.
+        crops: of the dataset, as many as samples are drawn.
+        cache_dir: folder where features of the dataset are kept.
+    """
+    extractor = quality.vgg_extractor()
+    real = quality.extract_features(extractor, crops, "VGG16, dataset", cache_dir).rows
+    points = latents.draw(settings.seed, range(len(crops)), settings.generator.latent)
+
+    def distance(generator: NetworkState) -> Estimate:
+        samples = np.concatenate([*latents.sample_pictures(sampler, generator, points)])
+        fake = quality.extract_features(extractor, samples, "VGG16, samples").rows
+        return frechet_distance(real, fake)
+
+    return distance
+
+
 def _log_distance(
     log: RunLog,
     step: int,
-    distance_fn: Callable[[NetworkState], Estimate],
+    distance_fn: DistanceFn,
     generator: NetworkState,
 ) -> float:
     """Return the distance of the generator's samples, and log it."""

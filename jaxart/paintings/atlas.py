@@ -109,6 +109,19 @@ def crops(
     return jax.vmap(crop)(corners)
 
 
+def to_pixels(
+    pixels: UInt8[Array, "r c"] | None, batch: Array, size: int
+) -> UInt8[Array, "b h w 3"]:
+    """Return the crops of a batch: those at its corners, or what it holds already.
+
+    Args:
+        pixels: of the atlas; None where crops were cut on the host.
+        batch: from `pipeline.batches`.
+        size: side of the crops, in pixels.
+    """
+    return batch if pixels is None else crops(pixels, batch, size)
+
+
 def _read(
     source: Sequence[dict[str, Any]], title: str
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

@@ -25,6 +25,7 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 import grain
+import jax
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt64
 from tqdm import tqdm
@@ -178,6 +179,21 @@ def batches(
             worker_init_fn=_ignore_ctrl_c,
         )
     return iter(dataset)
+
+
+def batches_shape(
+    source: Sequence[dict[str, Any]] | Atlas, shape: tuple[int, ...], size: int
+) -> jax.ShapeDtypeStruct:
+    """Return shape and type of stacked batches.
+
+    Args:
+        source: as in `batches`.
+        shape: how many batches, of how many crops.
+        size: side of the crops, in pixels.
+    """
+    if isinstance(source, Atlas):
+        return jax.ShapeDtypeStruct((*shape, 2), np.int32)
+    return jax.ShapeDtypeStruct((*shape, size, size, 3), np.uint8)
 
 
 def crops(
