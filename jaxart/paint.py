@@ -14,8 +14,7 @@ from typing import Annotated
 from jaxart import command
 from jaxart.command import Config
 from jaxart.painter import jobs
-from jaxart.painter.jobs import Appearance
-from jaxart.painter.outputs import Outputs
+from jaxart.painter.outputs import appearance_from_flags, outputs_from_flags
 from jaxart.painter.settings import Settings, check_keys
 
 
@@ -42,14 +41,14 @@ def main(
     redraw: Annotated[str | None, "strokes file to draw anew, without PICTURE"] = None,
 ) -> None:
     """Paint a picture, or a folder of pictures."""
-    appearance = Appearance.from_flags(scale, relief, light)
+    appearance = appearance_from_flags(scale, relief, light)
     outputs = {"out": out, "strokes_out": strokes_out, "svg": svg, "film": film}
     if redraw is not None:
         flags = {"resume": resume, "strokes_out": strokes_out, "weights": weights}
         _refuse(flags, "with redraw, which does not paint")
-        paths = Outputs.from_flags(outputs, Path(redraw).stem)
+        paths = outputs_from_flags(outputs, Path(redraw).stem)
         original = None if picture is None else Path(picture)
-        jobs.redraw(Path(redraw), paths, appearance, picture=original)
+        jobs.redraw(Path(redraw), paths, appearance, original)
     elif picture is None:
         raise ValueError("missing argument: PICTURE (only redraw goes without)")
     elif Path(picture).is_dir():
@@ -57,7 +56,7 @@ def main(
         settings = _settings(config)
         jobs.paint_folder(Path(picture), outputs, settings, appearance, weights=weights)
     else:
-        paths = Outputs.from_flags(outputs, Path(picture).stem)
+        paths = outputs_from_flags(outputs, Path(picture).stem)
         jobs.paint_picture(
             Path(picture),
             paths,

@@ -14,6 +14,7 @@ from painter.pictures import Pixels
 
 from jaxart.painter import painting
 from jaxart.painter.painting import Painting
+from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 
 
@@ -70,7 +71,7 @@ def time_painting(picture: Pixels, settings: Settings) -> Record:
     """Paint a picture, and time it."""
     compiled, start = CLOCK.compiling, CLOCK.now()
     stages, last = [], None
-    for step in painting.progress(picture, settings):
+    for step in painting.progress(make_problem(picture, settings)):
         last = step.painting
         if step.phase == "painting":
             stages.append((CLOCK.now() - start, last))

@@ -137,7 +137,7 @@ def single_task(task: Task, k: int) -> Task:
 def make_task(picture: Pixels, settings: Settings) -> tuple[Task, Area]:
     """Begin a round on an empty canvas, at the picture's own size."""
     # So many strokes that no level is finer.
-    stage = make_problem(picture, None, settings).stage(picture.size)
+    stage = make_problem(picture, settings).stage(picture.size)
     level, layout = stage.level, stage.options.layout
     canvas = rounds.draw_level(empty_buffer(1), stage)
     one_step = stage._replace(options=replace(stage.options, steps=1))
@@ -179,8 +179,8 @@ def at_once(task: Task) -> Float[Array, "k 8"]:
 
     def gradient(row):
         crop, target, stroke = row
-        losses = functools.partial(_losses, task, crop, target)
-        return gradients.finite_differences(losses, stroke, task.nudges)[1]
+        losses = functools.partial(rounds.losses, crop, target, task.stage)
+        return gradients.finite_differences(losses, task.nudges)(stroke)[1]
 
     return _map(gradient, task, task.strokes)
 
@@ -198,7 +198,7 @@ def losses_of_round(task: Task, strokes: Float[Array, "k 8"]) -> Float[Array, " 
 
     def loss(row):
         crop, target, stroke = row
-        return _losses(task, crop, target, stroke[None])[0]
+        return rounds.losses(crop, target, task.stage, stroke[None])[0]
 
     return _map(loss, task, strokes)
 
@@ -209,14 +209,6 @@ def _map(
     """Apply a function to all strokes, in batches as large as the painter's."""
     batch = rounds.batch_size(len(strokes), task.stage)
     return lax.map(function, (task.crops, task.targets, strokes), batch_size=batch)
-
-
-def _losses(
-    task: Task, crop: Crop, target: Any, strokes: Float[Array, "m 8"]
-) -> Float[Array, " m"]:
-    """Return the losses of a crop with each of some strokes on it."""
-    canvases = rounds.render_candidates(crop, strokes, task.stage)
-    return rounds.losses(canvases, target, crop.weights, task.stage)
 
 
 @functools.partial(jax.jit, static_argnames="area")
@@ -230,6 +222,12 @@ def full_canvas(task: Task, k: int, *, area: Area) -> Float[Array, " 8"]:
 
     def losses(strokes):
         canvases = jax.vmap(with_stroke)(strokes)
-        return rounds.losses(canvases, task.target, task.weights, task.stage)
+        light = task.stage.options.medium.pigment.to_light(canvases.swapaxes(0, 1))
+        features = task.stage.distance.features(light.swapaxes(0, 1))
+        target, weights = jax.tree.map(
+            lambda array: jnp.broadcast_to(array, (len(strokes), *array.shape[1:])),
+            (task.target, task.weights[None]),
+        )
+        return task.stage.distance.loss(features, target, weights)
 
-    return gradients.finite_differences(losses, task.strokes[k], task.nudges)[1]
+    return gradients.finite_differences(losses, task.nudges)(task.strokes[k])[1]

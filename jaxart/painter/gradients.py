@@ -46,22 +46,25 @@ class Bounds(NamedTuple):
 
 
 def finite_differences(
-    loss: BatchLoss, point: Point, nudges: Point
-) -> tuple[Loss, Point]:
-    """Return the loss and its gradient, from p + 1 losses in one batch.
+    loss: BatchLoss, nudges: Point
+) -> Callable[[Point], tuple[Loss, Point]]:
+    """Return the function of a point that returns the loss and its gradient.
 
     Args:
-        loss: evaluates a batch of points.
-        point: where.
+        loss: evaluates a batch of points; p + 1 at once.
         nudges: distance to the neighbour in each parameter.
     """
-    losses = loss(jnp.concatenate([point[None], point[None] + jnp.diag(nudges)]))
-    return losses[0], (losses[1:] - losses[0]) / nudges
+
+    def value_and_grad(point: Point) -> tuple[Loss, Point]:
+        losses = loss(jnp.concatenate([point[None], point[None] + jnp.diag(nudges)]))
+        return losses[0], (losses[1:] - losses[0]) / nudges
+
+    return value_and_grad
 
 
-def autodiff(loss: BatchLoss, point: Point) -> tuple[Loss, Point]:
-    """Return the loss and its exact gradient; `loss` evaluates a batch of points."""
-    return jax.value_and_grad(lambda point: loss(point[None])[0])(point)
+def autodiff(loss: BatchLoss) -> Callable[[Point], tuple[Loss, Point]]:
+    """Return the function of a point that returns the loss and its exact gradient."""
+    return jax.value_and_grad(lambda point: loss(point[None])[0])
 
 
 def minimize(
@@ -88,13 +91,14 @@ def minimize(
     start = project(start)
     if method == "monte_carlo":
         return _random_search(loss, start, key, bounds, steps)
+    if method == "autodiff":
+        value_and_grad = autodiff(loss)
+    else:
+        value_and_grad = finite_differences(loss, NUDGE * scales)
 
     def step(carry, k):
         point, opt_state, best, least = carry
-        if method == "autodiff":
-            value, grads = autodiff(loss, point)
-        else:
-            value, grads = finite_differences(loss, point, NUDGE * scales)
+        value, grads = value_and_grad(point)
         best = jnp.where(value < least, point, best)
         least = jnp.minimum(value, least)
         # Of parameters in units of their scales.

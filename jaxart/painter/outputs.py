@@ -1,5 +1,6 @@
 """The files of a painting: image, strokes, SVG and film."""
 
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,9 +13,8 @@ from tqdm import tqdm
 
 from jaxart import atomic, films, images
 from jaxart.painter import painting, relief, strokes_file, svg
-from jaxart.painter.painting import Painting
 from jaxart.painter.relief import Light
-from jaxart.painter.settings import Settings
+from jaxart.painter.strokes_file import StrokesFile
 
 
 # Suffixes of each output; in a folder, the first.
@@ -31,6 +31,32 @@ HOLD = 2.0  # how long the finished painting is shown, in seconds
 FILM_SIDE = 720  # longer side of a film at most, in pixels
 
 
+class Appearance(NamedTuple):
+    """How a painting is drawn.
+
+    Args:
+        scale: its size, in sizes of the picture.
+        light: the lamp that shows its relief; None for flat colours.
+    """
+
+    scale: float
+    light: Light | None
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the painting's height and width, from those of its picture.
+
+        Raises:
+            ValueError: they are too small or too large.
+        """
+        h, w = round(height * self.scale), round(width * self.scale)
+        if not (min(h, w) >= 1 and h * w <= images.MAX_PIXELS):
+            raise ValueError(
+                f"scale must lead to at least 1 x 1 and at most {images.MAX_PIXELS:,} "
+                f"pixels; {width} x {height} times {self.scale:g} does not"
+            )
+        return h, w
+
+
 class Outputs(NamedTuple):
     """Paths of the outputs, by their flags; None for those that are not wanted."""
 
@@ -38,20 +64,6 @@ class Outputs(NamedTuple):
     strokes_out: Path | None = None
     svg: Path | None = None
     film: Path | None = None
-
-    @classmethod
-    def from_flags(cls, flags: dict[str, str | None], name: str) -> "Outputs":
-        """Return the paths of a picture's outputs.
-
-        Args:
-            flags: each a file, or a folder if it ends in a slash.
-            name: of the files in folders, without suffix.
-
-        Raises:
-            ValueError: a file does not have the suffix of its kind.
-        """
-        wanted = {flag: value for flag, value in flags.items() if value is not None}
-        return cls(**{flag: _path(flag, value, name) for flag, value in wanted.items()})
 
     def wanted(self) -> dict[str, Path]:
         """Return the paths of the outputs that are wanted, by their flags."""
@@ -67,10 +79,11 @@ class Outputs(NamedTuple):
             ValueError: a file would replace the picture, or a folder is read-only.
             FileExistsError: a file that jaxart did not write is in the way.
         """
+        check = atomic.check_replaceable
         checks: dict[str, Callable[[Path], None]] = {
-            "out": partial(atomic.check_replaceable, is_ours=images.is_our_png),
-            "strokes_out": strokes_file.check,
-            "svg": svg.check,
+            "out": partial(check, is_ours=images.is_our_png),
+            "strokes_out": partial(check, is_ours=strokes_file.is_ours),
+            "svg": partial(check, is_ours=svg.is_ours),
             "film": films.check,
         }
         for flag, path in self.wanted().items():
@@ -84,58 +97,72 @@ class Outputs(NamedTuple):
                 )
 
 
-class Artwork(NamedTuple):
-    """A painting at a size, flat or lit.
+def appearance_from_flags(scale: float, in_relief: bool, azimuth: float) -> Appearance:
+    """Return the appearance that flags ask for.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    if not (scale > 0 and math.isfinite(scale)):
+        raise ValueError(f"scale must be above 0; got {scale}")
+    light = Light(azimuth=azimuth)
+    relief.check(light)
+    return Appearance(scale, light if in_relief else None)
+
+
+def outputs_from_flags(flags: dict[str, str | None], name: str) -> Outputs:
+    """Return the paths of a picture's outputs.
 
     Args:
-        painting: its strokes.
-        settings: what it was painted with.
-        height: in pixels.
-        width: in pixels.
-        light: the lamp that shows its relief; None for flat colours.
+        flags: each a file, or a folder if it ends in a slash.
+        name: of the files in folders, without suffix.
+
+    Raises:
+        ValueError: a file does not have the suffix of its kind.
     """
-
-    painting: Painting
-    settings: Settings
-    height: int
-    width: int
-    light: Light | None
-
-
-def write_image(outputs: Outputs, artwork: Artwork) -> None:
-    """Draw an artwork and write it as a PNG."""
-    canvas = painting.canvas(
-        artwork.painting, artwork.settings, artwork.height, artwork.width
-    )
-    images.save_png(outputs.out, _to_pixels(canvas, artwork.light))
+    paths = {}
+    for flag, value in flags.items():
+        if value is None:
+            continue
+        suffixes = SUFFIXES[flag]
+        is_folder = value.endswith("/")
+        path = Path(value) / f"{name}{suffixes[0]}" if is_folder else Path(value)
+        if path.suffix.lower() not in suffixes:
+            endings = ", ".join((*suffixes, "/"))
+            raise ValueError(f"{flag} must end in one of {endings}; got {value!r}")
+        paths[flag] = path
+    return Outputs(**paths)
 
 
-def write_others(outputs: Outputs, artwork: Artwork) -> None:
-    """Write an artwork's SVG and film, if they are wanted."""
-    if outputs.svg:
-        svg.write(
-            outputs.svg,
-            artwork.painting.strokes,
-            brush=artwork.settings.brush,
-            ground=artwork.settings.ground,
-            height=artwork.height,
-            width=artwork.width,
-            title=outputs.out.stem,
+def write_image(paths: Outputs, content: StrokesFile, appearance: Appearance) -> None:
+    """Draw a painting and write it as a PNG."""
+    size = appearance.size(content.height, content.width)
+    canvas = painting.canvas(content.painting, content.settings, *size)
+    images.save_png(paths.out, _to_pixels(canvas, appearance.light))
+
+
+def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -> None:
+    """Write a painting's SVG and film, if they are wanted."""
+    height, width = appearance.size(content.height, content.width)
+    strokes, settings = content.painting.strokes, content.settings
+    if paths.svg:
+        text = svg.svg(
+            strokes,
+            brush=settings.brush,
+            ground=settings.ground,
+            height=height,
+            width=width,
+            title=paths.out.stem,
         )
-    if outputs.film:
-        _write_film(outputs.film, artwork)
-
-
-def _write_film(path: Path, artwork: Artwork) -> None:
-    sides = artwork.height, artwork.width
-    scale = min(1, FILM_SIDE / max(sides))
-    height, width = (max(1, round(side * scale)) for side in sides)
-    canvases = painting.frames(
-        artwork.painting, artwork.settings, height, width, FRAMES
-    )
-    frames = (_to_pixels(canvas, artwork.light) for canvas in canvases)
-    bar = tqdm(frames, desc="film", unit="frame", total=FRAMES, dynamic_ncols=True)
-    films.write(path, iter(bar), fps=FPS, hold=HOLD)
+        with atomic.replacing(paths.svg, svg.is_ours) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="\n")
+    if paths.film:
+        scale = min(1, FILM_SIDE / max(height, width))
+        h, w = (max(1, round(side * scale)) for side in (height, width))
+        canvases = painting.frames(content.painting, settings, h, w, FRAMES)
+        frames = (_to_pixels(canvas, appearance.light) for canvas in canvases)
+        bar = tqdm(frames, desc="film", unit="frame", total=FRAMES, dynamic_ncols=True)
+        films.write(paths.film, iter(bar), fps=FPS, hold=HOLD)
 
 
 def _to_pixels(
@@ -145,14 +172,3 @@ def _to_pixels(
     if light is not None:
         colours = np.asarray(relief.lit(canvas, light=light, pixels=canvas.shape[1]))
     return images.to_pixels(np.moveaxis(2 * colours - 1, 0, -1))
-
-
-def _path(flag: str, value: str, name: str) -> Path:
-    suffixes = SUFFIXES[flag]
-    path = Path(value)
-    if value.endswith("/"):
-        path = path / f"{name}{suffixes[0]}"
-    if path.suffix.lower() not in suffixes:
-        endings = ", ".join((*suffixes, "/"))
-        raise ValueError(f"{flag} must end in one of {endings}; got {value!r}")
-    return path

@@ -86,39 +86,22 @@ def paint(
     start: Painting | None = None,
     weights: Float32[np.ndarray, "h w"] | None = None,
 ) -> Painting:
-    """Paint a picture; see `progress`."""
-    *_, last = progress(picture, settings, start=start, weights=weights)
+    """Return the finished painting of a picture; see `progress` and `Problem`."""
+    *_, last = progress(make_problem(picture, settings, weights), start)
     return last.painting
 
 
-def progress(
-    picture: UInt8[np.ndarray, "h w 3"],
-    settings: Settings,
-    *,
-    start: Painting | None = None,
-    weights: Float32[np.ndarray, "h w"] | None = None,
-) -> Iterator[Progress]:
-    """Paint a picture; yield after each stage, and after some steps of refinement.
+def progress(problem: Problem, start: Painting | None = None) -> Iterator[Progress]:
+    """Paint; yield after each stage, and after some steps of refinement.
 
     May be abandoned at any time. The last painting is the finished one; it has fewer
     strokes than asked for only if no stroke could lower the loss, or an end in decibels
     or seconds came first.
 
     Args:
-        picture: what to paint.
-        settings: how.
-        start: a painting of the same picture with the same settings, but for the number
-            of strokes, to resume from.
-        weights: how much each pixel counts, from 0 on.
-
-    Raises:
-        ValueError: a file of weights of VGG16 cannot be used.
+        problem: what to paint, and how.
+        start: a painting of the same problem, but for the number of strokes, to resume.
     """
-    # Not a generator itself, so that a bad file is met before anything is shown.
-    return _progress(make_problem(picture, weights, settings), start)
-
-
-def _progress(problem: Problem, start: Painting | None) -> Iterator[Progress]:
     start_time = time.monotonic()
     settings, greedy = problem.settings, None
     for buffer, counts, psnr in _stages(problem, *_resume(settings, start)):

@@ -118,10 +118,10 @@ class Problem(NamedTuple):
 
 def make_problem(
     picture: UInt8[np.ndarray, "h w 3"],
-    weights: Float32[np.ndarray, "h w"] | None,
     settings: Settings,
+    weights: Float32[np.ndarray, "h w"] | None = None,
 ) -> Problem:
-    """Return the problem of painting a picture.
+    """Return the problem of painting a picture; the arguments are its fields.
 
     Raises:
         ValueError: the file of weights of VGG16 cannot be used.

@@ -21,7 +21,6 @@ of a stroke has a closed form in squared error. Only the better share of a round
 accepted; the author accepts any stroke that helps.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -40,6 +39,7 @@ from jaxart.painter.placement import WINDOW, Layout, Level
 from jaxart.painter.strokes import (
     ANGLE,
     COLOUR,
+    PADDING,
     POSITION,
     SIZE,
     Canvas,
@@ -203,12 +203,23 @@ def paint_round(
     seeds = jax.random.uniform(seed_key, (count,))
     # The windows with the largest errors come first; not all are needed.
     tried = jnp.minimum(has_error.sum(), jnp.ceil(goal / ACCEPTED_SHARE).astype(int))
-    strokes, gains = _map_first(
-        partial(optimize_stroke, canvas, stage),
-        tried,
-        (corners, strokes, seeds, jax.random.split(search_key, count)),
-        (strokes, jnp.zeros(count)),
-        batch_size(count, stage),
+    keys = jax.random.split(search_key, count)
+    batch = batch_size(count, stage)
+
+    def next_batch(carry):
+        start, strokes, gains = carry
+        first = jnp.minimum(start, count - batch)
+        rows = (
+            lax.dynamic_slice_in_dim(array, first, batch)
+            for array in (corners, strokes, seeds, keys)
+        )
+        optimized, reductions = jax.vmap(partial(optimize_stroke, canvas, stage))(*rows)
+        strokes = lax.dynamic_update_slice_in_dim(strokes, optimized, first, 0)
+        gains = lax.dynamic_update_slice_in_dim(gains, reductions, first, 0)
+        return start + batch, strokes, gains
+
+    _, strokes, gains = lax.while_loop(
+        lambda carry: carry[0] < tried, next_batch, (0, strokes, jnp.zeros(count))
     )
     gains = jnp.where(jnp.arange(count) < tried, gains, 0)
     most = jnp.ceil(ACCEPTED_SHARE * tried).astype(int)
@@ -274,24 +285,22 @@ def render_candidates(
 
 
 def losses(
-    canvases: Float[Array, "m 3 h w"],
-    target: Any,
-    weights: Float[Array, "h w"],
-    stage: Stage,
+    crop: Crop, target: Any, stage: Stage, strokes: Float[Array, "m 8"]
 ) -> Float[Array, " m"]:
-    """Return the losses of some canvases, in paint space, against one target.
+    """Return the losses of a crop with each of some strokes.
 
     Args:
-        canvases: of a window, or of a whole picture.
-        target: the distance's features of the picture there.
-        weights: of the pixels.
-        stage: its distance and pigment.
+        crop: of the stroke's window.
+        target: the distance's features of its picture.
+        stage: what is painted.
+        strokes: the candidates.
     """
-    to_light = stage.options.medium.pigment.to_light
-    features = stage.distance.features(to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
+    canvases = render_candidates(crop, strokes, stage)
+    to_light, distance = stage.options.medium.pigment.to_light, stage.distance
+    features = distance.features(to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
     target = jax.tree.map(lambda t, f: jnp.broadcast_to(t, f.shape), target, features)
-    weights = jnp.broadcast_to(weights, (len(canvases), *weights.shape))
-    return stage.distance.loss(features, target, weights)
+    weights = jnp.broadcast_to(crop.weights, (len(strokes), *crop.weights.shape))
+    return distance.loss(features, target, weights)
 
 
 def batch_size(count: int, stage: Stage) -> int:
@@ -326,11 +335,7 @@ def optimize_stroke(
     crop = crop_window(canvas, stage, corner, seed)
     options = stage.options
     target = stage.distance.features(crop.picture[None])
-
-    def loss(strokes):
-        candidates = render_candidates(crop, strokes, stage)
-        return losses(candidates, target, crop.weights, stage)
-
+    loss = partial(losses, crop, target, stage)
     in_pixels = jnp.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
     scales = jnp.array(SCALES) / jnp.where(in_pixels, stage.level.pixels, 1)
     bounds = Bounds(scales, partial(_clip_to_window, corner, stage.level))
@@ -344,7 +349,7 @@ def optimize_stroke(
     )
     recoloured = _with_best_colour(crop, best, stage)
     value = loss(recoloured[None])[0]
-    before = losses(crop.canvas[None], target, crop.weights, stage)[0]
+    before = loss(jnp.asarray(PADDING)[None])[0]  # which leaves no paint
     stroke = jnp.where(value < least, recoloured, best)
     return stroke, before - jnp.minimum(value, least)
 
@@ -427,37 +432,3 @@ def _crop(
 ) -> Float[Array, "*c side side"]:
     lead = planes.shape[:-2]
     return lax.dynamic_slice(planes, (*(0 for _ in lead), *corner), (*lead, side, side))
-
-
-def _map_first(
-    f: Callable[..., Any],
-    count: Int[Array, ""],
-    rows: tuple[Array, ...],
-    results: Any,
-    batch: int,
-) -> Any:
-    """Return `results` with the first `count` rows replaced by those of `f`.
-
-    Args:
-        f: function of one row of each array of `rows`.
-        count: how many results are needed; a few more may be computed.
-        rows: arrays.
-        results: initial values.
-        batch: rows at once, at most all.
-    """
-    total = len(rows[0])
-
-    def next_batch(carry):
-        start, results = carry
-        first = jnp.minimum(start, total - batch)
-        batch_rows = jax.tree.map(
-            lambda array: lax.dynamic_slice_in_dim(array, first, batch), rows
-        )
-        results = jax.tree.map(
-            lambda array, part: lax.dynamic_update_slice_in_dim(array, part, first, 0),
-            results,
-            jax.vmap(f)(*batch_rows),
-        )
-        return start + batch, results
-
-    return lax.while_loop(lambda carry: carry[0] < count, next_batch, (0, results))[1]

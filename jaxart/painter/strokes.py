@@ -21,7 +21,7 @@ Deviation: strokes are not sorted by depth; their order is that of drawing.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -183,21 +183,13 @@ def _rasterizer(brush: Brush) -> Callable[..., Groups]:
     """Return the differentiable function that draws on all tiles with a brush."""
 
     @jax.custom_vjp
-    def rasterize(
-        tiles: Groups,
-        strokes: Strokes,
-        seeds: Float[Array, " n"],
-        corners: Int[Array, "m t 2"],
-        pixels: ScalarLike,
-    ) -> Groups:
+    def rasterize(tiles, strokes, seeds, corners, pixels):
         return _draw_groups(Drawing(brush, strokes, seeds, pixels), tiles, corners)
 
-    def forward(*args: Any) -> tuple[Groups, tuple[Any, ...]]:
+    def forward(*args):
         return rasterize(*args), args
 
-    def backward(
-        residuals: tuple[Any, ...], cotangent: Groups
-    ) -> tuple[Groups, Strokes, None, None, None]:
+    def backward(residuals, cotangent):
         tiles, strokes, seeds, corners, pixels = residuals
         drawing = Drawing(brush, strokes, seeds, pixels)
         grads = _backward_groups(drawing, tiles, corners, cotangent)
@@ -212,10 +204,10 @@ def _draw_groups(
 ) -> Groups:
     """Draw on all tiles, group by group."""
 
-    def draw_group(group: tuple[Tiles, Corners, Int[Array, " t"]]) -> Tiles:
+    def draw_group(group):
         tiles, corners, counts = group
 
-        def draw_bins(tiles: Tiles) -> Tiles:
+        def draw_bins(tiles):
             bins = _bin(drawing, corners)
             composite_nth = partial(_composite_nth, drawing, bins)
             return lax.fori_loop(0, bins.depth, composite_nth, tiles)
@@ -274,16 +266,12 @@ def _backward_group(
     bins = _bin(drawing, corners)
     segments = (bins.depth + SEGMENT - 1) // SEGMENT
 
-    def backward_segment(
-        index: Int[Array, ""], carry: tuple[Tiles, Strokes]
-    ) -> tuple[Tiles, Strokes]:
+    def backward_segment(index, carry):
         first = (segments - 1 - index) * SEGMENT
         count = jnp.minimum(bins.depth - first, SEGMENT)
         stored = _store_segment(drawing, bins, tiles, first, count)
 
-        def backward_nth(
-            k: Int[Array, ""], carry: tuple[Tiles, Strokes]
-        ) -> tuple[Tiles, Strokes]:
+        def backward_nth(k, carry):
             k = count - 1 - k
             indices = bins.indices[:, first + k]
             return _backward_strokes(drawing, corners, indices, stored[k], carry)
@@ -305,9 +293,7 @@ def _store_segment(
     """Return the tiles as they were before each of `count` strokes from `first` on."""
     composite_nth = partial(_composite_nth, drawing, bins)
 
-    def store(
-        k: Int[Array, ""], carry: tuple[Tiles, Float[Array, "k t c h w"]]
-    ) -> tuple[Tiles, Float[Array, "k t c h w"]]:
+    def store(k, carry):
         tiles, stored = carry
         return composite_nth(first + k, tiles), stored.at[k].set(tiles)
 
@@ -336,7 +322,7 @@ def _backward_strokes(
     planes = cotangent.shape[1] - 2  # of a mark: coverage, and height if it is drawn
     drawing = _gather(drawing, indices)
 
-    def marks(strokes: Strokes) -> tuple[Float[Array, "t side side"], ...]:
+    def marks(strokes):
         return footprints(drawing._replace(strokes=strokes), corners, TILE)[:planes]
 
     (coverage, *height), vjp = jax.vjp(marks, drawing.strokes)

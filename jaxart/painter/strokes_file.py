@@ -79,35 +79,25 @@ class StrokesFile(NamedTuple):
     weights: str | None
 
 
-def write(
-    path: str | os.PathLike[str],
-    painting: Painting,
-    settings: Settings,
-    picture: UInt8[np.ndarray, "h w 3"],
-    *,
-    weights: str | None = None,
-) -> None:
+def write(path: str | os.PathLike[str], content: StrokesFile) -> None:
     """Write a strokes file, all of it or nothing, and make the folders above it.
 
-    Args:
-        path: of the file; a strokes file in its place is replaced.
-        painting: the strokes.
-        settings: what they were painted with.
-        picture: what was painted.
-        weights: "saliency" or the hash of the map of weights, if there was one.
-
     Raises:
-        FileExistsError: something else is in its place.
+        FileExistsError: a file that is no strokes file is in its place.
     """
-    height, width, _ = picture.shape
+    painting = content.painting
     strokes = _columns(painting.strokes, painting.seeds)
     greedy = _columns(painting.greedy_strokes, painting.greedy_seeds)
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "picture": {"sha256": sha256(picture), "width": width, "height": height},
-        "settings": dataclasses.asdict(settings),
-        "weights": weights,
+        "picture": {
+            "sha256": content.sha256,
+            "width": content.width,
+            "height": content.height,
+        },
+        "settings": dataclasses.asdict(content.settings),
+        "weights": content.weights,
         "strokes": {name: _digits(column) for name, column in strokes.items()},
         "laid": {
             name: _digits(column)
@@ -122,7 +112,7 @@ def write(
         for name, member in document.items()
     ]
     text = "{\n" + ",\n".join(members) + "\n}\n"
-    with atomic.replacing(path, _is_ours) as unfinished:
+    with atomic.replacing(path, is_ours) as unfinished:
         unfinished.write_text(text)
 
 
@@ -140,15 +130,6 @@ def read(path: str | os.PathLike[str]) -> StrokesFile:
         return _content(_object(path))
     except ValueError as error:
         raise ValueError(f"strokes file {path} {error}") from None
-
-
-def check(path: str | os.PathLike[str]) -> None:
-    """Check that a file can be written, before minutes of work.
-
-    Raises:
-        FileExistsError: something that is no strokes file is in its place.
-    """
-    atomic.check_replaceable(path, _is_ours)
 
 
 def check_picture(content: StrokesFile, picture: UInt8[np.ndarray, "h w 3"]) -> None:
@@ -319,8 +300,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _is_ours(path: Path) -> bool:
-    """Return whether a file begins as `write` begins one."""
+def is_ours(path: Path) -> bool:
+    """Return whether a file begins like those of `write`."""
     try:
         with path.open("rb") as file:
             return file.read(len(HEAD)) == HEAD.encode()

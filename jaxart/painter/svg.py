@@ -10,7 +10,6 @@ parameters of its stroke.
 """
 
 import functools
-import os
 import re
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -20,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxart import atomic
 from jaxart.painter.brushes import BRUSHES, Brush, mark
 
 
@@ -35,46 +33,6 @@ ROUND_ENOUGH = 0.7
 
 # Characters that XML 1.0 does not allow.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def write(
-    path: str | os.PathLike[str],
-    strokes: Float[np.ndarray, "n 8"],
-    *,
-    brush: str,
-    ground: tuple[float, ...],
-    height: int,
-    width: int,
-    title: str,
-) -> None:
-    """Write a painting as SVG, all of it or nothing.
-
-    Args:
-        path: of the file; any suffix.
-        strokes: as in `svg`, and so are the others.
-        brush: see `svg`.
-        ground: see `svg`.
-        height: see `svg`.
-        width: see `svg`.
-        title: see `svg`.
-
-    Raises:
-        FileExistsError: a file that jaxart did not write is in its place.
-    """
-    text = svg(
-        strokes, brush=brush, ground=ground, height=height, width=width, title=title
-    )
-    with atomic.replacing(path, _is_ours) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-
-
-def check(path: str | os.PathLike[str]) -> None:
-    """Check that a file can be written, before minutes of work.
-
-    Raises:
-        FileExistsError: a file that jaxart did not write is in its place.
-    """
-    atomic.check_replaceable(path, _is_ours)
 
 
 def svg(
@@ -115,8 +73,8 @@ def svg(
     return HEAD + "\n".join([*lines, "</g>", "</svg>", ""])
 
 
-def _is_ours(path: Path) -> bool:
-    """Return whether a file begins as those that `write` writes."""
+def is_ours(path: Path) -> bool:
+    """Return whether a file begins like those of `svg`."""
     try:
         with path.open("rb") as file:
             return file.read(len(HEAD)) == HEAD.encode()

@@ -52,13 +52,14 @@ def test_the_seed_picks_the_hairs(brush: Brush):
 
 @every_brush
 def test_a_mark_has_gradients(brush: Brush):
+    @jax.jit
     def values(point):
         return jnp.stack(mark(brush, point[0], point[1], 0.37))
 
     step = 1e-5
     with jax.enable_x64(True):
         points = jnp.array(np.random.default_rng(0).uniform(-0.99, 0.99, (50, 2)))
-        jacobians = jax.vmap(jax.jacobian(values))(points)
+        jacobians = jax.jit(jax.vmap(jax.jacobian(values)))(points)
         for axis, nudge in enumerate(step * jnp.eye(2)[:, None]):
             above, below = (jax.vmap(values)(points + n) for n in (nudge, -nudge))
             expected = (above - below) / (2 * step)

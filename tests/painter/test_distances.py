@@ -20,12 +20,11 @@ from jaxart.painter.distances import (
 
 SPECS = {
     "one layer": (FeatureSpec(WHOLE, ("relu1_2",), 1.0),),
-    "half": (FeatureSpec(HALF, ("relu1_2", "relu2_2"), 0.5),),
     "both sizes": (
-        FeatureSpec(HALF, ("relu2_2",), 0.5),
+        FeatureSpec(HALF, ("relu2_1",), 0.5),
         FeatureSpec(WHOLE, ("relu1_1",), 2.0),
     ),
-    "overlapping pool": (FeatureSpec(vgg.Window(4, 2, 1), ("relu2_1",), 1.0),),
+    "overlapping pool": (FeatureSpec(vgg.Window(4, 2, 1), ("relu1_2",), 1.0),),
 }
 KINDS = ["plain", "emphasis", *SPECS]
 
@@ -41,10 +40,20 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
+features = jax.jit(vgg.features, static_argnums=2)
+
+
 @jax.jit
 def loss_of(distance: Distance, images, target, weights):
     features = distance.features(images), distance.features(target)
     return distance.loss(*features, weights)
+
+
+@jax.jit
+def grad_of(distance: Distance, images, target, weights):
+    return jax.grad(lambda images: loss_of(distance, images, target, weights)[0])(
+        images
+    )
 
 
 def box_filter(plane: np.ndarray, side: int) -> np.ndarray:
@@ -89,7 +98,7 @@ def test_layers_are_compared_position_by_position(
 
     def layers(images: np.ndarray) -> list[np.ndarray]:
         small = np.moveaxis(pooled(images, 2), 1, 3)
-        maps = vgg.features(vgg_weights, jnp.array(small), ("relu1_2", "relu2_1"))
+        maps = features(vgg_weights, jnp.array(small), ("relu1_2", "relu2_1"))
         return [np.asarray(layer[0], float) for layer in maps]
 
     expected = 0.3 * (((one - other) ** 2).mean(1) * weights).sum()
@@ -111,10 +120,8 @@ def test_layers_are_compared_position_by_position(
     assert float(found[0]) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(("h", "w"), [(16, 24), (17, 23)])
-def test_the_loss_of_a_picture_against_itself_is_zero(
-    distance: Distance, h: int, w: int
-):
+def test_the_loss_of_a_picture_against_itself_is_zero(distance: Distance):
+    h, w = 17, 23  # no multiples of a stride
     one, other = random(2, 3, h, w), random(2, 3, h, w, seed=1)
     weights = jnp.full((2, h, w), 1 / (h * w))
     # A compiler may round the two not quite alike.
@@ -148,8 +155,8 @@ def test_a_position_depends_on_pixels_within_the_reach(distance: Distance):
     one, other = random(1, 3, side, side), random(1, 3, side, side, seed=1)
     weights = np.zeros((1, side, side), np.float32)
     weights[:, cell, cell + stride - 1] = 1
-    grad = jax.grad(lambda one: loss_of(distance, one, other, jnp.array(weights))[0])
-    pixels = np.nonzero(np.asarray(grad(jnp.array(one)))[0].any(0))
+    grads = grad_of(distance, jnp.array(one), other, jnp.array(weights))
+    pixels = np.nonzero(np.asarray(grads)[0].any(0))
     assert min(map(len, pixels)) > 0
     for indices in pixels:
         assert indices.min() >= cell - reach

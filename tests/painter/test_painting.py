@@ -7,12 +7,15 @@ import pytest
 
 from jaxart.painter import painting
 from jaxart.painter.painting import Painting, Progress, canvas, frames, paint
+from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import X
 
 
-def steps_of(picture: np.ndarray, settings: Settings, **more: Any) -> list[Progress]:
-    return list(painting.progress(picture, settings, **more))
+def steps_of(
+    picture: np.ndarray, settings: Settings, start: Painting | None = None
+) -> list[Progress]:
+    return list(painting.progress(make_problem(picture, settings), start))
 
 
 def greedy_of(steps: list[Progress]) -> Painting:
@@ -80,15 +83,17 @@ def test_the_same_seed_gives_the_same_bytes(
 
 @pytest.mark.parametrize("capacity", [painting.CAPACITY, 40])
 def test_a_resumed_painting_equals_one_that_was_not_stopped(
-    disc: np.ndarray, few: Settings, monkeypatch: pytest.MonkeyPatch, capacity: int
+    disc: np.ndarray,
+    few: Settings,
+    painted: Painting,
+    monkeypatch: pytest.MonkeyPatch,
+    capacity: int,
 ):
-    # With the smaller one, the buffers grow on the way.
-    monkeypatch.setattr(painting, "CAPACITY", capacity)
-    few = few if capacity == painting.CAPACITY else replace(few, refine=0)
     more = replace(few, strokes=60)
-    half = paint(disc, few)
-    assert half.stages.size == few.strokes
-    whole, resumed = steps_of(disc, more), steps_of(disc, more, start=half)
+    whole = steps_of(disc, more)
+    # Neither does the capacity of the buffers matter.
+    monkeypatch.setattr(painting, "CAPACITY", capacity)
+    resumed = steps_of(disc, more, start=painted)
     assert greedy_of(whole).seeds.size == 60
     assert equal(greedy_of(whole), greedy_of(resumed))
     assert equal(whole[-1].painting, resumed[-1].painting)

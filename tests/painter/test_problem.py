@@ -8,7 +8,7 @@ from jaxart.painter.settings import Settings
 def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
     few: Settings,
 ):
-    problem = make_problem(np.zeros((1_200, 900, 3), np.uint8), None, few)
+    problem = make_problem(np.zeros((1_200, 900, 3), np.uint8), few)
     shapes, heights = set(), []
     for strokes in (0, 50, 400, 1_600, 6_400, 25_600):
         stage = problem.stage(strokes)
@@ -25,5 +25,5 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
 
 
 def test_no_level_is_finer_than_the_picture(few: Settings):
-    problem = make_problem(np.zeros((70, 300, 3), np.uint8), None, few)
+    problem = make_problem(np.zeros((70, 300, 3), np.uint8), few)
     assert int(problem.stage(10**6).level.pixels) == problem.finest == 70

@@ -21,6 +21,7 @@ from jaxart.painter.medium import Medium
 from jaxart.painter.painting import CAPACITY, progress
 from jaxart.painter.pigments import ABSORBANCE, RGB, Pigment
 from jaxart.painter.placement import WINDOW
+from jaxart.painter.problem import make_problem
 from jaxart.painter.rounds import Options, Round, Stage
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import empty_buffer
@@ -96,7 +97,7 @@ def plain() -> Trial:
 def make_distance(name: str, network: vgg.Weights) -> Distance:
     if name != "vgg":
         return SquaredError(emphasis=name == "emphasis")
-    spec = FeatureSpec(HALF, ("relu2_2",), 0.02)
+    spec = FeatureSpec(HALF, ("relu1_2",), 0.02)
     return Perceptual(network, (spec,), 0.5, normalised=True)
 
 
@@ -187,13 +188,9 @@ def test_nothing_is_painted_around_the_picture(plain: Trial):
     np.testing.assert_array_equal(np.asarray(plain.canvas)[:, outside], expected)
 
 
-def test_a_stage_draws_what_its_rounds_painted(few: Settings):
+def test_a_stage_draws_what_its_rounds_painted(disc: np.ndarray, few: Settings):
     """A painting that is resumed from its strokes is the same painting."""
-    distance, picture = SquaredError(), blots()[:80, :80]
-    layout = placement.make_layout(80, 80, reach=distance.reach, stride=distance.stride)
-    options = Options(few.medium, "autodiff", few.steps, layout)
-    level = placement.make_level(picture, None, 60, layout)
-    stage = Stage(level, GROUND, distance, options)
+    stage = make_problem(disc, few).stage(0)
     buffer, error = rounds.paint_stage(
         empty_buffer(2 * CAPACITY), jax.random.key(0), jnp.int32(8), stage
     )
@@ -205,7 +202,7 @@ def test_a_stage_draws_what_its_rounds_painted(few: Settings):
 def test_a_painting_compiles_its_stages_once(few: Settings):
     compiled: Any = getattr(rounds.paint_stage, "_cache_size")  # noqa: B009
     before = compiled()
-    steps = progress(blots()[:80, :80], few)
+    steps = progress(make_problem(blots()[:80, :80], few))
     counts = [step.step for step in takewhile(lambda s: s.phase == "painting", steps)]
     # Levels grow with the roots of the strokes.
     assert counts[-2] > 4 * counts[0]

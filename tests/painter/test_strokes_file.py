@@ -15,6 +15,7 @@ from jaxart.painter import strokes_file
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import COLUMNS
+from jaxart.painter.strokes_file import StrokesFile
 
 
 ROOT = Path(__file__).parents[2]
@@ -58,12 +59,19 @@ def make_painting(n: int = 3) -> Painting:
     return Painting(strokes, seeds, strokes, seeds, stages)
 
 
+def write(path: Path, painting: Painting, settings: Settings) -> None:
+    sha256 = strokes_file.sha256(PICTURE)
+    strokes_file.write(
+        path, StrokesFile(painting, settings, sha256, 40, 48, "saliency")
+    )
+
+
 @given(painting=paintings())
 def test_what_is_written_is_read_to_the_last_bit(
     settings: Settings, tmp_path_factory: pytest.TempPathFactory, painting: Painting
 ):
     path = tmp_path_factory.mktemp("any") / "strokes.json"
-    strokes_file.write(path, painting, settings, PICTURE, weights="saliency")
+    write(path, painting, settings)
     content = strokes_file.read(path)
     for one, other in zip(content.painting, painting, strict=True):
         assert one.dtype == other.dtype
@@ -85,7 +93,7 @@ def test_numbers_are_short_and_equal_columns_are_written_once(
     settings: Settings, tmp_path: Path
 ):
     painting = make_painting(500)
-    strokes_file.write(tmp_path / "a.json", painting, settings, PICTURE)
+    write(tmp_path / "a.json", painting, settings)
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["laid"] == {"stage": list(range(500))}
     assert (tmp_path / "a.json").stat().st_size < 500 * 9 * 13 + 5000
@@ -93,7 +101,7 @@ def test_numbers_are_short_and_equal_columns_are_written_once(
     strokes = painting.strokes.copy()
     strokes[:, COLUMNS.index("red")] /= 2
     refined = painting._replace(strokes=strokes)
-    strokes_file.write(tmp_path / "b.json", refined, settings, PICTURE)
+    write(tmp_path / "b.json", refined, settings)
     document = json.loads((tmp_path / "b.json").read_text())
     assert document["laid"].keys() == {"red", "stage"}
 
@@ -102,18 +110,18 @@ def test_a_strokes_file_is_replaced_and_nothing_else_is(
     settings: Settings, tmp_path: Path
 ):
     path, letter = tmp_path / "strokes.json", tmp_path / "letter.json"
-    strokes_file.write(path, make_painting(2), settings, PICTURE)
-    strokes_file.write(path, make_painting(3), settings, PICTURE)
+    write(path, make_painting(2), settings)
+    write(path, make_painting(3), settings)
     assert strokes_file.read(path).painting.seeds.size == 3
     letter.write_text('{"dear": "Ada"}')
     with pytest.raises(FileExistsError, match="not written by jaxart"):
-        strokes_file.write(letter, make_painting(), settings, PICTURE)
+        write(letter, make_painting(), settings)
     assert letter.read_text() == '{"dear": "Ada"}'
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_another_picture_is_told_from_the_right_one(settings: Settings, tmp_path: Path):
-    strokes_file.write(tmp_path / "a.json", make_painting(), settings, PICTURE)
+    write(tmp_path / "a.json", make_painting(), settings)
     content = strokes_file.read(tmp_path / "a.json")
     retouched = PICTURE.copy()
     retouched[0, 0, 0] ^= 1
@@ -169,7 +177,7 @@ def test_a_damaged_file_is_refused_in_one_line(
     settings: Settings, tmp_path: Path, change: Callable[[dict], None], complaint: str
 ):
     path = tmp_path / "strokes.json"
-    strokes_file.write(path, make_painting(), settings, PICTURE)
+    write(path, make_painting(), settings)
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
@@ -202,7 +210,7 @@ def test_what_is_no_strokes_file_is_refused(tmp_path: Path, content: bytes):
 
 def test_a_file_cut_short_is_refused(settings: Settings, tmp_path: Path):
     path = tmp_path / "strokes.json"
-    strokes_file.write(path, make_painting(), settings, PICTURE)
+    write(path, make_painting(), settings)
     whole = path.read_bytes()
     for end in range(0, len(whole) - 2, 7):
         path.write_bytes(whole[:end])

@@ -105,15 +105,7 @@ def test_it_says_that_it_is_an_approximation():
 )
 def test_any_title_makes_a_valid_file(tmp_path, title):
     path = tmp_path / "a.svg"
-    svg.write(
-        path,
-        STROKES,
-        brush="flat",
-        ground=GROUND,
-        height=400,
-        width=600,
-        title=title,
-    )
+    path.write_text(text(title=title), encoding="utf-8")
     found = ElementTree.parse(path).getroot().find(f"{SPACE}title")
     assert found is not None
     assert len(found.text or "") == len(title)
@@ -123,21 +115,11 @@ def test_no_strokes_are_the_bare_ground():
     assert shapes(parsed(STROKES[:0])) == []
 
 
-def test_a_file_of_ours_is_replaced_and_no_other(tmp_path):
-    def write(path):
-        svg.write(
-            path, STROKES, brush="dry", ground=GROUND, height=9, width=9, title="a"
-        )
-
-    path = tmp_path / "new" / "a.svg"
-    write(path)
-    write(path)
-    svg.check(path)
-    assert [file.name for file in path.parent.iterdir()] == ["a.svg"]
+def test_a_file_of_ours_is_told_from_others(tmp_path):
+    path = tmp_path / "a.svg"
+    assert not svg.is_ours(path)
+    path.write_text(text(), encoding="utf-8")
+    assert svg.is_ours(path)
     # As a vector program would save it.
-    edited = path.read_text().split("-->\n", 1)[1]
-    path.write_text('<?xml version="1.0"?>\n' + edited)
-    for attempt in (write, svg.check):
-        with pytest.raises(FileExistsError, match="was not written by jaxart"):
-            attempt(path)
-    assert path.read_text().endswith(edited)
+    path.write_text('<?xml version="1.0"?>\n' + text().split("-->\n", 1)[1])
+    assert not svg.is_ours(path)
