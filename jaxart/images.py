@@ -4,7 +4,7 @@ The only file that knows ranges: *pixels* are uint8 from 0 to 255, *images* are 
 in [-1, 1]. It also stands between the program and the files people have. A collection
 holds truncated files, web pages named .jpg and headers that promise a billion pixels;
 each ends here as a `PictureError`, whose text begins with what is wrong: "missing",
-"unreadable", "not a picture", "too large" or "too small".
+"unreadable", "unsupported", "not a picture", "too large" or "too small".
 
 No JAX is imported, because worker processes import this file.
 
@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, UInt8
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
-from jaxart import atomic
+from jaxart import atomic, kinds, pngs, profiles
 
 
 # Decoded pixels of one picture at most: where Pillow itself raises instead of warning.
@@ -37,7 +37,18 @@ LARGEST = 178_956_970
 
 # Raster formats that pictures of paintings come in. Not the ones that run an
 # interpreter (EPS, PDF), nor those without a signature, which any file may seem to be.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "TIFF",
+    "GIF",
+    "BMP",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+    "HEIF",
+)
 
 CROP = 64  # side of the crops that a network is trained on by default, in pixels
 BORDER = 2  # between the pictures of a grid, in pixels
@@ -264,19 +275,25 @@ def is_our_png(path: Path) -> bool:
 @contextlib.contextmanager
 def _opened(path: Location) -> Iterator[Image.Image]:
     """Open a picture of bearable size; whatever fails is a `PictureError`."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
         # Pillow's are about odd metadata, and about sizes that `LARGEST` lets pass.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=_formats()) as image:
+            if isinstance(path, str | os.PathLike):
+                path = stack.enter_context(open(path, "rb"))
+            file = pngs.without_large_texts(path)
+            with Image.open(file, formats=_formats()) as image:
                 _check_size(image)
+                if reason := kinds.misread(image):
+                    raise PictureError(f"unsupported: {reason}")
                 yield image
         except PictureError:
             raise
         except FileNotFoundError:
             raise PictureError("missing") from None
         except UnidentifiedImageError:
-            raise PictureError("not a picture") from None
+            assert not isinstance(path, str | os.PathLike), "it was opened above"
+            raise PictureError(kinds.reason(path, _formats())) from None
         except Image.DecompressionBombError:
             raise PictureError(f"too large: over {LARGEST:,} pixels") from None
         except MemoryError:
@@ -289,9 +306,15 @@ def _opened(path: Location) -> Iterator[Image.Image]:
             raise PictureError(f"unreadable: {reason}") from None
 
 
+@functools.cache
 def _formats() -> list[str]:
-    """Return those of `FORMATS` that this build of Pillow has."""
+    """Return those of `FORMATS` that this build of Pillow has, and what extras read."""
     Image.init()
+    with contextlib.suppress(ImportError):
+        # In an extra of its own.
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -317,33 +340,58 @@ def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded picture of any mode to RGB, with white behind it."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    """Convert a loaded picture of any mode to sRGB, with white behind it."""
     if image.mode == "LAB":
         return ImageCms.applyTransform(image, _lab_to_srgb()) or image
+    colours, alpha = _plain(image)
+    rgb = profiles.to_srgb(colours)
+    if rgb is None:
+        rgb = _whole_levels(colours).convert("RGB")
+    if alpha is None:
+        return rgb
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgb, mask=alpha)
+    return white
+
+
+def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return a picture's colours as F, L, RGB or CMYK, and its transparency, if any."""
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = Image.fromarray(_grey_levels(image))
+        grey.info = image.info
+        return grey, None
+    alpha = None
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        return white
-    return image.convert("RGB")
+        straight = image.convert("RGBA")
+        alpha = straight.getchannel("A")
+        image = image.getchannel("L") if image.mode == "LA" else straight
+    mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
+    return image.convert(mode), alpha
 
 
-def _eight_bits(values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Scale grey values of 16 or more bits to 8; Pillow's own conversion clips them.
+def _whole_levels(image: Image.Image) -> Image.Image:
+    if image.mode != "F":
+        return image
+    return Image.fromarray(np.rint(np.asarray(image)).astype(np.uint8))
 
-    Integers fill 16 bits, and floats go up to 1, 255 or 65,535, as programs write them.
-    Values beyond that, or below zero, are taken to fill the range they have.
+
+def _grey_levels(image: Image.Image) -> Float32[np.ndarray, "h w"]:
+    """Scale grey of more than 8 bits to [0, 255]; Pillow's own conversion clips it.
+
+    Integers fill the bits that the file declares, else 16, and floats go up to 1, 255
+    or 65,535, as programs write them. Values beyond that, or below zero, are taken to
+    fill the range they have.
     """
+    values = np.asarray(image)
     whites = (1, 255, 65_535) if values.dtype.kind == "f" else (65_535,)
+    declared = kinds.white_of(image)
+    whites = whites if declared is None else (declared,)
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     white = next((white for white in whites if low >= 0 and high <= white), high)
     black = min(0.0, low)
-    return np.rint((values - black) * (255 / max(white - black, 1e-30))).astype(
-        np.uint8
-    )
+    shares = (values - black) * (255 / max(white - black, 1e-30))
+    return 255 - shares if kinds.is_negative(image) else shares
 
 
 @functools.cache

@@ -21,7 +21,14 @@ from jaxart import images
 COUNT = int(os.environ.get("JAXART_HOSTILE_PICTURES", "0"))
 SIZE = 8  # of the crops, so that small pictures will do
 
-OUTCOMES = {"kept", "unreadable", "not a picture", "too large", "too small"}
+OUTCOMES = {
+    "kept",
+    "unreadable",
+    "unsupported",
+    "not a picture",
+    "too large",
+    "too small",
+}
 REASON = re.compile(f"({'|'.join(OUTCOMES)})\\b.*")  # in one line
 
 # What breaks programs: ends of ranges, signs, sizes that do not fit.
