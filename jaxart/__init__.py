@@ -89,6 +89,9 @@ Rooms, each importing only from those below it::
     command.py         flags, configs, errors, signals; the only file that knows absl
     atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
+    profiles.py        colour profiles: pictures of any colour space -> sRGB
+    kinds.py           what a file is that cannot be read, and TIFFs that are misread
+    pngs.py            PNGs without what is not their pixels
     figures.py         pictures and text laid out on white
     films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together

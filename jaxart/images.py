@@ -3,8 +3,8 @@
 The only file that knows value ranges: *pixels* are uint8 from 0 to 255, *images* are
 float32 in [-1, 1]. Files are untrusted: collections hold truncated files, web pages
 named .jpg and headers that claim a billion pixels. Each is a `PictureError`, whose text
-begins with the kind: "missing", "unreadable", "not a picture", "too large" or "too
-small".
+begins with the kind: "missing", "unreadable", "unsupported", "not a picture", "too
+large" or "too small".
 
 JAX is not imported, because worker processes import this file.
 
@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, UInt8
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
-from jaxart import atomic
+from jaxart import atomic, kinds, pngs, profiles
 
 
 # The largest picture that is decoded: where Pillow itself raises instead of warning. At
@@ -36,8 +36,19 @@ from jaxart import atomic
 MAX_PIXELS = 178_956_970
 
 # Common raster formats. Not those that run an interpreter (EPS, PDF), nor those without
-# a signature, which any file may match.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+# a signature, which any file may match. HEIF comes with the extra `heif`.
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "TIFF",
+    "GIF",
+    "BMP",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+    "HEIF",
+)
 
 CROP = 64  # side of the crops that a network is trained on by default, in pixels
 BORDER = 2  # between the pictures of a grid, in pixels
@@ -247,19 +258,25 @@ def is_our_png(path: Path) -> bool:
 @contextlib.contextmanager
 def _opened(path: Location) -> Iterator[Image.Image]:
     """Open a picture that is not too large; any failure is a `PictureError`."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
         # Of odd metadata, and of sizes that `MAX_PIXELS` allows.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=_formats()) as image:
+            if isinstance(path, str | os.PathLike):
+                path = stack.enter_context(open(path, "rb"))
+            file = pngs.without_large_texts(path)
+            with Image.open(file, formats=_formats()) as image:
                 _check_size(image)
+                if reason := kinds.misread(image):
+                    raise PictureError(f"unsupported: {reason}")
                 yield image
         except PictureError:
             raise
         except FileNotFoundError:
             raise PictureError("missing") from None
         except UnidentifiedImageError:
-            raise PictureError("not a picture") from None
+            assert not isinstance(path, str | os.PathLike), "it was opened above"
+            raise PictureError(kinds.reason(path, _formats())) from None
         except Image.DecompressionBombError:
             raise PictureError(f"too large: over {MAX_PIXELS:,} pixels") from None
         except MemoryError:
@@ -272,9 +289,15 @@ def _opened(path: Location) -> Iterator[Image.Image]:
             raise PictureError(f"unreadable: {reason}") from None
 
 
+@functools.cache
 def _formats() -> list[str]:
-    """Return those of `FORMATS` that this build of Pillow has."""
+    """Return those of `FORMATS` that this build of Pillow has, and what extras read."""
     Image.init()
+    with contextlib.suppress(ImportError):
+        # In an extra of its own.
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -300,33 +323,58 @@ def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded picture of any mode to RGB, over white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_uint8(np.asarray(image))).convert("RGB")
+    """Convert a loaded picture of any mode to sRGB, over white."""
     if image.mode == "LAB":
         return ImageCms.applyTransform(image, _lab_to_srgb()) or image
+    colours, alpha = _plain(image)
+    rgb = profiles.to_srgb(colours)
+    if rgb is None:
+        rgb = _whole_levels(colours).convert("RGB")
+    if alpha is None:
+        return rgb
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgb, mask=alpha)
+    return white
+
+
+def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return a picture's colours as F, L, RGB or CMYK, and its transparency, if any."""
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = Image.fromarray(_grey_levels(image))
+        grey.info = image.info
+        return grey, None
+    alpha = None
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        return white
-    return image.convert("RGB")
+        straight = image.convert("RGBA")
+        alpha = straight.getchannel("A")
+        image = image.getchannel("L") if image.mode == "LA" else straight
+    mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
+    return image.convert(mode), alpha
 
 
-def _to_uint8(values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Scale grey values of 16 or more bits to 8; Pillow's conversion would clip them.
+def _whole_levels(image: Image.Image) -> Image.Image:
+    if image.mode != "F":
+        return image
+    return Image.fromarray(np.rint(np.asarray(image)).astype(np.uint8))
 
-    The range is 16 bits for integers, and up to 1, 255 or 65,535 for floats. Values
-    outside, or below zero, are scaled by their own minimum and maximum.
+
+def _grey_levels(image: Image.Image) -> Float32[np.ndarray, "h w"]:
+    """Scale grey of more than 8 bits to [0, 255]; Pillow's conversion would clip it.
+
+    The range of integers is that of the bits that the file declares, else 16, and of
+    floats up to 1, 255 or 65,535. Values outside, or below zero, are scaled by their
+    own minimum and maximum.
     """
+    values = np.asarray(image)
     whites = (1, 255, 65_535) if values.dtype.kind == "f" else (65_535,)
+    declared = kinds.white_of(image)
+    whites = whites if declared is None else (declared,)
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     white = next((white for white in whites if low >= 0 and high <= white), high)
     black = min(0.0, low)
-    return np.rint((values - black) * (255 / max(white - black, 1e-30))).astype(
-        np.uint8
-    )
+    shares = (values - black) * (255 / max(white - black, 1e-30))
+    return 255 - shares if kinds.is_negative(image) else shares
 
 
 @functools.cache

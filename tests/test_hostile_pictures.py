@@ -19,7 +19,14 @@ from jaxart import images
 
 SIZE = 8  # of the crops, so that small pictures will do
 
-OUTCOMES = {"kept", "unreadable", "not a picture", "too large", "too small"}
+OUTCOMES = {
+    "kept",
+    "unreadable",
+    "unsupported",
+    "not a picture",
+    "too large",
+    "too small",
+}
 REASON = re.compile(f"({'|'.join(OUTCOMES)})\\b.*")  # in one line
 
 # Values that break parsers: ends of ranges, signs, huge sizes.
