@@ -141,7 +141,7 @@ def batches(
         size: side of the crops, in pixels.
         batch_size: pictures of a batch, over all processes.
         seed: of the order and of the crops.
-        workers: processes that read records ahead; with 0, a thread of this one does.
+        workers: processes that work ahead; with 0, a thread of this one does.
         process: index of this process among those that share the batch.
         processes: how many these are.
         first: number of the batch to begin with.
@@ -173,7 +173,7 @@ def batches(
         )
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
-    if workers and not in_atlas:
+    if workers:
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4),
             worker_init_fn=_ignore_ctrl_c,
