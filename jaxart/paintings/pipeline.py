@@ -11,13 +11,14 @@ are the same wherever they are cut: on the host from records, or on the device f
 The corner depends on the picture's sides, which the host knows after reading the
 record. Until then a box carries random bits. Pixels travel as bytes; they become
 numbers on the device, which is four times less to copy. Each of Grain's stages costs
-some microseconds an element, so that all but the order is done a batch at a time.
+some microseconds an element, so that an element is a whole batch.
 
 Source: Beyers and Loane, section 3.1: a random 64 by 64 patch of each picture, another
 one each time; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011, for
 the counter.
 """
 
+import functools
 import os
 import signal
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from tqdm import tqdm
 from jaxart.paintings.atlas import Atlas
 
 
+ENDLESS = 1 << 40  # batches
 CROPS = 100  # read at a time where no batch size is given, if as many are wanted
 
 
@@ -60,25 +62,43 @@ class Boxes(NamedTuple):
         return (self.bits % (sides - size + 1).astype(np.uint64)).astype(np.int64)
 
 
-class RandomBoxes(grain.transforms.MapWithIndex):
-    """Draw the bits of each box of a batch: those of its number and the seed."""
+class RandomBoxes(grain.transforms.Map):
+    """Draw the boxes of a batch, from its number and the seed alone.
 
-    def __init__(self, seed: int):
+    Args:
+        records: how many there are.
+        batch_size: boxes of a batch.
+        seed: of the order and of the bits.
+    """
+
+    def __init__(self, records: int, batch_size: int, seed: int):
+        self._records = records
+        self._batch_size = batch_size
         self._seed = seed
 
-    def map_with_index(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, index: int, element: Sequence[int]
+    def map(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, element: int
     ) -> Boxes:
-        """Return boxes.
-
-        Args:
-            index: number of the batch, all of which have equally many boxes.
-            element: indexes of the records.
-        """
-        counter = np.random.Philox(key=self._seed, counter=index * len(element))
+        """Return the boxes of the batch with a number."""
+        first, count = element * self._batch_size, self._batch_size
+        epochs, places = np.divmod(np.arange(first, first + count), self._records)
+        records = np.empty(count, np.int64)
+        for epoch in range(epochs[0], epochs[-1] + 1):
+            in_epoch = epochs == epoch
+            records[in_epoch] = _order(self._records, self._seed, epoch)[
+                places[in_epoch]
+            ]
+        bits = np.random.Philox(key=self._seed, counter=first)
         # Each count of the counter gives four numbers of 64 bits.
-        bits = counter.random_raw(4 * len(element)).reshape(-1, 4)[:, :2]
-        return Boxes(np.array(element, np.int64), bits)
+        return Boxes(records, bits.random_raw(4 * count).reshape(-1, 4)[:, :2])
+
+
+@functools.lru_cache(maxsize=4)
+def _order(records: int, seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
+    """Return the order of the records in an epoch."""
+    # The key's first half is the seed; with a zero in the other, it draws the bits.
+    bits = np.random.Philox(key=seed + ((epoch + 1) << 64))
+    return np.random.Generator(bits).permutation(records)
 
 
 class HostCrops(grain.transforms.Map):
@@ -105,8 +125,9 @@ class HostCrops(grain.transforms.Map):
 class AtlasCorners(grain.transforms.Map):
     """Look up where in an atlas the crop of each box is."""
 
-    def __init__(self, boxes: Int32[np.ndarray, "n 4"], size: int):
-        self._boxes = boxes
+    def __init__(self, atlas: Atlas, size: int):
+        # Not the pixels, which would be copied to each worker.
+        self._boxes = np.asarray(atlas.boxes)
         self._size = size
 
     def map(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -159,18 +180,11 @@ def batches(
     count = len(source.boxes) if in_atlas else len(source)
     if not count:
         raise ValueError("there must be a picture; got none")
+    cut = AtlasCorners(source, size) if in_atlas else HostCrops(source, size)
     dataset = (
-        grain.MapDataset.range(count)
-        .seed(seed)
-        .shuffle()
-        .repeat(None, reseed_each_epoch=True)
-        .batch(batch_size // processes, drop_remainder=True, batch_fn=list)
-        .map_with_index(RandomBoxes(seed))[first * processes + process :: processes]
-        .map(
-            AtlasCorners(np.asarray(source.boxes), size)
-            if in_atlas
-            else HostCrops(source, size)
-        )
+        grain.MapDataset.range(first * processes + process, ENDLESS, processes)
+        .map(RandomBoxes(count, batch_size // processes, seed))
+        .map(cut)
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
     if workers:
