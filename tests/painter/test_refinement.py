@@ -106,6 +106,7 @@ def test_strokes_stay_in_range_and_in_their_order(strokes, objective: Objective)
 
 
 def test_visibility_is_what_is_left_of_a_stroke(strokes, objective: Objective):
+    objective = objective._replace(medium=Medium(BRUSHES["round"], RGB))  # opaque
     covered = strokes.at[0].set(strokes[-1])  # all but hidden by the last one
     found = refinement.visibility(covered, SEEDS, objective)
     black = objective._replace(ground=jnp.zeros(3))
