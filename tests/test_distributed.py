@@ -99,12 +99,14 @@ def of_two(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one(of_two: Path, tiny_run: Path):
     # After four updates rounding has not grown yet.
     for one, two in zip(arrays(tiny_run, 4), arrays(of_two, 4), strict=True):
         np.testing.assert_allclose(one, two, rtol=2e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_one_process_writes(of_two: Path):
     assert [line["step"] for line in lines(of_two)] == list(range(2, 13, 2))
     assert len(list(of_two.glob("events.out.tfevents.*"))) == 1
@@ -113,6 +115,7 @@ def test_one_process_writes(of_two: Path):
     assert not (of_two / "lock").exists()
 
 
+@pytest.mark.slow
 def test_one_process_reads_what_two_wrote(of_two: Path, tmp_path: Path):
     sample.main(str(of_two), str(tmp_path / "grid.png"), count=4)
     assert (tmp_path / "grid.png").stat().st_size

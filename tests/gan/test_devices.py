@@ -79,6 +79,7 @@ def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[np.ndar
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", get_args(Parallel))
 def test_eight_devices_agree_with_one(on_one, on_eight, parallel: Parallel):
     for one, eight in zip(on_one["jit"], on_eight[parallel], strict=True):
