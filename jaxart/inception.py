@@ -39,23 +39,14 @@ CLASSES = 1008  # Google's; torchvision's network has 1000
 
 
 class Conv(NamedTuple):
-    """A convolution with batch norm and ReLU.
+    """A convolution with batch norm and ReLU."""
 
-    Args:
-        name: in the file of weights, after the block's.
-        channels: of its output.
-        height: of its kernel, in pixels.
-        width: of its kernel.
-        stride: of its windows, in pixels.
-        padded: pad with zeros as in "SAME" instead of "VALID".
-    """
-
-    name: str
-    channels: int
-    height: int = 1
-    width: int = 1
-    stride: int = 1
-    padded: bool = True
+    name: str  # in the file of weights, after the block's
+    channels: int  # of its output
+    height: int = 1  # of its kernel, in pixels
+    width: int = 1  # of its kernel
+    stride: int = 1  # of its windows, in pixels
+    padded: bool = True  # pad with zeros as in "SAME" instead of "VALID"
 
 
 class Pool(NamedTuple):

@@ -48,15 +48,10 @@ CGROUP_FILES = (
 
 
 class Peak(NamedTuple):
-    """The peak FLOP/s of a device.
+    """The peak FLOP/s of a device."""
 
-    Args:
-        flop_per_second: of one device.
-        source: where the number comes from, for messages.
-    """
-
-    flop_per_second: float
-    source: str
+    flop_per_second: float  # of one device
+    source: str  # where the number comes from, for messages
 
 
 def memory() -> int | None:

@@ -304,20 +304,14 @@ def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
 
 
 class _Gaussian(NamedTuple):
-    """A Gaussian fitted to samples.
+    """A Gaussian fitted to samples."""
 
-    Args:
-        mean: of the samples.
-        centred: X, the samples less their mean, over sqrt(n - 1): the covariance is
-            XᵀX.
-        factor: F with FᵀF the covariance too, and at most c rows.
-        whitening: W, where the columns of XW are orthonormal and XWF is X; None where
-            F is X itself.
-    """
-
-    mean: Float[np.ndarray, " c"]
+    mean: Float[np.ndarray, " c"]  # of the samples
+    # X, the samples less their mean, over sqrt(n - 1): the covariance is XᵀX.
     centred: Float[np.ndarray, "n c"]
+    # F with FᵀF the covariance too, and at most c rows.
     factor: Float[np.ndarray, "k c"]
+    # W, where the columns of XW are orthonormal and XWF is X; None where F is X itself.
     whitening: Float[np.ndarray, "c k"] | None
 
 

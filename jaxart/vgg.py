@@ -44,17 +44,11 @@ WEIGHTS_SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc
 
 
 class Window(NamedTuple):
-    """The inputs of one output of a layer, along one side.
+    """The inputs of one output of a layer, along one side."""
 
-    Args:
-        size: how many inputs.
-        stride: inputs between the windows of two neighbouring outputs.
-        padding: inputs that the first window begins before the first one.
-    """
-
-    size: int
-    stride: int
-    padding: int
+    size: int  # how many inputs
+    stride: int  # inputs between the windows of two neighbouring outputs
+    padding: int  # inputs that the first window begins before the first one
 
 
 CONVOLUTION = Window(3, 1, 1)
@@ -70,28 +64,18 @@ class Layer(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A receptive field: output `i` depends on pixels from `start + stride * i` on.
+    """A receptive field: output `i` depends on pixels from `start + stride * i` on."""
 
-    Args:
-        size: how many pixels, along one side.
-        stride: pixels from one output to the next.
-        start: first pixel of output 0; negative where it lies in the padding.
-    """
-
-    size: int
-    stride: int
-    start: int
+    size: int  # how many pixels, along one side
+    stride: int  # pixels from one output to the next
+    start: int  # first pixel of output 0; negative where it lies in the padding
 
 
 class Weights(NamedTuple):
-    """All weights, as a pytree.
+    """All weights, as a pytree."""
 
-    Args:
-        convolutions: the thirteen convolutions, in order.
-        heads: LPIPS's weight of each channel, at least 0, by layer of `LPIPS_LAYERS`.
-    """
-
-    convolutions: tuple[Convolution, ...]
+    convolutions: tuple[Convolution, ...]  # the thirteen convolutions, in order
+    # LPIPS's weight of each channel, at least 0, by layer of `LPIPS_LAYERS`.
     heads: dict[str, Float[Array, " c"]]
 
 

@@ -18,23 +18,15 @@ from jaxart.gan.run_log import Speed
 
 
 class Cost(NamedTuple):
-    """What a run costs.
+    """What a run costs."""
 
-    Args:
-        generator_parameters: parameters of G.
-        discriminator_parameters: parameters of D.
-        flop_per_image: of an update, for an image of its batch, by formula.
-        compiled_flop_per_image: the same as XLA counts it; None if it does not.
-        bytes_needed: on each device; None if the compiler does not say.
-        bytes_available: on each device; None if the device does not say.
-    """
-
-    generator_parameters: int
-    discriminator_parameters: int
-    flop_per_image: int
+    generator_parameters: int  # of G
+    discriminator_parameters: int  # of D
+    flop_per_image: int  # of an update, for an image of its batch, by formula
+    # The same as XLA counts it; None if it does not.
     compiled_flop_per_image: float | None
-    bytes_needed: int | None
-    bytes_available: int | None
+    bytes_needed: int | None  # on each device; None if the compiler does not say
+    bytes_available: int | None  # on each device; None if the device does not say
 
     def __str__(self) -> str:
         """Say it in three lines."""

@@ -55,27 +55,18 @@ Images = Float[Array, "n h w 3"]
 
 
 class Projections(NamedTuple):
-    """Feature maps projected back to the pixels.
+    """Feature maps projected back to the pixels."""
 
-    Args:
-        images: what lightens (above zero) or darkens each pixel.
-        positions: row and column of the strongest activation in the feature map.
-    """
-
-    images: Images
+    images: Images  # what lightens (above zero) or darkens each pixel
+    # Row and column of the strongest activation in the feature map.
     positions: Int[Array, "n 2"]
 
 
 class ReceptiveField(NamedTuple):
-    """The pixels that an activation depends on, along one side of the image.
+    """The pixels that an activation depends on, along one side of the image."""
 
-    Args:
-        start: the first of them; negative if it is in the padding.
-        size: how many.
-    """
-
-    start: int
-    size: int
+    start: int  # the first of them; negative if it is in the padding
+    size: int  # how many
 
 
 Projector = Callable[[NetworkState, Images, Int[Array, " n"]], Projections]

@@ -23,17 +23,11 @@ Images = Float[np.ndarray, "n _ _ 3"]
 
 
 class Excited(NamedTuple):
-    """Features of a layer, and for each a picture that excites it.
+    """Features of a layer, and for each a picture that excites it."""
 
-    Args:
-        features: their indices.
-        pictures: one for each feature.
-        total: number of features in the layer.
-    """
-
-    features: Int[np.ndarray, " n"]
-    pictures: Pictures
-    total: int
+    features: Int[np.ndarray, " n"]  # their indices
+    pictures: Pictures  # one for each feature
+    total: int  # number of features in the layer
 
 
 def of_crops(

@@ -24,21 +24,13 @@ Pictures = UInt8[np.ndarray, "_ _ _ 3"]
 
 
 class Interpolation(NamedTuple):
-    """What to interpolate.
+    """What to interpolate."""
 
-    Args:
-        numbers: of the points, at least two.
-        seed: of the points.
-        pictures: from one point to the next, at least two.
-        method: of interpolation.
-        closed: whether there is a segment from the last point to the first.
-    """
-
-    numbers: Sequence[int]
-    seed: int
-    pictures: int
-    method: latents.Method
-    closed: bool
+    numbers: Sequence[int]  # of the points, at least two
+    seed: int  # of the points
+    pictures: int  # from one point to the next, at least two
+    method: latents.Method  # of interpolation
+    closed: bool  # whether there is a segment from the last point to the first
 
 
 def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:

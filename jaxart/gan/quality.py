@@ -56,14 +56,10 @@ Rows = Float32[np.ndarray, "n c"]
 
 
 class Extractor(NamedTuple):
-    """A network that extracts features from pictures.
+    """A network that extracts features from pictures."""
 
-    Args:
-        name: of all that the features depend on besides the pictures.
-        extract: the compiled function, for batches of one size.
-    """
-
-    name: str
+    name: str  # of all that the features depend on besides the pictures
+    # The compiled function, for batches of one size.
     extract: Callable[[UInt8[np.ndarray, "b h w 3"]], Float32[Array, "b c"]]
 
 

@@ -29,15 +29,10 @@ Metrics = dict[str, Float[Array, " n"]]  # of one update after another
 
 
 class Speed(NamedTuple):
-    """How fast a run went.
+    """How fast a run went."""
 
-    Args:
-        images_per_second: over all of it, evaluation aside.
-        waiting: share of the time in which no update was under way for want of data,
-            from 0 to 1.
-    """
-
-    images_per_second: float
+    images_per_second: float  # over all of it, evaluation aside
+    # Share of the time in which no update was under way for want of data, from 0 to 1.
     waiting: float
 
 

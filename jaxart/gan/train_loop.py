@@ -29,19 +29,13 @@ DistanceFn = Callable[[NetworkState], Estimate]
 
 
 class Outputs(NamedTuple):
-    """Where the results of a run go.
+    """Where the results of a run go."""
 
-    Args:
-        log: metrics and samples.
-        checkpoints: None in all processes but the first.
-        sampler: draws samples; see `latents`.
-        distance: measures the Fréchet distance of samples from the dataset; None if it
-            is not asked for, and in all processes but the first.
-    """
-
-    log: RunLog
-    checkpoints: Checkpoints | None
-    sampler: latents.Sampler
+    log: RunLog  # metrics and samples
+    checkpoints: Checkpoints | None  # None in all processes but the first
+    sampler: latents.Sampler  # draws samples; see `latents`
+    # Measures the Fréchet distance of samples from the dataset; None if it is not asked
+    # for, and in all processes but the first.
     distance: DistanceFn | None
 
 

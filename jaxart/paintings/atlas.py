@@ -26,14 +26,11 @@ SAMPLED = 256  # records by which the bytes of a dataset are estimated
 
 
 class Atlas(NamedTuple):
-    """A dataset as one array.
+    """A dataset as one array."""
 
-    Args:
-        pixels: all pictures, each in a rectangle of its own; three bytes a pixel.
-        boxes: of each picture its first row, first pixel, height and width.
-    """
-
+    # All pictures, each in a rectangle of its own; three bytes a pixel.
     pixels: UInt8[Array, "r c"] | UInt8[np.ndarray, "r c"]
+    # Of each picture its first row, first pixel, height and width.
     boxes: Int32[np.ndarray, "n 4"]
 
 

@@ -39,14 +39,10 @@ CROPS = 100  # read at a time where no batch size is given, if as many are wante
 
 
 class Boxes(NamedTuple):
-    """Where the crops of a batch are cut.
+    """Where the crops of a batch are cut."""
 
-    Args:
-        records: index of each crop's record.
-        bits: random bits, of which `corners` makes the top left corner.
-    """
-
-    records: Int64[np.ndarray, " b"]
+    records: Int64[np.ndarray, " b"]  # index of each crop's record
+    # Random bits, of which `corners` makes the top left corner.
     bits: UInt64[np.ndarray, "b 2"]
 
     def corners(

@@ -46,23 +46,15 @@ Map = Callable[[Callable[[Any], int], Sequence[Any]], Generator[int]]
 
 
 class Prepared(NamedTuple):
-    """A prepared dataset.
+    """A prepared dataset."""
 
-    Args:
-        folder: of the dataset.
-        kept: number of pictures in it.
-        held_out: how many of these are held out.
-        bytes: size of the folder.
-        skipped: number of skipped pictures by kind of reason, the most frequent first.
-        skipped_csv: filename and reason of each of them.
-    """
-
-    folder: Path
-    kept: int
-    held_out: int
-    bytes: int
+    folder: Path  # of the dataset
+    kept: int  # number of pictures in it
+    held_out: int  # how many of these are held out
+    bytes: int  # size of the folder
+    # Number of skipped pictures by kind of reason, the most frequent first.
     skipped: dict[str, int]
-    skipped_csv: Path
+    skipped_csv: Path  # filename and reason of each of them
 
 
 def prepare(

@@ -70,19 +70,12 @@ figure .none { width: 120px; display: grid; place-items: center; color: var(--so
 
 
 class Outcome(NamedTuple):
-    """Whether a painting was kept.
+    """Whether a painting was kept."""
 
-    Args:
-        painting: with its labels normalised.
-        reason: why it is not in the dataset; empty if it is.
-        width: of the picture itself, in pixels; 0 where it was never opened.
-        height: likewise.
-    """
-
-    painting: Painting
-    reason: str
-    width: int = 0
-    height: int = 0
+    painting: Painting  # with its labels normalised
+    reason: str  # why it is not in the dataset; empty if it is
+    width: int = 0  # of the picture itself, in pixels; 0 where it was never opened
+    height: int = 0  # likewise
 
 
 class Counts:

@@ -57,32 +57,20 @@ Duplicates = dict[tuple[int, int], str]
 
 
 class Plan(NamedTuple):
-    """The shards of a collection.
+    """The shards of a collection."""
 
-    Args:
-        pictures: how many may become records.
-        shards: how many shards they make.
-        changed: shards of an earlier run whose pictures or settings have changed.
-        digest: of all inputs.
-    """
-
-    pictures: int
-    shards: int
-    changed: int
-    digest: str
+    pictures: int  # how many may become records
+    shards: int  # how many shards they make
+    changed: int  # shards of an earlier run whose pictures or settings have changed
+    digest: str  # of all inputs
 
 
 class Selection(NamedTuple):
-    """The records of shards that a file of the dataset holds, in order.
+    """The records of shards that a file of the dataset holds, in order."""
 
-    Args:
-        split: that the file belongs to.
-        number: of the file in its split.
-        parts: pairs of a shard and the numbers of its records.
-    """
-
-    split: str
-    number: int
+    split: str  # that the file belongs to
+    number: int  # of the file in its split
+    # Pairs of a shard and the numbers of its records.
     parts: list[tuple[int, list[int]]]
 
     def __len__(self) -> int:

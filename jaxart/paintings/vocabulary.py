@@ -123,12 +123,9 @@ def year(date: str) -> str:
 
 
 class Vocabulary(NamedTuple):
-    """The names that the spellings of a collection stand for.
+    """The names that the spellings of a collection stand for."""
 
-    Args:
-        spellings: by kind and spelling, the name; empty for placeholders.
-    """
-
+    # By kind and spelling, the name; empty for placeholders.
     spellings: dict[str, dict[str, str]]
 
     def normalise(self, labels: Mapping[str, str]) -> dict[str, str]:

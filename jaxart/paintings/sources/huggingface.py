@@ -31,17 +31,11 @@ ROWS = 8  # pictures read at once
 
 
 class InParquet(NamedTuple):
-    """A picture in a row of a parquet file.
+    """A picture in a row of a parquet file."""
 
-    Args:
-        path: of the file.
-        group: number of the group of rows.
-        row: number of the row in its group.
-    """
-
-    path: str
-    group: int
-    row: int
+    path: str  # of the file
+    group: int  # number of the group of rows
+    row: int  # number of the row in its group
 
     def open(self) -> io.BytesIO:
         """Read the row, fastest when rows are asked for in their order; see `File`."""

@@ -11,20 +11,13 @@ TEXTS = ("filename", "source", *LABELS)  # of a record
 
 
 class Painting(NamedTuple):
-    """A file that may hold a picture.
+    """A file that may hold a picture."""
 
-    Args:
-        filename: its name in the collection, with "/" between folders; no two are the
-            same.
-        file: to read it from, or the reason why there is none.
-        labels: a text for each of `LABELS`, empty where unknown.
-        source: the name of the collection that it comes from.
-    """
-
+    # Its name in the collection, with "/" between folders; no two are the same.
     filename: str
-    file: File
-    labels: dict[str, str]
-    source: str = ""
+    file: File  # to read it from, or the reason why there is none
+    labels: dict[str, str]  # a text for each of `LABELS`, empty where unknown
+    source: str = ""  # the name of the collection that it comes from
 
     def texts(self) -> dict[str, str]:
         """Return the texts of its record, by `TEXTS`."""
