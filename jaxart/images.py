@@ -136,10 +136,6 @@ def resize_for_crops(
 ) -> UInt8[np.ndarray, "smaller_h smaller_w 3"]:
     """Shrink a picture to the smallest size that crops of `size` can be taken from.
 
-    Args:
-        pixels: the picture.
-        size: side of the crops, in pixels; see `smallest_sides`.
-
     Raises:
         PictureError: the picture is too small; pictures are never enlarged.
     """
@@ -157,11 +153,6 @@ def smallest_sides(first: int, second: int, size: int = CROP) -> tuple[int, int]
     (128, 128)
     >>> smallest_sides(10_000, 1000, 64)
     (640, 64)
-
-    Args:
-        first: a side of the picture, in pixels.
-        second: its other side, in pixels.
-        size: side of the crops, in pixels.
 
     Raises:
         PictureError: the picture itself has fewer pixels or a shorter side than that.
@@ -204,10 +195,7 @@ def grid(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Lay pictures out row by row, with a thin white border between them.
 
-    Args:
-        pixels: at least one picture.
-        columns: pictures in a row; None for a nearly square grid, without gaps if
-            there is one.
+    Without `columns` the grid is nearly square, and has no gaps if there is such a one.
 
     Raises:
         ValueError: there is no picture, or `columns` is below 1.
@@ -228,13 +216,9 @@ def grid(
 
 
 def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write a PNG atomically, and make the folders above it.
+    """Write a PNG atomically, and make the folders above it; the suffix is ignored.
 
     An existing file is replaced only if it is ours: our PNGs carry a mark.
-
-    Args:
-        path: of the file; the suffix is ignored.
-        pixels: the picture.
 
     Raises:
         FileExistsError: the file exists and is not ours.
@@ -385,10 +369,9 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
 
 
 def _shrunk(image: Image.Image, sides: tuple[int, int]) -> Image.Image:
-    """Shrink an RGB picture to (width, height).
+    """Shrink an RGB picture to (width, height), by the filter that keeps most detail.
 
-    With Lanczos, antialiased: of Pillow's filters the one that keeps most detail. A
-    picture that is many times larger is box-filtered first, which is faster.
+    A picture that is many times larger is box-filtered first, which is faster.
     """
     return image.resize(sides, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
 

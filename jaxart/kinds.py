@@ -141,11 +141,7 @@ def _reason_of_tiff(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
 
 
 def misread(image: Any) -> str | None:
-    """Return why an opened picture must not be decoded; None if it may.
-
-    Args:
-        image: as Pillow has opened it; only of a TIFF there is anything to say.
-    """
+    """Return why an opened picture must not be decoded; None if it may."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     tags = image.tag_v2
@@ -167,11 +163,7 @@ def misread(image: Any) -> str | None:
 
 
 def white_of(image: Any) -> int | None:
-    """Return the number that white has in grey of other than 8 or 16 bits, if known.
-
-    Args:
-        image: as Pillow has opened it.
-    """
+    """Return what white is in grey of other than 8 or 16 bits, if the file says so."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     bits = _tuple(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, 1))

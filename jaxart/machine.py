@@ -91,11 +91,8 @@ def published(kind: str, dtype: str) -> float | None:
 
     >>> published("NVIDIA H200", "bfloat16")
     989400000000000.0
-    >>> published("TPU v4 lite", "bfloat16")
 
-    Args:
-        kind: JAX's `device_kind`.
-        dtype: of the operands.
+    >>> published("TPU v4 lite", "bfloat16")
     """
     names = [name for name in PUBLISHED if kind.startswith(name)]
     if not names or kind.startswith(UNPUBLISHED):
@@ -105,21 +102,13 @@ def published(kind: str, dtype: str) -> float | None:
 
 @cache
 def measured(dtype: str) -> float:
-    """Return the FLOP/s of this machine's matrix products, measured once.
-
-    Args:
-        dtype: of the matrices.
-    """
+    """Return the FLOP/s of this machine's matrix products, measured once."""
     time_matmuls = matmul_timer(dtype)
     return statistics.median(time_matmuls() for _ in range(TIMINGS))
 
 
 def matmul_timer(dtype: str) -> Callable[[], float]:
-    """Return a function that times some matrix products and returns their FLOP/s.
-
-    Args:
-        dtype: of the matrices.
-    """
+    """Return a function that times some matrix products and returns their FLOP/s."""
     a, b = jnp.full((2, SIDE, SIDE), 1 / SIDE, dtype)
 
     @jax.jit

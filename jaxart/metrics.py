@@ -341,13 +341,8 @@ def _jackknife_variance(
 
     The infinitesimal jackknife: the variance of the derivatives with respect to each
     sample's weight, over the number of samples. With Xa Xbᵀ = U S Vᵀ the derivative of
-    the sum of S is n/2 times the sample's entry on the diagonal of U S Uᵀ.
-
-    Args:
-        gaussian: fitted to the set.
-        singular_vectors: those on its side, in the basis of its factor.
-        singular_values: S.
-        mean_difference: its mean less the other's.
+    the sum of S is n/2 times the sample's entry on the diagonal of U S Uᵀ. The vectors
+    are those on this set's side, the difference is its mean less the other's.
     """
     centred, whitening = gaussian.centred, gaussian.whitening
     n = len(centred)
@@ -455,15 +450,11 @@ def _count_neighbourhoods(
     real: tuple[_Block, Float[Array, " r"], Float[Array, " r"]],
     fake: tuple[_Block, Float[Array, " r"]],
 ) -> tuple[Int[Array, "2 r"], Int[Array, "2 r"]]:
-    """Add the counts of a block of reals and a block of fakes.
+    """Add the counts of a block of reals and a block of fakes, each with squared radii.
 
-    Args:
-        real_counts: for each real, the fake neighbourhoods that contain it, and the
-            fakes in its own (open) one.
-        fake_counts: for each fake, the real neighbourhoods that contain it, with the
-            radii of precision, and those of density.
-        real: reals, and their squared radii for precision and for density.
-        fake: fakes, and their squared radii for recall.
+    Those of reals are for precision and for density, those of fakes for recall.
+    For each real: the fake neighbourhoods that contain it, and the fakes in its own
+    (open) one. For each fake: the same of the real ones, for precision and density.
     """
     (real_block, precision_radii, density_radii), (fake_block, fake_radii) = real, fake
     squares = _squared_distances(real_block, fake_block)

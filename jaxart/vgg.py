@@ -156,13 +156,8 @@ def lpips(
 ) -> Float[Array, " b"]:
     """Return the LPIPS distance of each picture of `a` to that of `b`.
 
-    Args:
-        weights: from `load`.
-        a: sRGB in [0, 1], at least 16 pixels wide and high.
-        b: the same.
-
-    Returns:
-        0 for equal pictures, about 1 for unrelated ones.
+    Pictures are sRGB in [0, 1], at least 16 pixels wide and high. Equal ones are at 0,
+    unrelated ones at about 1.
 
     Raises:
         ValueError: the pictures are too small.

@@ -44,9 +44,6 @@ class Cost(NamedTuple):
     def check_memory(self, batch_size: int) -> None:
         """See that the run fits.
 
-        Args:
-            batch_size: of the run, for the message.
-
         Raises:
             ValueError: it needs more memory than the device has.
         """
@@ -68,11 +65,7 @@ def cost(
 ) -> Cost:
     """Return what a run costs whose updates are compiled.
 
-    Args:
-        generator: of the run.
-        discriminator: of the run.
-        compiled: one or more updates.
-        images: of one update on one device, which is what XLA counts.
+    XLA counts what one device does: `images` are those of one update there.
     """
     analysis: Any = compiled.cost_analysis() or {}
     flop = analysis.get("flops")
@@ -87,13 +80,7 @@ def cost(
 
 
 def speed_line(cost: Cost, speed: Speed, dtype: str) -> str:
-    """Say in a line how fast a run went, and how fast the machine could be.
-
-    Args:
-        cost: of the run.
-        speed: of the run.
-        dtype: of its products.
-    """
+    """Say in a line how fast a run went, and how fast the machine could be."""
     rate = speed.images_per_second * cost.flop_per_image / jax.device_count()
     peak = machine.peak(dtype)
     share = "an unknown share of what the device can do"

@@ -75,12 +75,8 @@ Projector = Callable[[NetworkState, Images, Int[Array, " n"]], Projections]
 def make_projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
     """Return the compiled function that projects features of a layer to the pixels.
 
-    It takes the network state, images, and the index of a feature for each.
-
-    Args:
-        discriminator: only its structure is used; values are in the network state.
-        layer: counted from 1.
-        keep: one of `Keep`.
+    It takes the network state, images, and the index of a feature for each. Of
+    `discriminator` only the structure is used. Layers count from 1.
 
     Raises:
         ValueError: there is no such layer, or `keep` is not one of `Keep`.
@@ -120,13 +116,7 @@ def max_activations(
     state: NetworkState,
     pixels: UInt8[np.ndarray, "n h w 3"],
 ) -> list[Float[np.ndarray, "n o"]]:
-    """Return each feature's strongest activation in each picture, for all layers.
-
-    Args:
-        discriminator: only its structure is used; values are in the network state.
-        state: of the discriminator.
-        pixels: the pictures, at least one.
-    """
+    """Return each feature's strongest activation in each picture, for all layers."""
     graphdef = _inference_graphdef(discriminator)
 
     @jax.jit
@@ -150,9 +140,7 @@ def receptive_field(layer: int, position: int) -> ReceptiveField:
     >>> receptive_field(1, 0), receptive_field(4, 2)
     (ReceptiveField(start=-1, size=4), ReceptiveField(start=17, size=46))
 
-    Args:
-        layer: counted from 1.
-        position: row or column in the feature map.
+    Layers count from 1; the position is a row or column of the feature map.
     """
     stride = 2**layer
     return ReceptiveField(position * stride - (stride - 1), 3 * stride - 2)

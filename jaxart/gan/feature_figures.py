@@ -33,14 +33,7 @@ class Excited(NamedTuple):
 def of_crops(
     discriminator: Trained, crops: Pictures, *, keep: deconvnet.Keep, filters: int
 ) -> Pixels:
-    """Draw the first features of each layer, below the crops that excite them most.
-
-    Args:
-        discriminator: from `trained.discriminator`.
-        crops: of the dataset.
-        keep: of a feature map, as for `deconvnet.make_projector`.
-        filters: features of each layer, at most.
-    """
+    """Draw the first features of each layer, below the crops that excite them most."""
     grey = not np.ptp(crops, axis=-1).any()
     layers = []
     for activations in _max_activations(discriminator, crops):
@@ -60,11 +53,11 @@ def of_picture(
     filters: int,
     grey: bool,
 ) -> Pixels:
-    """Draw the features of each layer that a picture excites most.
+    """Draw the features of each layer that the centre of a picture excites most.
 
     Args:
         discriminator: from `trained.discriminator`.
-        path: of the picture, of which the centre is used.
+        path: of the picture.
         keep: of a feature map, as for `deconvnet.make_projector`.
         filters: features of each layer, at most.
         grey: whether the discriminator was trained on grey pictures.

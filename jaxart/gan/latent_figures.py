@@ -74,15 +74,7 @@ def arithmetic(
     *,
     seed: int,
 ) -> Pixels:
-    """Draw z1 - z2 + z3 with a row for each z3.
-
-    Args:
-        generator: from `trained.generator`.
-        plus: numbers of the points whose average is z1.
-        minus: those of z2.
-        to: those of each z3.
-        seed: of the points.
-    """
+    """Draw z1 - z2 + z3, each the average of points by number; a row for each z3."""
     terms = [plus, minus, *to]
     points = [_points(generator, numbers, seed) for numbers in terms]
     z1, z2, *z3s = points

@@ -100,11 +100,7 @@ class RunLog:
         )
 
     def add_metrics(self, step: int, metrics: Metrics) -> None:
-        """Take the metrics of the updates of one call, which may be under way.
-
-        Args:
-            step: of the last of them.
-            metrics: of each.
+        """Take the metrics of a call's updates up to `step`, which may be under way.
 
         Raises:
             FloatingPointError: the loss of an earlier update is not a finite number.
@@ -113,14 +109,10 @@ class RunLog:
         self._pending.append((step, metrics))
 
     def add_scalars(self, step: int, scalars: dict[str, float], seconds: float) -> None:
-        """Take further scalars of the update that was added last.
+        """Take further scalars of the update that was added last, finite or not.
 
-        It gets a line of its own if it would have none.
-
-        Args:
-            step: of that update.
-            scalars: by name, finite or not.
-            seconds: that they took, while no update was under way.
+        It gets a line of its own if it would have none. During the `seconds` that they
+        took, no update was under way.
         """
         self._scalars[step] = scalars
         self._last_line = (self._last_line[0], self._last_line[1] + seconds)

@@ -23,11 +23,7 @@ class Trained(NamedTuple):
 
 
 def generator(workdir: str, step: str | None = None) -> Trained:
-    """Restore the generator of a run.
-
-    Args:
-        workdir: folder of the run.
-        step: which checkpoint: a number, "best"; None for the latest.
+    """Restore the generator of a run at a step: its number, "best", or the latest.
 
     Raises:
         ValueError: there is no run, or no such checkpoint, or it is damaged.

@@ -96,12 +96,7 @@ def folder(data_dir: str) -> str:
 
 
 def pictures(config: Any, *, held_out: bool = False) -> Records:
-    """Return the records that a run of this config learns from, or those held out.
-
-    Args:
-        config: of the run; its `data.name` as `resolve` returned it.
-        held_out: as for `open_pictures`, whose errors it raises.
-    """
+    """Return the records that a run learns from, or those held out: `open_pictures`."""
     return open_pictures(
         config.data.name,
         config.data.data_dir,

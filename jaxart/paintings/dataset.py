@@ -179,15 +179,10 @@ def is_held_out(digest: bytes) -> bool:
 
 
 def write(builder: tfds.core.DatasetBuilder) -> bool:
-    """Let a builder write its dataset, all of it or nothing, unless it exists.
+    """Let a builder write its dataset, all of it or nothing; return whether it did.
 
-    Of several processes that write the same dataset one does, and the others wait.
-
-    Args:
-        builder: of the dataset.
-
-    Returns:
-        Whether it was written.
+    If it exists, nothing is done. Of several processes that write the same dataset one
+    does, and the others wait.
     """
     folder = Path(builder.data_dir)
     with locked(folder.parent):
@@ -272,10 +267,6 @@ def open_builder(
     data_dir: str | os.PathLike[str], name: str
 ) -> tfds.core.DatasetBuilder:
     """Open the newest version of a dataset that a builder of this package has written.
-
-    Args:
-        data_dir: the folder that the dataset was prepared in.
-        name: of the dataset.
 
     Raises:
         ValueError: there is no such dataset, or its description is damaged.

@@ -153,11 +153,7 @@ def open_digits(
 ) -> Digits:
     """Open MNIST's digits as pictures, and make the dataset first if it is not there.
 
-    Args:
-        data_dir: holds or receives the folder `mnist`.
-        source: as in `prepare`.
-        size: side of the pictures, in pixels.
-        split: "train", "test", or a slice of them such as "train[:10]".
+    The split is "train", "test", or a slice of them such as "train[:10]".
 
     Raises:
         ValueError: as in `prepare`, or there is no such split, or the dataset that is
@@ -174,8 +170,8 @@ def prepare(
 
     Args:
         data_dir: receives the folder `mnist`.
-        source: a folder with the four idx files, gzipped or not; None or an empty text
-            to download them.
+        source: a folder with the four idx files, gzipped or not; else they are
+            downloaded.
 
     Raises:
         ValueError: a file is missing or is not MNIST's, or no mirror can be reached.

@@ -54,14 +54,9 @@ def open_splits(
 
 
 def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crops:
-    """Cut `count` crops of each kind.
+    """Cut `count` crops of each kind, with the floor from its split.
 
-    Args:
-        splits: from `open_splits`.
-        size: side of the crops, in pixels.
-        count: how many of each kind.
-        seed: of their order and positions.
-        floor: split of the floor, "train" or "held_out".
+    The seed decides their order and positions.
     """
     crops = partial(pipeline.crops, size=size, seed=seed)
     train, held_out = splits

@@ -34,10 +34,8 @@ def make_labels(**known: str) -> dict[str, str]:
 
 
 def labels_from_row(row: Mapping[str, str], **columns: str) -> dict[str, str]:
-    """Return labels from columns of a row.
+    """Return labels from a row, given the name of each one's column.
 
-    Args:
-        row: cells by the names of their columns.
-        **columns: by label, the name of its column; one that is not there is unknown.
+    One that is not there is unknown.
     """
     return make_labels(**{label: row.get(name, "") for label, name in columns.items()})
