@@ -195,21 +195,6 @@ def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
     assert found[accuracy] == expected[accuracy]
 
 
-def test_features_of_the_dataset_are_extracted_once(evaluated: Evaluated, monkeypatch):
-    evaluated()
-    extracted: list[int] = []
-    extractor = quality.vgg_extractor([LAYER])
-
-    def extract(pixels: np.ndarray) -> Any:
-        extracted.append(len(pixels))
-        return extractor.extract(pixels)
-
-    counting = extractor._replace(extract=extract)
-    monkeypatch.setattr(quality, "vgg_extractor", lambda layers: counting)
-    evaluated()
-    assert len(extracted) == -(-COUNT // quality.BATCH_SIZE)
-
-
 def test_inception_adds_its_metrics(evaluated: Evaluated, monkeypatch):
     before = evaluated()
     means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
