@@ -23,7 +23,8 @@ Pixels = UInt8[np.ndarray, "_ _ 3"]
 def text(line: str, size: int = FONT_SIZE) -> Pixels:
     """Render a line of text, as high for any text and as wide as it needs."""
     font = ImageFont.load_default(size)
-    ascent, descent = _ascent_and_descent(font)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # as a size is asked for
+    ascent, descent = font.getmetrics()
     width = max(1, int(np.ceil(font.getlength(line))))
     picture = Image.new("RGB", (width, ascent + descent), WHITE)
     ImageDraw.Draw(picture).text((0, 0), line, INK, font)
@@ -101,12 +102,3 @@ def add_margin(pixels: Pixels, margin: int = 8) -> Pixels:
     """Return a figure with a white margin around it, in pixels."""
     padding = ((margin, margin), (margin, margin), (0, 0))
     return np.pad(pixels, padding, constant_values=255)
-
-
-def _ascent_and_descent(
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> tuple[int, int]:
-    """Return how far letters reach above and below the baseline, in pixels."""
-    if isinstance(font, ImageFont.FreeTypeFont):
-        return font.getmetrics()
-    return round(font.getbbox("Ag")[3]), 0

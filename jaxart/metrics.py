@@ -156,7 +156,7 @@ def kernel_distance(
         _squared_mmd(a[i].astype(np.float64), b[j].astype(np.float64))
         for i, j in zip(rows_a, rows_b, strict=True)
     ]
-    return _mean(np.array(values))
+    return mean(np.array(values))
 
 
 def prdc(
@@ -223,10 +223,10 @@ def prdc(
     recalled, covered = np.concatenate(real_counts, axis=1)[:, : len(real)]
     precise, dense = np.concatenate(fake_counts, axis=1)[:, : len(fake)]
     return PRDC(
-        precision=_mean(precise > 0),
-        recall=_mean(recalled > 0),
-        density=_mean(dense / density_k),
-        coverage=_mean(covered > 0),
+        precision=mean(precise > 0),
+        recall=mean(recalled > 0),
+        density=mean(dense / density_k),
+        coverage=mean(covered > 0),
     )
 
 
@@ -294,10 +294,10 @@ def _check_widths(first: str, a: np.ndarray, second: str, b: np.ndarray) -> None
         )
 
 
-def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
+def mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
     """Return the mean of independent values and its standard error."""
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return Estimate(float(values.mean()), float(error))
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Estimate(float(values.mean()), error)
 
 
 # The Fréchet distance.

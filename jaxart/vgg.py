@@ -113,8 +113,14 @@ def features(
     """
     indices = [_index(layer) for layer in layers]
     for layer in layers:
-        _check_size(images.shape, layer)
-    x = _normalise(images)
+        side = receptive_field(layer).stride
+        if min(images.shape[1:3]) < side:
+            raise ValueError(
+                f"images must be at least {side} x {side} pixels for {layer}; got "
+                f"{images.shape[1]} x {images.shape[2]}"
+            )
+    mean, std = jnp.array((MEAN, STD), images.dtype)[:, None, None, None]
+    x = (images - mean) / std
     convolutions = iter(weights.convolutions)
     outputs = []
     for layer in LAYERS[: max(indices, default=-1) + 1]:
@@ -196,20 +202,6 @@ def _index(layer: str) -> int:
     if name not in names:
         raise ValueError(f"layer must be one of {', '.join(names)}; got {layer!r}")
     return names.index(name)
-
-
-def _check_size(shape: tuple[int, ...], layer: str) -> None:
-    side = receptive_field(layer).stride
-    if min(shape[1:3]) < side:
-        raise ValueError(
-            f"images must be at least {side} x {side} pixels for {layer}; got "
-            f"{shape[1]} x {shape[2]}"
-        )
-
-
-def _normalise(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    mean, std = jnp.array((MEAN, STD), images.dtype)[:, None, None, None]
-    return (images - mean) / std
 
 
 def _convolve(

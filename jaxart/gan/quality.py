@@ -201,10 +201,9 @@ def make_real_fraction(
         fractions = np.array(
             [of_batch(state, pixels[start : start + batch_size]) for start in starts]
         )
-        error = math.nan
-        if len(fractions) > 1:
-            error = float(fractions.std(ddof=1)) / math.sqrt(len(fractions))
-        return metrics.Estimate(float(fractions.mean()), error)
+        if len(fractions) == 1:
+            return metrics.Estimate(float(fractions[0]), math.nan)
+        return metrics.mean(fractions)
 
     return real_fraction
 

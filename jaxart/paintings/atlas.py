@@ -86,7 +86,7 @@ def estimate_bytes(source: Sequence[dict[str, Any]]) -> int:
 def crops(
     pixels: UInt8[Array, "r c"], corners: Int32[Array, "b 2"], size: int
 ) -> UInt8[Array, "b h w 3"]:
-    """Return crops of an atlas, of `size` by `size`, given their first row and pixel."""
+    """Return crops of `size` by `size` of an atlas, given their first row and pixel."""
 
     def crop(corner: Int32[Array, "2"]) -> UInt8[Array, "h w 3"]:
         start = corner[0], 3 * corner[1]

@@ -152,11 +152,5 @@ def open_pictures(
             f"size must be at most the {room} pixels that {name} in {where} has room "
             f"for; got {size}"
         )
-    return _remembered(pixel_records(dataset.open_source(where, name, split)))
-
-
-def _remembered(source: Records) -> Records:
-    """Return the pixels in memory, decoded once, if there is room for all of them."""
-    if len(source) > REMEMBERED:
-        return source
-    return list(source)
+    records = pixel_records(dataset.open_source(where, name, split))
+    return records if len(records) > REMEMBERED else list(records)

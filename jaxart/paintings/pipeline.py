@@ -48,7 +48,7 @@ class Boxes(NamedTuple):
     def corners(
         self, sides: Int64[np.ndarray, "b 2"], size: int
     ) -> Int64[np.ndarray, "b 2"]:
-        """Return the top row and left column of each crop, given its picture's sides."""
+        """Return top row and left column of each crop, given its picture's sides."""
         # The remainder of 64 bits is as good as uniform.
         return (self.bits % (sides - size + 1).astype(np.uint64)).astype(np.int64)
 

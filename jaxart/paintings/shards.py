@@ -115,7 +115,7 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
 
 
 def decode(number: int, *, folder: Path) -> int:
-    """Decode the pictures of a shard, unless it is complete; return how many there are."""
+    """Decode the pictures of a shard, unless it is complete; return their number."""
     content = _path(folder, number, "inputs").read_bytes()
     if (done := _decoded_count(folder, number, content)) is not None:
         return done
@@ -186,7 +186,7 @@ def interrupted(folder: Path) -> list[str]:
 def files(
     folder: Path, count: int, max_records: int, excluded: Duplicates
 ) -> dict[str, list[Selection]]:
-    """Return the files of the dataset, without duplicates: at least one for each split."""
+    """Return the dataset's files, without duplicates: one or more for each split."""
     selections = {
         split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
     }
@@ -207,7 +207,7 @@ def files(
 
 
 def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
-    """Write one of the dataset's files, unless it exists; return its number of records."""
+    """Write a file of the dataset, unless it exists; return its number of records."""
     name = dataset.filename("paintings", file.split, file.number, counts[file.split])
     if (out / name).exists():
         return len(file)
