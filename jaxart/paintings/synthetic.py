@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tensorflow_datasets as tfds
 import tqdm
 from jaxtyping import Array, Float32, UInt8
 
@@ -68,15 +69,11 @@ def compose(index: int) -> tuple[Drawing, tuple[int, int], tuple[str, str, str]]
     labels = genre(scene)
     strokes = scene.strokes()
     kept = np.sort(rng.permutation(len(strokes))[:STROKES])
-    spare = np.tile(PADDING, (STROKES - len(kept), 1))
-    ground = 0.6 * strokes[:, 5:].mean(0) + 0.2 * scene.accents[1]
-    drawing = Drawing(
-        np.concatenate([strokes[kept], spare]),
-        rng.random(STROKES),
-        STYLES[style].brush,
-        ground,
-        np.array(h),
-    )
+    padded = np.tile(PADDING, (STROKES, 1))
+    padded[: len(kept)] = strokes[kept]
+    ground = 0.8 * strokes[:, 5:].mean(0) + 0.1 * scene.accents[1]
+    brush = STYLES[style].brush
+    drawing = Drawing(padded, rng.random(STROKES), brush, ground, np.array(h))
     drawing = jax.tree.map(np.float32, drawing)
     return drawing, (h, w), (labels[0], style, f"{labels[1]}, {palette}")
 
@@ -129,6 +126,8 @@ class Synthetic(dataset.Paintings):
     """The dataset `synthetic`: `COUNT` pictures in fixed order, a few held out."""
 
     name = NAME
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {"2.0.0": "Softer brushes; other scenes."}  # noqa: RUF012
 
     def __init__(self, **kwargs: Any):
         super().__init__(_records(), COUNT, **kwargs)
@@ -143,9 +142,5 @@ def _records() -> Iterator[dataset.SplitRecord]:
 
 
 def prepare(data_dir: str | os.PathLike[str]) -> None:
-    """Write the dataset `synthetic`, unless it is there already.
-
-    Args:
-        data_dir: receives the folder `synthetic`.
-    """
+    """Write the dataset `synthetic` in a folder, unless it is there already."""
     dataset.write(Synthetic(data_dir=data_dir))
