@@ -1,9 +1,9 @@
 """Scenes of synthetic paintings: landscapes, still lifes, portraits and abstracts.
 
-A scene is a list of strokes. A shape is a signed distance, and is filled with strokes
-coarse to fine: broad ones, then smaller ones along its outline and here and there
-inside; details are single strokes. Colours and directions are functions of position,
-evaluated at the strokes' centres, so nothing is rasterised here.
+A shape is a signed distance, and is filled with strokes coarse to fine: broad ones,
+then smaller ones along its outline and here and there inside; details are single
+strokes. Colours and directions are functions of position, evaluated at the strokes'
+centres, so nothing is rasterised here.
 
 Source: Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes",
 SIGGRAPH 1998: layers of strokes from coarse to fine, along the edges.
@@ -28,9 +28,10 @@ Real = float | int  # jaxtyping's checker tells them apart
 Field = Callable[[Any, Any], Any]  # a function of positions x and y
 
 FINEST = 0.014  # width of the smallest strokes, in picture heights
-STEP = 1.0  # distance between the strokes of a shape, in widths
-REACH = 3.0  # of a shape from its frame's origin, in units
-REFINED = 0.12  # share of the small strokes that is kept away from the outline
+STEP = 1.12  # distance between the strokes of a shape, in widths
+REACH = (-3.0, 3.0)  # of a shape from its frame's origin, in units
+FAR = [[-1e9, -1e9], [1e9, 1e9]]
+REFINED = 0.1  # share of the small strokes that is kept away from the outline
 
 
 class Style(NamedTuple):
@@ -152,11 +153,9 @@ class Scene:
         `length` times as long as the style's, and as much calmer.
         """
         rng, style, noise = self.rng, self.style, self.noise(3, 2)
-        sides = np.array([[-0.05, -0.05], [self.aspect + 0.05, 1.05]])
-        unit, turn = cmath.polar(self._frame)
-        corner = [self._origin.real, self._origin.imag]
-        ends = np.clip((sides - corner) / unit, -REACH, REACH)
-        ends = ends if turn == 0 else np.array([[-REACH] * 2, [REACH] * 2])
+        (unit, turn), origin = cmath.polar(self._frame), self._origin
+        sides = [[-0.05, -0.05], [self.aspect + 0.05, 1.05]] if turn == 0 else FAR
+        ends = np.clip((sides - np.array([origin.real, origin.imag])) / unit, *REACH)
         for level in (1.0, 0.5):
             w = max(level * width * style.size, FINEST / unit)
             columns, rows = np.ceil((ends[1] - ends[0]) / (STEP * w)).astype(int)
@@ -168,8 +167,8 @@ class Scene:
             refined = (depth < 0.9 * w) | (rng.random(len(cells)) < REFINED)
             keep = (depth > 0) & (refined | (level == 1))
             x, y, depth = x[keep], y[keep], depth[keep]
-            slope = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)]) - depth
-            slope *= 9 / w
+            steps = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)])
+            slope = 9 / w * (steps - depth)
             # A stroke that would cross the outline moves inside, up against it.
             inwards = np.clip(0.45 * w - depth, 0, 0.5 * w) * slope
             x, y = np.stack([x, y]) + inwards / np.maximum((slope**2).sum(0), 0.3)
@@ -179,7 +178,7 @@ class Scene:
             jitter = rng.normal(0, style.jitter / length, (len(x), 4))
             colour = _ramp(tones, _at(light, x, y) + mottle * (noise(x, y) - 0.5))
             self.dab(
-                *(x, y, (w * style.length * length * rng.uniform(0.8, 1.4, len(x)))),
+                *(x, y, (w * style.length * length * rng.uniform(0.8, 1.3, len(x)))),
                 w * rng.uniform(1.3, 1.7, len(x)),
                 np.where(depth < 0.8 * w, along, inner),
                 colour + jitter[:, :1] + 0.6 * jitter[:, 1:],
@@ -196,8 +195,9 @@ class Scene:
         rates = math.pi * cells * scales * self.uniform(0.6, 1.3, len(scales))
         waves = rates * np.stack([np.cos(turns) / stretch, np.sin(turns)])
         weights = 0.2 * math.sqrt(2) / scales / np.linalg.norm(1 / scales)
-        shifted = lambda x, y: np.stack([x, y], -1) @ waves + phases  # noqa: E731
-        return lambda x, y: 0.5 + np.sin(shifted(x, y)) @ weights
+        return lambda x, y: (
+            0.5 + np.sin(np.stack([x, y], -1) @ waves + phases) @ weights
+        )
 
     def lit(self, across: Real, down: Real = 0.0, middle: Real = 0.5) -> Field:
         """Return light that grows towards the lamp's side, and downwards."""
@@ -240,7 +240,6 @@ def _triangle(slope: Real, top: Real, foot: Real) -> Field:
 
 
 def _around(x: Any, y: Any) -> Any:
-    """Return the direction of a circle around the origin."""
     return np.arctan2(y, x) + math.pi / 2
 
 
@@ -359,13 +358,13 @@ def still_life(s: Scene) -> tuple[str, str]:
     cloth = s.body(_mix(s.accents[0], s.lamp, s.pick(0.15, 0.4, 0.85)))
     wall = s.pick(s.land[:2], s.sky[1:], s.sky[:2])
     glow = s.lit(1, -0.2, 0.5 - 0.5 * s.side)
-    s.fill(_box(9, -9, edge + 0.1), wall, glow, width=0.13, length=1.4)
+    s.fill(_box(9, -9, edge + 0.1), wall, glow, width=0.12, length=1.3)
     s.fill(_box(9, edge, 9), cloth, glow, 0.15 * s.side, 0.1, 1.0, 1.5)
     x, foot, tall = s.uniform((0.3, edge + 0.08, 0.28), (0.7, edge + 0.18, 0.45))
     _vase(s.at(x * s.aspect, foot, tall))
     if bouquet:
         _bouquet(s.at(x * s.aspect, foot - 1.5 * tall, s.uniform(0.2, 0.3)))
-    fruit = s.pick(0.0, 0.3, 1.0)
+    fruit = s.pick(0.0, 0.3, 1.0, 1.0)
     for foot in np.sort(s.uniform(edge + 0.05, 0.92, s.rng.integers(1, 7))):
         place = s.uniform(0.1, s.aspect - 0.1), foot, s.uniform(0.08, 0.14)
         _fruit(s.at(*place), s.pick(fruit, fruit, 0.0, 0.3))
@@ -390,12 +389,11 @@ def _fruit(s: Scene, pear: Real) -> None:
 def _vase(s: Scene) -> None:
     start, girth, neck = s.uniform((-0.2, 0.22, 0.3), (0.7, 0.4, 0.5))
     glaze = s.body(_mix(s.accents[3], s.sky[1], s.pick(0.0, 0.6)))
-    bottle = s.pick(True, False)
+    bottle = lambda y: neck + (1 - neck) * (y > -0.6)  # noqa: E731
+    radius = s.pick(bottle, lambda y: 0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2)
 
     def shape(x, y):
-        belly = 0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2
-        radius = girth * (neck + (1 - neck) * (y > -0.6) if bottle else belly)
-        return np.minimum(radius - np.abs(x), 0.5 - np.abs(y + 0.5))
+        return np.minimum(girth * radius(y) - np.abs(x), 0.5 - np.abs(y + 0.5))
 
     _shadow(s.at(0, 0, girth))
     s.fill(shape, glaze, s.lit(1.2), 1.57, 0.14, 0.3)
@@ -451,7 +449,7 @@ def portrait(s: Scene) -> tuple[str, str]:
 
     # Lighter behind the shadow side of the face.
     wall, glow = s.pick(s.land[:2], s.land, s.sky), s.lit(-0.7, 0, 0.5 + 0.35 * s.side)
-    s.fill(_box(9, -9, 9), wall, glow, None, 0.14, 1.0, 1.3)
+    s.fill(_box(9, -9, 9), wall, glow, None, 0.11, 1.0, 1.2)
     head.fill(behind, hair, lit, 1.57, 0.3, 0.8)
     head.fill(_box(0.46, 0.3, 2), s.body(skin), 0.3, 1.4, 0.3)
     bust.fill(shoulders, cloth, s.lit(1), lambda x, y: np.arctan2(y, x), 0.12, 0.8, 1.2)
@@ -477,24 +475,20 @@ def _hat(s: Scene, felt: Colours) -> None:
 
 
 def _face(s: Scene, yaw: Real, skin: Colour) -> None:
-    wide, eye, edge = s.uniform((0.72, 0.85, 0.3), (0.84, 1.15, 0.7))
+    wide, eye, edge = s.uniform((0.72, 0.85, 0.4), (0.84, 1.15, 0.9))
 
     def shape(x, y):
         jaw = wide - 0.17 * np.clip(y, 0, 2) ** 1.5
         return 0.8 * (1 - np.hypot((x - 0.08 * yaw * y) / jaw, y / 1.12))
 
-    def lit(x, y):
-        # One cheek turns away from the light.
-        return 0.5 - 0.1 * y + edge * np.tanh(1.6 * s.side * (x + 0.3 * yaw) + 0.6)
-
     def on(azimuth, y, length, width, angle, colour, radius=0.8):
         # A mark on a head that is turned.
-        if math.cos(azimuth + yaw) > 0:
-            x, visible = radius * math.sin(azimuth + yaw), math.cos(azimuth + yaw)
-            length = np.multiply(length, max(visible, 0.35))
-            s.dab(x, y, length, width, angle, colour)
+        place = cmath.rect(1, azimuth + yaw)
+        if place.real > 0:
+            length = np.multiply(length, max(place.real, 0.35))
+            s.dab(radius * place.imag, y, length, width, angle, colour)
 
-    s.fill(shape, s.body(skin), lit, _around, 0.24, 0.1)
+    s.fill(shape, s.body(skin), s.lit(edge, -0.1, 0.62), _around, 0.24, 0.1)
     shade, dark = _mix(skin * 0.5, s.dusk, 0.2), s.dusk * 0.4
     soft, lips = _mix(skin, shade, 0.55), _mix(BLUSH * 0.8, skin, 0.2)
     for side in (-1, 1):

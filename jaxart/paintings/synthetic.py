@@ -94,24 +94,23 @@ def _draw(drawings: Drawing) -> UInt8[Array, "b side side 3"]:
     return jax.lax.map(draw_one, drawings)
 
 
-def _batch(indices: range) -> list[Picture]:
-    drawings, sizes, labels = zip(*map(compose, indices), strict=True)
-    # A batch of another size would compile anew.
-    full = drawings + drawings[-1:] * (BATCH - len(drawings))
-    squares = np.asarray(_draw(jax.tree.map(lambda *parts: np.stack(parts), *full)))
-    return [
-        Picture(square[:h, :w], *label)
-        for square, (h, w), label in zip(squares, sizes, labels, strict=False)
-    ]
-
-
 def pictures(count: int) -> Iterator[Picture]:
     """Yield the first `count` pictures, the same ones at every call."""
-    batches = [range(k, min(k + BATCH, count)) for k in range(0, count, BATCH)]
+
+    def batch(first: int) -> list[Picture]:
+        # All of it, as a batch of another size would compile anew.
+        composed = [compose(index) for index in range(first, first + BATCH)]
+        drawings = [drawing for drawing, _, _ in composed]
+        squares = _draw(jax.tree.map(lambda *parts: np.stack(parts), *drawings))
+        shown = zip(np.asarray(squares), composed[: count - first], strict=False)
+        return [
+            Picture(square[:h, :w], *labels) for square, (_, (h, w), labels) in shown
+        ]
+
     # While one thread composes, which keeps Python busy, the other one draws.
     with ThreadPoolExecutor(2) as threads:
-        for batch in threads.map(_batch, batches):
-            yield from batch
+        for pictures in threads.map(batch, range(0, count, BATCH)):
+            yield from pictures
 
 
 def is_held_out(index: int) -> bool:
