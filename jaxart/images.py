@@ -92,10 +92,7 @@ def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture of any common format and mode, upright and over white.
 
     The format is recognised by content, not by suffix. The first frame of an animation
-    is read.
-
-    Args:
-        path: a path or an open file; a picture of over `MAX_PIXELS` is not decoded.
+    is read. A picture of over `MAX_PIXELS` is not decoded.
 
     Raises:
         PictureError: the file is missing, unreadable, truncated, not a picture or too
@@ -111,10 +108,6 @@ def read_resized(path: Location, size: int = CROP) -> Resized:
 
     The same as `resize_for_crops(read_pixels(path), size)` to a few levels, but a large
     JPEG is decoded at a fraction of its size, which is several times faster.
-
-    Args:
-        path: as in `read_pixels`.
-        size: side of the crops, in pixels.
 
     Raises:
         PictureError: as in `read_pixels`, or the picture is too small.

@@ -162,12 +162,7 @@ BLOCKS: dict[str, tuple[Branch, ...]] = {
 def features(
     weights: Weights, images: Float[Array, "b h w 3"]
 ) -> Float[Array, "b 2048"]:
-    """Return the features of the last block, averaged over positions.
-
-    Args:
-        weights: from `load`.
-        images: sRGB in [0, 1], of any size.
-    """
+    """Return the features of the last block, averaged, of sRGB images in [0, 1]."""
     shape = (len(images), INPUT_SIZE, INPUT_SIZE, 3)
     x = 2 * jax.image.resize(images, shape, "linear", antialias=False) - 1
     for block, branches in BLOCKS.items():

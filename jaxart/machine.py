@@ -70,11 +70,7 @@ def memory() -> int | None:
 
 
 def peak(dtype: str) -> Peak | None:
-    """Return a device's peak, published or measured; None if it is unknown.
-
-    Args:
-        dtype: of the operands, "float32" or "bfloat16".
-    """
+    """Return a device's peak, published or measured; None if it is unknown."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         # All devices share the cores.

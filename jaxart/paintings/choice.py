@@ -64,9 +64,7 @@ def resolve(name: str, data_dir: str) -> str:
 def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
     """Return whether a dataset will be kept in device memory; a line says so.
 
-    Args:
-        setting: `data.on_device`; "auto" keeps it there if there is memory.
-        records: of the dataset.
+    The setting "auto" keeps it there if there is memory.
 
     Raises:
         ValueError: it was asked for, and the device has not enough memory.

@@ -143,10 +143,9 @@ def shards(
 ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
     """Return the files of both splits for TFDS: functions that yield records.
 
-    Args:
-        records: consumed once; those held out are in memory until the training pictures
-            are written, about a megabyte for every thousand records.
-        count: number of records, or more.
+    Records are consumed once; those held out are in memory until the training pictures
+    are written, about a megabyte for every thousand records. There may be fewer than
+    `count`.
     """
     held_out_records: list[tuple[int, Record]] = []
 
@@ -171,9 +170,6 @@ def is_held_out(digest: bytes) -> bool:
 
     >>> is_held_out(bytes(32)), is_held_out(bytes([255] * 32))
     (True, False)
-
-    Args:
-        digest: at least eight uniformly distributed bytes.
     """
     return int.from_bytes(digest[:8]) < HELD_OUT_SHARE * 2**64
 
@@ -213,13 +209,7 @@ def describe(
     folder: Path,
     lengths: Mapping[str, Sequence[int]],
 ) -> None:
-    """Write TFDS's metadata files of a dataset whose records are written already.
-
-    Args:
-        builder: of the dataset.
-        folder: holds the files of records, with names as `filename` gives them.
-        lengths: how many records each file of each split has.
-    """
+    """Write TFDS's metadata of a dataset, given the lengths of each split's files."""
     splits = []
     for split, counts in lengths.items():
         names = [
@@ -242,10 +232,7 @@ def open_source(
 ) -> Sequence[Record]:
     """Open a dataset for reading: a picklable sequence of records, texts as bytes.
 
-    Args:
-        data_dir: the folder that the dataset was prepared in.
-        name: of the dataset: "paintings", "mnist", "synthetic".
-        split: one of its splits, or a slice such as "train[:10]".
+    The split may be a slice such as "train[:10]".
 
     Raises:
         ValueError: there is no such dataset or split, or not all of it.

@@ -79,11 +79,7 @@ class Outcome(NamedTuple):
 
 
 class Counts:
-    """Counts and samples of a collection, taken in one pass.
-
-    Args:
-        outcomes: of each painting.
-    """
+    """Counts and samples of a collection, taken in one pass."""
 
     def __init__(self, outcomes: Iterable[Outcome]):
         self.kept = collections.Counter[str]()
@@ -118,11 +114,7 @@ class Counts:
 
 
 class Sample:
-    """A fixed-size sample, chosen by the hashes of names.
-
-    Args:
-        size: how many at most.
-    """
+    """A fixed-size sample, chosen by the hashes of names."""
 
     def __init__(self, size: int):
         self.seen = 0

@@ -151,12 +151,7 @@ def tree(root: Path) -> dict[str, File]:
 
 
 def _walk(root: Path, refused: list[OSError]) -> Iterator[Path]:
-    """Yield the regular, visible files below `root`, and links that lead nowhere.
-
-    Args:
-        root: a folder.
-        refused: receives the errors of folders that cannot be listed.
-    """
+    """Yield the regular, visible files, links that lead nowhere; gather refusals."""
     seen = set()
     for parent, folders, names in os.walk(
         root, onerror=refused.append, followlinks=True

@@ -67,13 +67,10 @@ def matches(tree: dict[str, File]) -> bool:
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
-    """Yield the rows of all parquet files.
+    """Yield the rows of all parquet files; others are passed over.
 
     Any of the columns title, artist, style, genre and year is a label, as text, number
     or class number.
-
-    Args:
-        tree: the files by name; those that are not parquet are passed over.
 
     Raises:
         ValueError: there is no parquet file, or one cannot be understood.
@@ -90,9 +87,6 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
 
 def download(name: str) -> Path:
     """Download a data set's parquet files from the hub, unless they are cached.
-
-    Args:
-        name: of the data set, such as "huggan/wikiart".
 
     Returns:
         Their folder in the hub's cache.
