@@ -306,7 +306,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     colours, alpha = _plain(image)
     rgb = profiles.to_srgb(colours)
     if rgb is None:
-        rgb = _whole_levels(colours).convert("RGB")
+        if colours.mode == "F":
+            colours = Image.fromarray(np.rint(np.asarray(colours)).astype(np.uint8))
+        rgb = colours.convert("RGB")
     if alpha is None:
         return rgb
     white = Image.new("RGB", image.size, "white")
@@ -327,12 +329,6 @@ def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.getchannel("L") if image.mode == "LA" else straight
     mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
     return image.convert(mode), alpha
-
-
-def _whole_levels(image: Image.Image) -> Image.Image:
-    if image.mode != "F":
-        return image
-    return Image.fromarray(np.rint(np.asarray(image)).astype(np.uint8))
 
 
 def _grey_levels(image: Image.Image) -> Float32[np.ndarray, "h w"]:

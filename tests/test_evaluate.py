@@ -275,16 +275,3 @@ def test_invalid_arguments_are_refused(
         evaluate.main(**{"workdir": workdir, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""
-
-
-def test_a_run_without_a_checkpoint_is_refused(workdir: str, tmp_path: Path):
-    shutil.copy(Path(workdir, "config.json"), tmp_path)
-    with pytest.raises(ValueError, match=r"must hold a checkpoint; .* none yet"):
-        evaluate.main(str(tmp_path))
-
-
-def test_a_foreign_picture_is_not_overwritten(workdir: str, tmp_path: Path):
-    out = tmp_path / "portrait.png"
-    Image.new("RGB", (3, 3)).save(out)
-    with pytest.raises(OSError, match="not written by jaxart"):
-        evaluate.main(workdir, count=COUNT, nearest=str(out))

@@ -1,6 +1,5 @@
 """Files of all kinds, sizes, value ranges and grids."""
 
-import contextlib
 import struct
 import subprocess
 import sys
@@ -217,19 +216,6 @@ def test_a_truncated_picture_is_refused(tmp_path, rng, name, share):
             images.PictureError, match=r"^(unreadable|unsupported|not a picture)"
         ):
             read(path)
-
-
-@given(data=st.data())
-def test_damaged_files_never_raise_anything_else(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("damaged")
-    name = data.draw(st.sampled_from(["a.jpg", "a.png", "a.gif", "a.tif", "a.webp"]))
-    content = bytearray(saved(folder, quadrants(), name).read_bytes())
-    places = st.integers(0, len(content) - 1)
-    for place in data.draw(st.lists(places, min_size=1, max_size=8)):
-        content[place] = data.draw(st.integers(0, 255))
-    (folder / name).write_bytes(content)
-    with contextlib.suppress(images.PictureError):
-        images.read_pixels(folder / name)
 
 
 @pytest.mark.parametrize(

@@ -440,18 +440,3 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
         with closing(Checkpoints(str(workdir))) as checkpoints:
             best.append(checkpoints.best())
     assert best[0] == best[1] is not None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_signal_saves_and_leaves(
-    long_config: Any, tmp_path: Path, number: signal.Signals
-):
-    process = start(long_config, tmp_path)
-    wait_for(10, process, tmp_path)
-    process.send_signal(number)
-    code, errors = end(process)
-    assert code == 128 + number
-    assert "stopped: saved step" in errors[-1]
-    with closing(Checkpoints(str(tmp_path))) as checkpoints:
-        assert f"step {checkpoints.latest()} " in errors[-1]

@@ -159,9 +159,7 @@ def _project_layer(
 ) -> Float[Array, "1 2*h 2*w i"]:
     maps = jax.nn.relu(maps)
     if isinstance(stage.norm, nnx.BatchNorm):
-        maps = maps * _batch_norm_slope(stage.norm)[None, None, None]
+        norm: Any = stage.norm
+        slope = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
+        maps = maps * slope[None, None, None]
     return convolution.double(maps, stage.kernel[...])
-
-
-def _batch_norm_slope(norm: Any) -> Float[Array, " o"]:
-    return norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)

@@ -80,9 +80,12 @@ def interpolate(
         raise ValueError(f"method must be one of {get_args(Method)}; got {method!r}")
     if len(points) < 2:
         raise ValueError(f"points must be at least two; got {len(points)}")
-    segment = _spherical if method == "spherical" else _linear
-    ends = jnp.roll(points, -1, axis=0)
-    segments = jax.vmap(partial(segment, t=t))(points, ends)
+
+    def linear(a: Float[Array, " z"], b: Float[Array, " z"]) -> Float[Array, "k z"]:
+        return jnp.outer(1 - t, a) + jnp.outer(t, b)
+
+    segment = linear if method == "linear" else partial(_spherical, t=t)
+    segments = jax.vmap(segment)(points, jnp.roll(points, -1, axis=0))
     return segments if closed else segments[:-1]
 
 
@@ -115,12 +118,6 @@ def sample_pictures(
     """Yield the pictures of points, at least one, one batch after the other."""
     sample = partial(sampler, state)
     return batches.map_batches(sample, np.asarray(points), BATCH_SIZE, "sampling")
-
-
-def _linear(
-    a: Float[Array, " z"], b: Float[Array, " z"], t: Float[Array, " k"]
-) -> Float[Array, "k z"]:
-    return jnp.outer(1 - t, a) + jnp.outer(t, b)
 
 
 def _spherical(

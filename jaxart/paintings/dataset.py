@@ -276,11 +276,8 @@ def _folders(data_dir: str | os.PathLike[str], name: str) -> list[Path]:
     """Return the folders that finished datasets of this name lie in, newest first."""
     described = Path(data_dir, name).glob("*/dataset_info.json")
     folders = [path.parent for path in described if VERSION.fullmatch(path.parent.name)]
-    return sorted(folders, key=_version, reverse=True)
-
-
-def _version(folder: Path) -> list[int]:
-    return [int(number) for number in folder.name.split(".")]
+    version = lambda folder: [int(n) for n in folder.name.split(".")]  # noqa: E731
+    return sorted(folders, key=version, reverse=True)
 
 
 @contextlib.contextmanager

@@ -108,7 +108,8 @@ def prepare(
                 shutil.rmtree(unfinished)
             raise
         with _naming_interrupted(unfinished / "shards"):
-            _decode(plan, unfinished / "shards", imap)
+            decode = partial(shards.decode, folder=unfinished / "shards")
+            _show_progress(imap(decode, range(plan.shards)), "decoding", plan.pictures)
             duplicates = {}
             if not keep_duplicates:
                 duplicates = shards.find_duplicates(unfinished / "shards", plan.shards)
@@ -174,11 +175,6 @@ def _write_dataset(
     lengths = {split: [*map(len, selections)] for split, selections in files.items()}
     dataset.describe(builder, out, lengths)
     out.rename(unfinished / "complete")
-
-
-def _decode(plan: shards.Plan, folder: Path, imap: Map) -> None:
-    decoded = imap(partial(shards.decode, folder=folder), range(plan.shards))
-    _show_progress(decoded, "decoding", plan.pictures)
 
 
 @contextlib.contextmanager

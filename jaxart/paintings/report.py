@@ -139,11 +139,7 @@ class Sample:
 
 
 def write(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> None:
-    """Write the report, all of it or nothing.
-
-    Args:
-        path: of the file; an earlier report is replaced.
-        outcomes: of each painting; consumed once.
+    """Write the report, all of it or nothing; an earlier one is replaced.
 
     Raises:
         FileExistsError: something else is in its place.
@@ -191,7 +187,9 @@ def _page(counts: Counts) -> Iterator[str]:
     yield _table("Width to height", _binned(counts.aspects, ASPECTS))
     yield "</div>\n<h2>Why some were refused</h2>"
     yield from _reasons(counts.reasons) if counts.reasons else "<p>None was.</p>"
-    yield f"\n<h2>How they look</h2>{_sheet(counts.sheet)}</body></html>\n"
+    shown = (f"<figure>{_picture(o.painting)}</figure>" for o in counts.sheet)
+    yield f'\n<h2>How they look</h2><div class="sheet">{"".join(shown)}</div>'
+    yield "</body></html>\n"
 
 
 def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
@@ -203,11 +201,6 @@ def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
             yield f'<figure class="named">{_picture(outcome.painting)}'
             yield f"<figcaption>{name}<br>{_text(outcome.reason)}</figcaption></figure>"
         yield "</div>"
-
-
-def _sheet(sample: Sample) -> str:
-    shown = (f"<figure>{_picture(o.painting)}</figure>" for o in sample)
-    return f'<div class="sheet">{"".join(shown)}</div>'
 
 
 def _picture(painting: Painting) -> str:
