@@ -165,8 +165,9 @@ class Scene:
             y = ends[0, 1] + STEP * w * (cells // columns + shift[1])
             depth = distance(x, y)
             refined = (depth < 0.9 * w) | (rng.random(len(cells)) < REFINED)
-            keep = (depth > 0) & (refined | (level == 1))
-            x, y, depth = x[keep], y[keep], depth[keep]
+            x, y, depth = np.stack([x, y, depth])[
+                :, (depth > 0) & (refined | (level == 1))
+            ]
             steps = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)])
             slope = 9 / w * (steps - depth)
             # A stroke that would cross the outline moves inside, up against it.
@@ -177,12 +178,10 @@ class Scene:
             along = np.arctan2(slope[1], slope[0]) + math.pi / 2
             jitter = rng.normal(0, style.jitter / length, (len(x), 4))
             colour = _ramp(tones, _at(light, x, y) + mottle * (noise(x, y) - 0.5))
-            self.dab(
-                *(x, y, (w * style.length * length * rng.uniform(0.8, 1.3, len(x)))),
-                w * rng.uniform(1.3, 1.7, len(x)),
-                np.where(depth < 0.8 * w, along, inner),
-                colour + jitter[:, :1] + 0.6 * jitter[:, 1:],
-            )
+            colour += jitter[:, :1] + 0.6 * jitter[:, 1:]
+            long = w * style.length * length * rng.uniform(0.8, 1.3, len(x))
+            wide, at_edge = w * rng.uniform(1.3, 1.7, len(x)), depth < 0.8 * w
+            self.dab(x, y, long, wide, np.where(at_edge, along, inner), colour)
 
     def noise(self, cells: Real, octaves: int = 1, stretch: Real = 1.0) -> Field:
         """Return smooth noise of mean 0.5 and standard deviation 0.2: random waves.

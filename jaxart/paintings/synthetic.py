@@ -114,10 +114,8 @@ def pictures(count: int) -> Iterator[Picture]:
 
 
 def is_held_out(index: int) -> bool:
-    """Return whether a picture is held out, by the hash of its seed and index.
-
-    Its pixels would not do: they differ by a level from processor to processor.
-    """
+    """Return whether a picture is held out."""
+    # Its pixels would not do: they differ by a level from processor to processor.
     return dataset.is_held_out(hashlib.sha256(f"{SEED} {index}".encode()).digest())
 
 
