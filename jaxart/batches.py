@@ -22,11 +22,8 @@ def map_batches(
 ) -> Iterator[PyTree]:
     """Yield the results for one batch of items after the other, as NumPy arrays.
 
-    Args:
-        function: takes `batch_size` items; each array it returns has a row for each.
-        items: at least one.
-        batch_size: items of a call.
-        title: of the progress bar, which is shown after two seconds.
+    The function takes `batch_size` items, and each array it returns has a row for each.
+    A progress bar is shown after two seconds.
     """
     with tqdm(
         total=len(items), desc=title, unit="picture", leave=False, delay=2

@@ -21,14 +21,10 @@ Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 
 def text(line: str, size: int = FONT_SIZE) -> Pixels:
-    """Render a line of text, as high for any text and as wide as it needs.
-
-    Args:
-        line: the text.
-        size: of the font, in pixels.
-    """
+    """Render a line of text, as high for any text and as wide as it needs."""
     font = ImageFont.load_default(size)
-    ascent, descent = _ascent_and_descent(font)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # as a size is asked for
+    ascent, descent = font.getmetrics()
     width = max(1, int(np.ceil(font.getlength(line))))
     picture = Image.new("RGB", (width, ascent + descent), WHITE)
     ImageDraw.Draw(picture).text((0, 0), line, INK, font)
@@ -60,25 +56,13 @@ def add_captions(
 
 
 def hstack(parts: list[Pixels], gap: int = GAP, *, centred: bool = True) -> Pixels:
-    """Stack parts horizontally.
-
-    Args:
-        parts: at least one, of any sizes.
-        gap: between them, in pixels.
-        centred: align their middles instead of their tops.
-    """
+    """Stack parts horizontally, their middles aligned, or their tops."""
     transposed = [part.transpose(1, 0, 2) for part in parts]
     return vstack(transposed, gap, centred=centred).transpose(1, 0, 2)
 
 
 def vstack(parts: list[Pixels], gap: int = GAP, *, centred: bool = False) -> Pixels:
-    """Stack parts vertically.
-
-    Args:
-        parts: at least one, of any sizes.
-        gap: between them, in pixels.
-        centred: align their middles instead of their left sides.
-    """
+    """Stack parts vertically, their left sides aligned, or their middles."""
     width = max(part.shape[1] for part in parts)
     space = np.full((gap, width, 3), WHITE, np.uint8)
     rows: list[Pixels] = []
@@ -88,13 +72,7 @@ def vstack(parts: list[Pixels], gap: int = GAP, *, centred: bool = False) -> Pix
 
 
 def pad_width(part: Pixels, width: int, *, centred: bool = True) -> Pixels:
-    """Pad a part with white to a width.
-
-    Args:
-        part: of any size.
-        width: of the result, in pixels; at least that of the part.
-        centred: leave the part in the middle instead of on the left.
-    """
+    """Pad a part with white to a width in pixels, on both sides or on the right."""
     left = (width - part.shape[1]) // 2 if centred else 0
     padded = np.full((part.shape[0], width, 3), WHITE, np.uint8)
     padded[:, left : left + part.shape[1]] = part
@@ -102,13 +80,7 @@ def pad_width(part: Pixels, width: int, *, centred: bool = True) -> Pixels:
 
 
 def row_labels(labels: list[str], height: int, gap: int = GAP) -> Pixels:
-    """Return a column of labels for the rows of a grid, each in the middle of its row.
-
-    Args:
-        labels: at least one.
-        height: of a row, in pixels; at least that of text.
-        gap: between rows, in pixels.
-    """
+    """Return a column of labels, each in the middle of a grid's row of this height."""
     cells = []
     for label in labels:
         rendered = text(label)
@@ -130,12 +102,3 @@ def add_margin(pixels: Pixels, margin: int = 8) -> Pixels:
     """Return a figure with a white margin around it, in pixels."""
     padding = ((margin, margin), (margin, margin), (0, 0))
     return np.pad(pixels, padding, constant_values=255)
-
-
-def _ascent_and_descent(
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> tuple[int, int]:
-    """Return how far letters reach above and below the baseline, in pixels."""
-    if isinstance(font, ImageFont.FreeTypeFont):
-        return font.getmetrics()
-    return round(font.getbbox("Ag")[3]), 0

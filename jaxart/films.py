@@ -59,7 +59,7 @@ def write(
         raise ValueError(f"fps must be between 1 and {MAX_FPS}; got {fps}")
     suffix = _suffix(path)
     frames = _check_frames(frames, MAX_SIDE[suffix])
-    with atomic.replacing(path, IS_OURS[suffix]) as unfinished:
+    with atomic.replacing(path, _is_ours) as unfinished:
         WRITERS[suffix](unfinished, _repeat_last(frames, round(hold * fps)), fps)
 
 
@@ -74,7 +74,7 @@ def check(path: str | os.PathLike[str]) -> None:
     suffix = _suffix(path)
     if suffix == ".mp4":
         _import_av()
-    atomic.check_replaceable(path, IS_OURS[suffix])
+    atomic.check_replaceable(path, _is_ours)
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -215,31 +215,14 @@ def _write_mp4(path: Path, frames: Iterator[Pixels], fps: float | int) -> None:
         film.mux(stream.encode())
 
 
-def _is_our_gif(path: Path) -> bool:
-    return _has_mark(
-        path, "GIF", lambda image: image.info.get("comment") == MARK.encode()
-    )
-
-
-def _is_our_webp(path: Path) -> bool:
-    software = ExifTags.Base.Software
-    return _has_mark(path, "WEBP", lambda image: image.getexif().get(software) == MARK)
-
-
-def _has_mark(
-    path: Path, format_name: str, is_ours: Callable[[Image.Image], bool]
-) -> bool:
+def _is_ours(path: Path) -> bool:
     try:
-        with Image.open(path, formats=[format_name]) as image:
-            return is_ours(image)
-    except Exception:
-        return False
-
-
-def _is_our_mp4(path: Path) -> bool:
-    try:
-        with _import_av().open(str(path), format="mp4") as film:
-            return film.metadata.get("comment") == MARK
+        if path.suffix.lower() == ".mp4":
+            with _import_av().open(str(path), format="mp4") as film:
+                return film.metadata.get("comment") == MARK
+        with Image.open(path, formats=["GIF", "WEBP"]) as image:
+            comment = image.info.get("comment") == MARK.encode()
+            return comment or image.getexif().get(ExifTags.Base.Software) == MARK
     except Exception:
         return False
 
@@ -248,9 +231,4 @@ WRITERS: dict[str, Callable[[Path, Iterator[Pixels], float | int], None]] = {
     ".gif": _write_gif,
     ".webp": _write_webp,
     ".mp4": _write_mp4,
-}
-IS_OURS: dict[str, Callable[[Path], bool]] = {
-    ".gif": _is_our_gif,
-    ".webp": _is_our_webp,
-    ".mp4": _is_our_mp4,
 }

@@ -92,10 +92,7 @@ def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture of any common format and mode, upright and over white.
 
     The format is recognised by content, not by suffix. The first frame of an animation
-    is read.
-
-    Args:
-        path: a path or an open file; a picture of over `MAX_PIXELS` is not decoded.
+    is read. A picture of over `MAX_PIXELS` is not decoded.
 
     Raises:
         PictureError: the file is missing, unreadable, truncated, not a picture or too
@@ -111,10 +108,6 @@ def read_resized(path: Location, size: int = CROP) -> Resized:
 
     The same as `resize_for_crops(read_pixels(path), size)` to a few levels, but a large
     JPEG is decoded at a fraction of its size, which is several times faster.
-
-    Args:
-        path: as in `read_pixels`.
-        size: side of the crops, in pixels.
 
     Raises:
         PictureError: as in `read_pixels`, or the picture is too small.
@@ -136,10 +129,6 @@ def resize_for_crops(
 ) -> UInt8[np.ndarray, "smaller_h smaller_w 3"]:
     """Shrink a picture to the smallest size that crops of `size` can be taken from.
 
-    Args:
-        pixels: the picture.
-        size: side of the crops, in pixels; see `smallest_sides`.
-
     Raises:
         PictureError: the picture is too small; pictures are never enlarged.
     """
@@ -157,11 +146,6 @@ def smallest_sides(first: int, second: int, size: int = CROP) -> tuple[int, int]
     (128, 128)
     >>> smallest_sides(10_000, 1000, 64)
     (640, 64)
-
-    Args:
-        first: a side of the picture, in pixels.
-        second: its other side, in pixels.
-        size: side of the crops, in pixels.
 
     Raises:
         PictureError: the picture itself has fewer pixels or a shorter side than that.
@@ -204,10 +188,7 @@ def grid(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Lay pictures out row by row, with a thin white border between them.
 
-    Args:
-        pixels: at least one picture.
-        columns: pictures in a row; None for a nearly square grid, without gaps if
-            there is one.
+    Without `columns` the grid is nearly square, and has no gaps if there is such a one.
 
     Raises:
         ValueError: there is no picture, or `columns` is below 1.
@@ -228,13 +209,9 @@ def grid(
 
 
 def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write a PNG atomically, and make the folders above it.
+    """Write a PNG atomically, and make the folders above it; the suffix is ignored.
 
     An existing file is replaced only if it is ours: our PNGs carry a mark.
-
-    Args:
-        path: of the file; the suffix is ignored.
-        pixels: the picture.
 
     Raises:
         FileExistsError: the file exists and is not ours.
@@ -329,7 +306,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     colours, alpha = _plain(image)
     rgb = profiles.to_srgb(colours)
     if rgb is None:
-        rgb = _whole_levels(colours).convert("RGB")
+        if colours.mode == "F":
+            colours = Image.fromarray(np.rint(np.asarray(colours)).astype(np.uint8))
+        rgb = colours.convert("RGB")
     if alpha is None:
         return rgb
     white = Image.new("RGB", image.size, "white")
@@ -350,12 +329,6 @@ def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.getchannel("L") if image.mode == "LA" else straight
     mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
     return image.convert(mode), alpha
-
-
-def _whole_levels(image: Image.Image) -> Image.Image:
-    if image.mode != "F":
-        return image
-    return Image.fromarray(np.rint(np.asarray(image)).astype(np.uint8))
 
 
 def _grey_levels(image: Image.Image) -> Float32[np.ndarray, "h w"]:
@@ -385,10 +358,9 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
 
 
 def _shrunk(image: Image.Image, sides: tuple[int, int]) -> Image.Image:
-    """Shrink an RGB picture to (width, height).
+    """Shrink an RGB picture to (width, height), by the filter that keeps most detail.
 
-    With Lanczos, antialiased: of Pillow's filters the one that keeps most detail. A
-    picture that is many times larger is box-filtered first, which is faster.
+    A picture that is many times larger is box-filtered first, which is faster.
     """
     return image.resize(sides, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
 

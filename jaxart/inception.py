@@ -21,12 +21,12 @@ does not, and most published values are now computed with it.
 """
 
 import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -39,23 +39,14 @@ CLASSES = 1008  # Google's; torchvision's network has 1000
 
 
 class Conv(NamedTuple):
-    """A convolution with batch norm and ReLU.
+    """A convolution with batch norm and ReLU."""
 
-    Args:
-        name: in the file of weights, after the block's.
-        channels: of its output.
-        height: of its kernel, in pixels.
-        width: of its kernel.
-        stride: of its windows, in pixels.
-        padded: pad with zeros as in "SAME" instead of "VALID".
-    """
-
-    name: str
-    channels: int
-    height: int = 1
-    width: int = 1
-    stride: int = 1
-    padded: bool = True
+    name: str  # in the file of weights, after the block's
+    channels: int  # of its output
+    height: int = 1  # of its kernel, in pixels
+    width: int = 1  # of its kernel
+    stride: int = 1  # of its windows, in pixels
+    padded: bool = True  # pad with zeros as in "SAME" instead of "VALID"
 
 
 class Pool(NamedTuple):
@@ -88,18 +79,6 @@ def _inception_a(pool_channels: int) -> tuple[Branch, ...]:
     )
 
 
-def _inception_b() -> tuple[Branch, ...]:
-    return (
-        (Conv("branch3x3", 384, 3, 3, 2, padded=False),),
-        (
-            Conv("branch3x3dbl_1", 64),
-            Conv("branch3x3dbl_2", 96, 3, 3),
-            Conv("branch3x3dbl_3", 96, 3, 3, 2, padded=False),
-        ),
-        (MAX_POOL_STRIDE_2,),
-    )
-
-
 def _inception_c(channels: int) -> tuple[Branch, ...]:
     return (
         (Conv("branch1x1", 192),),
@@ -116,19 +95,6 @@ def _inception_c(channels: int) -> tuple[Branch, ...]:
             Conv("branch7x7dbl_5", 192, 1, 7),
         ),
         (AVERAGE_POOL, Conv("branch_pool", 192)),
-    )
-
-
-def _inception_d() -> tuple[Branch, ...]:
-    return (
-        (Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 3, 2, padded=False)),
-        (
-            Conv("branch7x7x3_1", 192),
-            Conv("branch7x7x3_2", 192, 1, 7),
-            Conv("branch7x7x3_3", 192, 7, 1),
-            Conv("branch7x7x3_4", 192, 3, 3, 2, padded=False),
-        ),
-        (MAX_POOL_STRIDE_2,),
     )
 
 
@@ -164,12 +130,29 @@ BLOCKS: dict[str, tuple[Branch, ...]] = {
     "Mixed_5b.": _inception_a(32),
     "Mixed_5c.": _inception_a(64),
     "Mixed_5d.": _inception_a(64),
-    "Mixed_6a.": _inception_b(),
+    "Mixed_6a.": (
+        (Conv("branch3x3", 384, 3, 3, 2, padded=False),),
+        (
+            Conv("branch3x3dbl_1", 64),
+            Conv("branch3x3dbl_2", 96, 3, 3),
+            Conv("branch3x3dbl_3", 96, 3, 3, 2, padded=False),
+        ),
+        (MAX_POOL_STRIDE_2,),
+    ),
     "Mixed_6b.": _inception_c(128),
     "Mixed_6c.": _inception_c(160),
     "Mixed_6d.": _inception_c(160),
     "Mixed_6e.": _inception_c(192),
-    "Mixed_7a.": _inception_d(),
+    "Mixed_7a.": (
+        (Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 3, 2, padded=False)),
+        (
+            Conv("branch7x7x3_1", 192),
+            Conv("branch7x7x3_2", 192, 1, 7),
+            Conv("branch7x7x3_3", 192, 7, 1),
+            Conv("branch7x7x3_4", 192, 3, 3, 2, padded=False),
+        ),
+        (MAX_POOL_STRIDE_2,),
+    ),
     "Mixed_7b.": _inception_e(AVERAGE_POOL),
     # Surely a mistake in the published network, and kept for the same distances.
     "Mixed_7c.": _inception_e(MAX_POOL),
@@ -179,12 +162,7 @@ BLOCKS: dict[str, tuple[Branch, ...]] = {
 def features(
     weights: Weights, images: Float[Array, "b h w 3"]
 ) -> Float[Array, "b 2048"]:
-    """Return the features of the last block, averaged over positions.
-
-    Args:
-        weights: from `load`.
-        images: sRGB in [0, 1], of any size.
-    """
+    """Return the features of the last block, averaged, of sRGB images in [0, 1]."""
     shape = (len(images), INPUT_SIZE, INPUT_SIZE, 3)
     x = 2 * jax.image.resize(images, shape, "linear", antialias=False) - 1
     for block, branches in BLOCKS.items():
@@ -285,20 +263,8 @@ def _convolve(
 
 
 def _pool(pool: Pool, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ c"]:
+    window, strides = (3, 3), (pool.stride, pool.stride)
+    padding = "SAME" if pool.stride == 1 else "VALID"
     if pool.is_max:
-        return _reduce_window(lax.max, -jnp.inf, pool.stride, x)
-    counts = _reduce_window(lax.add, 0.0, pool.stride, jnp.ones((1, *x.shape[1:3], 1)))
-    return _reduce_window(lax.add, 0.0, pool.stride, x) / counts
-
-
-def _reduce_window(
-    reduce: Callable[[Array, Array], Array],
-    initial: float,
-    stride: int,
-    x: Float[Array, "b h w c"],
-) -> Float[Array, "b _ _ c"]:
-    """Reduce windows of 3 x 3 pixels, padded where the stride is 1."""
-    padding = "SAME" if stride == 1 else "VALID"
-    return lax.reduce_window(
-        x, initial, reduce, (1, 3, 3, 1), (1, stride, stride, 1), padding
-    )
+        return nnx.max_pool(x, window, strides, padding)
+    return nnx.avg_pool(x, window, strides, padding, count_include_pad=False)

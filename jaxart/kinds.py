@@ -20,26 +20,17 @@ HEAD_BYTES = 512  # of a file that are looked at for a signature
 CONVERT = "convert it to PNG, TIFF or JPEG"
 EXPORT = "export it as PNG or TIFF"
 RAW = "a raw photograph; only its preview can be read: develop it to TIFF or JPEG"
+FILM = "a film; save one of its frames as PNG"
 PREVIEW = "a TIFF that begins with a preview of its picture; save the picture by itself"
 
 # Brands of the container that HEIC, AVIF, raw photographs and films share.
 # The format that Pillow, or an extra, reads them by, or what they are.
 BRANDS = {
-    b"heic": "HEIF",
-    b"heix": "HEIF",
-    b"heim": "HEIF",
-    b"heis": "HEIF",
-    b"hevc": "HEIF",
-    b"hevx": "HEIF",
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-    b"mif1": "HEIF",
-    b"msf1": "HEIF",
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
     b"crx ": RAW,
-    b"isom": "a film; save one of its frames as PNG",
-    b"mp41": "a film; save one of its frames as PNG",
-    b"mp42": "a film; save one of its frames as PNG",
-    b"qt  ": "a film; save one of its frames as PNG",
+    **dict.fromkeys((b"isom", b"mp41", b"mp42", b"qt  "), FILM),
 }
 NOT_INSTALLED = {
     "HEIF": "a HEIC photograph; install jaxart[heif] to read it, or convert it to JPEG",
@@ -60,13 +51,8 @@ SIGNATURES = {
     b"II\xbc\x01": f"a JPEG XR picture; {CONVERT}",
     b"II+\0": f"a BigTIFF; {CONVERT}",
     b"MM\0+": f"a BigTIFF; {CONVERT}",
-    b"FUJIFILMCCD-RAW": RAW,
-    b"FOVb": RAW,
-    b"\0MRM": RAW,
-    b"IIRO": RAW,
-    b"IIRS": RAW,
-    b"MMOR": RAW,
-    b"IIU\0": RAW,
+    **dict.fromkeys((b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"IIU\0"), RAW),
+    **dict.fromkeys((b"IIRO", b"IIRS", b"MMOR"), RAW),
     b"%PDF": f"a PDF; {EXPORT}",
     b"%!PS": f"a PostScript file; {EXPORT}",
     b"\xc5\xd0\xd3\xc6": f"a PostScript file; {EXPORT}",
@@ -141,11 +127,7 @@ def _reason_of_tiff(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
 
 
 def misread(image: Any) -> str | None:
-    """Return why an opened picture must not be decoded; None if it may.
-
-    Args:
-        image: as Pillow has opened it; only of a TIFF there is anything to say.
-    """
+    """Return why an opened picture must not be decoded; None if it may."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     tags = image.tag_v2
@@ -167,11 +149,7 @@ def misread(image: Any) -> str | None:
 
 
 def white_of(image: Any) -> int | None:
-    """Return the number that white has in grey of other than 8 or 16 bits, if known.
-
-    Args:
-        image: as Pillow has opened it.
-    """
+    """Return what white is in grey of other than 8 or 16 bits, if the file says so."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     bits = _tuple(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, 1))

@@ -48,15 +48,10 @@ CGROUP_FILES = (
 
 
 class Peak(NamedTuple):
-    """The peak FLOP/s of a device.
+    """The peak FLOP/s of a device."""
 
-    Args:
-        flop_per_second: of one device.
-        source: where the number comes from, for messages.
-    """
-
-    flop_per_second: float
-    source: str
+    flop_per_second: float  # of one device
+    source: str  # where the number comes from, for messages
 
 
 def memory() -> int | None:
@@ -75,11 +70,7 @@ def memory() -> int | None:
 
 
 def peak(dtype: str) -> Peak | None:
-    """Return a device's peak, published or measured; None if it is unknown.
-
-    Args:
-        dtype: of the operands, "float32" or "bfloat16".
-    """
+    """Return a device's peak, published or measured; None if it is unknown."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         # All devices share the cores.
@@ -96,11 +87,8 @@ def published(kind: str, dtype: str) -> float | None:
 
     >>> published("NVIDIA H200", "bfloat16")
     989400000000000.0
-    >>> published("TPU v4 lite", "bfloat16")
 
-    Args:
-        kind: JAX's `device_kind`.
-        dtype: of the operands.
+    >>> published("TPU v4 lite", "bfloat16")
     """
     names = [name for name in PUBLISHED if kind.startswith(name)]
     if not names or kind.startswith(UNPUBLISHED):
@@ -110,21 +98,13 @@ def published(kind: str, dtype: str) -> float | None:
 
 @cache
 def measured(dtype: str) -> float:
-    """Return the FLOP/s of this machine's matrix products, measured once.
-
-    Args:
-        dtype: of the matrices.
-    """
+    """Return the FLOP/s of this machine's matrix products, measured once."""
     time_matmuls = matmul_timer(dtype)
     return statistics.median(time_matmuls() for _ in range(TIMINGS))
 
 
 def matmul_timer(dtype: str) -> Callable[[], float]:
-    """Return a function that times some matrix products and returns their FLOP/s.
-
-    Args:
-        dtype: of the matrices.
-    """
+    """Return a function that times some matrix products and returns their FLOP/s."""
     a, b = jnp.full((2, SIDE, SIDE), 1 / SIDE, dtype)
 
     @jax.jit

@@ -156,7 +156,7 @@ def kernel_distance(
         _squared_mmd(a[i].astype(np.float64), b[j].astype(np.float64))
         for i, j in zip(rows_a, rows_b, strict=True)
     ]
-    return _mean(np.array(values))
+    return mean(np.array(values))
 
 
 def prdc(
@@ -223,10 +223,10 @@ def prdc(
     recalled, covered = np.concatenate(real_counts, axis=1)[:, : len(real)]
     precise, dense = np.concatenate(fake_counts, axis=1)[:, : len(fake)]
     return PRDC(
-        precision=_mean(precise > 0),
-        recall=_mean(recalled > 0),
-        density=_mean(dense / density_k),
-        coverage=_mean(covered > 0),
+        precision=mean(precise > 0),
+        recall=mean(recalled > 0),
+        density=mean(dense / density_k),
+        coverage=mean(covered > 0),
     )
 
 
@@ -294,30 +294,24 @@ def _check_widths(first: str, a: np.ndarray, second: str, b: np.ndarray) -> None
         )
 
 
-def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
+def mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
     """Return the mean of independent values and its standard error."""
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return Estimate(float(values.mean()), float(error))
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Estimate(float(values.mean()), error)
 
 
 # The Fréchet distance.
 
 
 class _Gaussian(NamedTuple):
-    """A Gaussian fitted to samples.
+    """A Gaussian fitted to samples."""
 
-    Args:
-        mean: of the samples.
-        centred: X, the samples less their mean, over sqrt(n - 1): the covariance is
-            XᵀX.
-        factor: F with FᵀF the covariance too, and at most c rows.
-        whitening: W, where the columns of XW are orthonormal and XWF is X; None where
-            F is X itself.
-    """
-
-    mean: Float[np.ndarray, " c"]
+    mean: Float[np.ndarray, " c"]  # of the samples
+    # X, the samples less their mean, over sqrt(n - 1): the covariance is XᵀX.
     centred: Float[np.ndarray, "n c"]
+    # F with FᵀF the covariance too, and at most c rows.
     factor: Float[np.ndarray, "k c"]
+    # W, where the columns of XW are orthonormal and XWF is X; None where F is X itself.
     whitening: Float[np.ndarray, "c k"] | None
 
 
@@ -347,13 +341,8 @@ def _jackknife_variance(
 
     The infinitesimal jackknife: the variance of the derivatives with respect to each
     sample's weight, over the number of samples. With Xa Xbᵀ = U S Vᵀ the derivative of
-    the sum of S is n/2 times the sample's entry on the diagonal of U S Uᵀ.
-
-    Args:
-        gaussian: fitted to the set.
-        singular_vectors: those on its side, in the basis of its factor.
-        singular_values: S.
-        mean_difference: its mean less the other's.
+    the sum of S is n/2 times the sample's entry on the diagonal of U S Uᵀ. The vectors
+    are those on this set's side, the difference is its mean less the other's.
     """
     centred, whitening = gaussian.centred, gaussian.whitening
     n = len(centred)
@@ -461,15 +450,11 @@ def _count_neighbourhoods(
     real: tuple[_Block, Float[Array, " r"], Float[Array, " r"]],
     fake: tuple[_Block, Float[Array, " r"]],
 ) -> tuple[Int[Array, "2 r"], Int[Array, "2 r"]]:
-    """Add the counts of a block of reals and a block of fakes.
+    """Add the counts of a block of reals and a block of fakes, each with squared radii.
 
-    Args:
-        real_counts: for each real, the fake neighbourhoods that contain it, and the
-            fakes in its own (open) one.
-        fake_counts: for each fake, the real neighbourhoods that contain it, with the
-            radii of precision, and those of density.
-        real: reals, and their squared radii for precision and for density.
-        fake: fakes, and their squared radii for recall.
+    Those of reals are for precision and for density, those of fakes for recall.
+    For each real: the fake neighbourhoods that contain it, and the fakes in its own
+    (open) one. For each fake: the same of the real ones, for precision and density.
     """
     (real_block, precision_radii, density_radii), (fake_block, fake_radii) = real, fake
     squares = _squared_distances(real_block, fake_block)

@@ -29,11 +29,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = profiles.MAX_PROFILE_BYTES
 
 
 def without_large_texts(file: Readable) -> Readable:
-    """Return a PNG without chunks that are large; any other file as it is.
-
-    Args:
-        file: at its beginning, where it stays if it is returned itself.
-    """
+    """Return a PNG without chunks that are large; any other file as it is."""
     is_png = file.read(len(SIGNATURE)) == SIGNATURE
     if is_png and any(
         length > HARMLESS_BYTES

@@ -131,11 +131,7 @@ def check_same(settings: dict[str, Any]) -> None:
 
 
 def all_gather(value: Any) -> list[Any]:
-    """Return the values of all processes, in their order.
-
-    Args:
-        value: of this process, as JSON can hold it.
-    """
+    """Return the values of all processes, as JSON can hold them, in their order."""
     if jax.process_count() == 1:
         return [value]
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)

@@ -74,12 +74,7 @@ def to_srgb(image: Image.Image) -> Image.Image | None:
 def matrix_profile(
     gamma: float, primaries: Sequence[Chromaticity], white: Chromaticity
 ) -> bytes:
-    """Return the ICC profile of an RGB space with a power law.
-
-    Args:
-        gamma: exponent from numbers to light.
-        primaries: chromaticities x, y of red, green and blue.
-        white: of its white, x, y.
+    """Return the ICC profile of an RGB space with a power law from numbers to light.
 
     Raises:
         ValueError: these are no primaries: they lie on a line, or y is 0.

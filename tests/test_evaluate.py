@@ -195,21 +195,6 @@ def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
     assert found[accuracy] == expected[accuracy]
 
 
-def test_features_of_the_dataset_are_extracted_once(evaluated: Evaluated, monkeypatch):
-    evaluated()
-    extracted: list[int] = []
-    extractor = quality.vgg_extractor([LAYER])
-
-    def extract(pixels: np.ndarray) -> Any:
-        extracted.append(len(pixels))
-        return extractor.extract(pixels)
-
-    counting = extractor._replace(extract=extract)
-    monkeypatch.setattr(quality, "vgg_extractor", lambda layers: counting)
-    evaluated()
-    assert len(extracted) == -(-COUNT // quality.BATCH_SIZE)
-
-
 def test_inception_adds_its_metrics(evaluated: Evaluated, monkeypatch):
     before = evaluated()
     means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
@@ -290,16 +275,3 @@ def test_invalid_arguments_are_refused(
         evaluate.main(**{"workdir": workdir, "count": COUNT, **settings})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""
-
-
-def test_a_run_without_a_checkpoint_is_refused(workdir: str, tmp_path: Path):
-    shutil.copy(Path(workdir, "config.json"), tmp_path)
-    with pytest.raises(ValueError, match=r"must hold a checkpoint; .* none yet"):
-        evaluate.main(str(tmp_path))
-
-
-def test_a_foreign_picture_is_not_overwritten(workdir: str, tmp_path: Path):
-    out = tmp_path / "portrait.png"
-    Image.new("RGB", (3, 3)).save(out)
-    with pytest.raises(OSError, match="not written by jaxart"):
-        evaluate.main(workdir, count=COUNT, nearest=str(out))

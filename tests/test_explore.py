@@ -119,16 +119,6 @@ def test_both_methods_have_the_same_ends_but_not_the_same_middle(workdir, tmp_pa
     assert columns.max() - columns.min() < SIDE
 
 
-def test_the_batch_size_does_not_show(workdir, tmp_path, monkeypatch):
-    drawn = []
-    for batch_size in (latents.BATCH_SIZE, 4):
-        monkeypatch.setattr(latents, "BATCH_SIZE", batch_size)
-        out = tmp_path / f"{batch_size}.png"
-        explore.interpolation(workdir, str(out), seeds="1,2,5", pictures=3)
-        drawn.append(pixels(out))
-    assert near(*drawn)
-
-
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_a_closed_film_shows_each_point_once(workdir, singles, tmp_path, suffix):
     out = tmp_path / f"a{suffix}"
@@ -170,14 +160,6 @@ def test_arithmetic_shows_its_terms_and_a_row_for_each_result(
     for caption in ("z1: 3", "z2: 0", "z3: 6", "z3: 7"):
         assert len(find(figure, figures.text(caption))) == 1
     assert len(find(figure, figures.text("z1 - z2 + z3"))) == 2
-
-
-def test_a_point_minus_itself_leaves_the_other(workdir, singles, tmp_path):
-    out = tmp_path / "a.png"
-    explore.arithmetic(workdir, str(out), plus="3", minus="3", to="6")
-    large = figures.enlarge(singles, latent_figures.TERM_SIDE)
-    # Once as z3, and once as the result.
-    assert len(find(pixels(out), large[6])) == 2
 
 
 def test_the_points_of_an_average_are_shown(workdir, singles, tmp_path):
@@ -357,13 +339,6 @@ def test_a_foreign_file_is_not_overwritten(workdir, tmp_path):
         with pytest.raises(FileExistsError, match="not written by jaxart"):
             attempt()
     assert out.read_bytes() == before
-
-
-def test_only_the_workdir_is_needed(workdir, tmp_path):
-    moved = tmp_path / "moved"
-    shutil.copytree(workdir, moved)
-    explore.interpolation(str(moved), f"{tmp_path}/a.png", points=2, pictures=2)
-    assert (tmp_path / "a.png").exists()
 
 
 def test_help_lists_the_figures():

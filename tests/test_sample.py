@@ -39,16 +39,6 @@ def test_single_pictures_are_those_of_the_grid(workdir: str, tmp_path: Path):
     )
 
 
-def test_a_picture_does_not_depend_on_the_count(workdir: str, tmp_path: Path):
-    counts = (2, latents.BATCH_SIZE + 1)
-    for count in counts:
-        sample.main(workdir, f"{tmp_path}/{count}/", count=count)
-        assert len(list((tmp_path / str(count)).iterdir())) == count
-    for name in ("000000.png", "000001.png"):
-        few, many = (tmp_path / str(count) / name for count in counts)
-        assert few.read_bytes() == many.read_bytes()
-
-
 def test_seed_and_step_decide_the_pictures(workdir: str, tmp_path: Path):
     def sampled(name: str, **settings: Any) -> bytes:
         sample.main(workdir, str(tmp_path / name), count=4, **settings)

@@ -399,32 +399,6 @@ def test_two_commands_do_not_train_in_one_folder(
     assert (code, errors) == (2, [message])
 
 
-@pytest.mark.slow
-def test_a_workdir_that_cannot_be_made_is_one_line(config: Any, tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    code, (line,) = end(start(config, tmp_path / "file" / "run"))
-    assert code == 2
-    assert "Not a directory" in line
-
-
-@pytest.mark.slow
-def test_an_unknown_config_key_is_one_line(config: Any, tmp_path: Path):
-    config.generator.widht = 8
-    code, (line,) = end(start(config, tmp_path))
-    assert code == 2
-    assert "widht" in line
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_a_batch_that_devices_cannot_share_is_one_line(config: Any, tmp_path: Path):
-    config.batch_size = 12
-    eight = "--xla_force_host_platform_device_count=8"
-    code, (line,) = end(start(config, tmp_path, XLA_FLAGS=eight))
-    assert code == 2
-    assert "multiple of the 8 devices; got 12" in line
-
-
 def wait_for(step: int, process: subprocess.Popen[str], workdir: Path) -> None:
     """Wait until a run has logged a step, or has ended."""
     while process.poll() is None:
@@ -466,18 +440,3 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
         with closing(Checkpoints(str(workdir))) as checkpoints:
             best.append(checkpoints.best())
     assert best[0] == best[1] is not None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_signal_saves_and_leaves(
-    long_config: Any, tmp_path: Path, number: signal.Signals
-):
-    process = start(long_config, tmp_path)
-    wait_for(10, process, tmp_path)
-    process.send_signal(number)
-    code, errors = end(process)
-    assert code == 128 + number
-    assert "stopped: saved step" in errors[-1]
-    with closing(Checkpoints(str(tmp_path))) as checkpoints:
-        assert f"step {checkpoints.latest()} " in errors[-1]

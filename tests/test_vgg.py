@@ -404,31 +404,6 @@ def test_files_that_pytorch_writes_are_read(
     check(path, others, rtol=tolerance)
 
 
-def test_pytorch_finds_the_same_activations_with_the_same_file(
-    others: Tensors, images: jax.Array, path: Path
-):
-    torch = pytest.importorskip("torch")
-    torch_writes(path, others, lambda torch, tensor: tensor)
-    layers, inputs = [], 3
-    for place, outputs in enumerate(CHANNELS):
-        layers += [torch.nn.Conv2d(inputs, outputs, 3, padding=1), torch.nn.ReLU()]
-        layers += [torch.nn.MaxPool2d(2)] if place in POOLED else []
-        inputs = outputs
-    network = torch.nn.ModuleDict({"features": torch.nn.Sequential(*layers)})
-    network.load_state_dict(torch.load(path))
-    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    normal = ((np.asarray(images) - mean) / deviation).astype(np.float32)
-    with torch.no_grad():
-        # In its numbers relu4_3 is layer 22.
-        expected = network["features"][:23](
-            torch.from_numpy(normal).permute(0, 3, 1, 2)
-        )
-    (found,) = features(vgg.load(path), images, ("relu4_3",))
-    np.testing.assert_allclose(
-        found, expected.permute(0, 2, 3, 1), rtol=1e-3, atol=1e-3
-    )
-
-
 class Call:
     """Pickles as a call of the reader's own `eval`."""
 
@@ -543,12 +518,6 @@ def test_a_bomb_is_refused_not_inflated(path: Path):
 def test_what_is_no_file_of_weights_is_refused(content: bytes, path: Path):
     path.write_bytes(content)
     assert "must be weights of VGG16" in refusal(path)
-
-
-def test_a_zip_of_something_else_is_refused(path: Path):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("picture.png", b"")
-    assert "not PyTorch's" in refusal(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(path: Path):

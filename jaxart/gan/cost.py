@@ -18,23 +18,15 @@ from jaxart.gan.run_log import Speed
 
 
 class Cost(NamedTuple):
-    """What a run costs.
+    """What a run costs."""
 
-    Args:
-        generator_parameters: parameters of G.
-        discriminator_parameters: parameters of D.
-        flop_per_image: of an update, for an image of its batch, by formula.
-        compiled_flop_per_image: the same as XLA counts it; None if it does not.
-        bytes_needed: on each device; None if the compiler does not say.
-        bytes_available: on each device; None if the device does not say.
-    """
-
-    generator_parameters: int
-    discriminator_parameters: int
-    flop_per_image: int
+    generator_parameters: int  # of G
+    discriminator_parameters: int  # of D
+    flop_per_image: int  # of an update, for an image of its batch, by formula
+    # The same as XLA counts it; None if it does not.
     compiled_flop_per_image: float | None
-    bytes_needed: int | None
-    bytes_available: int | None
+    bytes_needed: int | None  # on each device; None if the compiler does not say
+    bytes_available: int | None  # on each device; None if the device does not say
 
     def __str__(self) -> str:
         """Say it in three lines."""
@@ -51,9 +43,6 @@ class Cost(NamedTuple):
 
     def check_memory(self, batch_size: int) -> None:
         """See that the run fits.
-
-        Args:
-            batch_size: of the run, for the message.
 
         Raises:
             ValueError: it needs more memory than the device has.
@@ -76,11 +65,7 @@ def cost(
 ) -> Cost:
     """Return what a run costs whose updates are compiled.
 
-    Args:
-        generator: of the run.
-        discriminator: of the run.
-        compiled: one or more updates.
-        images: of one update on one device, which is what XLA counts.
+    XLA counts what one device does: `images` are those of one update there.
     """
     analysis: Any = compiled.cost_analysis() or {}
     flop = analysis.get("flops")
@@ -95,13 +80,7 @@ def cost(
 
 
 def speed_line(cost: Cost, speed: Speed, dtype: str) -> str:
-    """Say in a line how fast a run went, and how fast the machine could be.
-
-    Args:
-        cost: of the run.
-        speed: of the run.
-        dtype: of its products.
-    """
+    """Say in a line how fast a run went, and how fast the machine could be."""
     rate = speed.images_per_second * cost.flop_per_image / jax.device_count()
     peak = machine.peak(dtype)
     share = "an unknown share of what the device can do"

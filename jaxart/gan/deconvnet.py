@@ -55,27 +55,18 @@ Images = Float[Array, "n h w 3"]
 
 
 class Projections(NamedTuple):
-    """Feature maps projected back to the pixels.
+    """Feature maps projected back to the pixels."""
 
-    Args:
-        images: what lightens (above zero) or darkens each pixel.
-        positions: row and column of the strongest activation in the feature map.
-    """
-
-    images: Images
+    images: Images  # what lightens (above zero) or darkens each pixel
+    # Row and column of the strongest activation in the feature map.
     positions: Int[Array, "n 2"]
 
 
 class ReceptiveField(NamedTuple):
-    """The pixels that an activation depends on, along one side of the image.
+    """The pixels that an activation depends on, along one side of the image."""
 
-    Args:
-        start: the first of them; negative if it is in the padding.
-        size: how many.
-    """
-
-    start: int
-    size: int
+    start: int  # the first of them; negative if it is in the padding
+    size: int  # how many
 
 
 Projector = Callable[[NetworkState, Images, Int[Array, " n"]], Projections]
@@ -84,12 +75,8 @@ Projector = Callable[[NetworkState, Images, Int[Array, " n"]], Projections]
 def make_projector(discriminator: Discriminator, layer: int, keep: str) -> Projector:
     """Return the compiled function that projects features of a layer to the pixels.
 
-    It takes the network state, images, and the index of a feature for each.
-
-    Args:
-        discriminator: only its structure is used; values are in the network state.
-        layer: counted from 1.
-        keep: one of `Keep`.
+    It takes the network state, images, and the index of a feature for each. Of
+    `discriminator` only the structure is used. Layers count from 1.
 
     Raises:
         ValueError: there is no such layer, or `keep` is not one of `Keep`.
@@ -129,13 +116,7 @@ def max_activations(
     state: NetworkState,
     pixels: UInt8[np.ndarray, "n h w 3"],
 ) -> list[Float[np.ndarray, "n o"]]:
-    """Return each feature's strongest activation in each picture, for all layers.
-
-    Args:
-        discriminator: only its structure is used; values are in the network state.
-        state: of the discriminator.
-        pixels: the pictures, at least one.
-    """
+    """Return each feature's strongest activation in each picture, for all layers."""
     graphdef = _inference_graphdef(discriminator)
 
     @jax.jit
@@ -159,9 +140,7 @@ def receptive_field(layer: int, position: int) -> ReceptiveField:
     >>> receptive_field(1, 0), receptive_field(4, 2)
     (ReceptiveField(start=-1, size=4), ReceptiveField(start=17, size=46))
 
-    Args:
-        layer: counted from 1.
-        position: row or column in the feature map.
+    Layers count from 1; the position is a row or column of the feature map.
     """
     stride = 2**layer
     return ReceptiveField(position * stride - (stride - 1), 3 * stride - 2)
@@ -180,9 +159,7 @@ def _project_layer(
 ) -> Float[Array, "1 2*h 2*w i"]:
     maps = jax.nn.relu(maps)
     if isinstance(stage.norm, nnx.BatchNorm):
-        maps = maps * _batch_norm_slope(stage.norm)[None, None, None]
+        norm: Any = stage.norm
+        slope = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
+        maps = maps * slope[None, None, None]
     return convolution.double(maps, stage.kernel[...])
-
-
-def _batch_norm_slope(norm: Any) -> Float[Array, " o"]:
-    return norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)

@@ -45,26 +45,22 @@ Steps = Callable[[TrainState, PyTree, Array], tuple[TrainState, Metrics]]
 
 
 class Updates(NamedTuple):
-    """Updates compiled for the devices, and the way of arrays to them and back.
+    """Updates compiled for the devices, and the way of arrays to them and back."""
 
-    Args:
-        run: does one update for each batch, given the state, the dataset on the devices
-            (or None) and sharded batches; returns the new state and the metrics of each
-            update. The state that it is given is used up (donated).
-        compile: compiles `run` ahead of time, given the state's shapes, the dataset and
-            the shape of the batches of all processes.
-        replicate: puts a state, the same in all processes, on all devices.
-        replicate_dataset: the same for a dataset, which is not copied on the host.
-        shard: puts this process' part of batches on its devices, a part on each.
-        unreplicate: returns one copy of a replicated tree.
-    """
-
+    # Does one update for each batch, given the state, the dataset on the devices (or
+    # None) and sharded batches; returns the new state and the metrics of each update.
+    # The state that it is given is used up (donated).
     run: Steps
+    # Compiles `run` ahead of time, given the state's shapes, the dataset and the shape
+    # of the batches of all processes.
     compile: Callable[[TrainState, PyTree, jax.ShapeDtypeStruct], jax.stages.Compiled]
+    # Puts a state, the same in all processes, on all devices.
     replicate: Callable[[TrainState], TrainState]
+    # The same for a dataset, which is not copied on the host.
     replicate_dataset: Callable[[PyTree], PyTree]
+    # Puts this process' part of batches on its devices, a part on each.
     shard: Callable[[Batches], Array]
-    unreplicate: Callable[[PyTree], PyTree]
+    unreplicate: Callable[[PyTree], PyTree]  # returns one copy of a replicated tree
 
 
 def make_updates(

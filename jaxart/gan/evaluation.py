@@ -51,13 +51,7 @@ class Timer:
 
 
 def sample(generator: Trained, count: int, seed: int) -> Pixels:
-    """Return the first samples of a seed.
-
-    Args:
-        generator: from `trained.generator`.
-        count: how many, at least 1.
-        seed: of their points.
-    """
+    """Return the first `count` samples of a seed."""
     sampler = latents.make_sampler(generator.network)
     points = latents.draw(seed, range(count), generator.settings.generator.latent)
     parts = latents.sample_pictures(sampler, generator.state, points)
@@ -72,11 +66,7 @@ def extract(
 ) -> tuple[dict[str, Rows], dict[str, float | None]]:
     """Return the features of each set, and the seconds they took; None if cached.
 
-    Args:
-        network: name of the extractor's.
-        extractor: from `quality`.
-        sets: the pictures.
-        cache: folder of cached features; those of samples are not cached.
+    Features of samples are not cached.
     """
     rows: dict[str, Rows] = {}
     seconds: dict[str, float | None] = {}
@@ -115,13 +105,7 @@ def compare(
 
 
 def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
-    """Write a PNG of the first samples, each to the left of its nearest crops.
-
-    Args:
-        path: of the PNG.
-        sets: the pictures.
-        rows: their features, by set.
-    """
+    """Write a PNG of the first samples, each to the left of its nearest crops."""
     neighbours = metrics.nearest_neighbours(
         rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS
     )
@@ -134,14 +118,7 @@ def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
 def accuracy(
     discriminator: Trained, train: Pixels, held_out: Pixels | None, samples: Pixels
 ) -> dict[str, float | None]:
-    """Return the fraction of each set that is classified correctly, and its error.
-
-    Args:
-        discriminator: from `trained.discriminator`.
-        train: crops of training pictures.
-        held_out: crops of pictures that were held out; None if none were.
-        samples: of the generator.
-    """
+    """Return the fraction of each set that is classified correctly, and its error."""
     batch_size = min(discriminator.settings.batch_size, len(samples))
     real_fraction = quality.make_real_fraction(discriminator.network, batch_size)
     sets = {"train": train, "held_out": held_out, "samples": samples}

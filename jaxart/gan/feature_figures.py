@@ -23,30 +23,17 @@ Images = Float[np.ndarray, "n _ _ 3"]
 
 
 class Excited(NamedTuple):
-    """Features of a layer, and for each a picture that excites it.
+    """Features of a layer, and for each a picture that excites it."""
 
-    Args:
-        features: their indices.
-        pictures: one for each feature.
-        total: number of features in the layer.
-    """
-
-    features: Int[np.ndarray, " n"]
-    pictures: Pictures
-    total: int
+    features: Int[np.ndarray, " n"]  # their indices
+    pictures: Pictures  # one for each feature
+    total: int  # number of features in the layer
 
 
 def of_crops(
     discriminator: Trained, crops: Pictures, *, keep: deconvnet.Keep, filters: int
 ) -> Pixels:
-    """Draw the first features of each layer, below the crops that excite them most.
-
-    Args:
-        discriminator: from `trained.discriminator`.
-        crops: of the dataset.
-        keep: of a feature map, as for `deconvnet.make_projector`.
-        filters: features of each layer, at most.
-    """
+    """Draw the first features of each layer, below the crops that excite them most."""
     grey = not np.ptp(crops, axis=-1).any()
     layers = []
     for activations in _max_activations(discriminator, crops):
@@ -66,11 +53,11 @@ def of_picture(
     filters: int,
     grey: bool,
 ) -> Pixels:
-    """Draw the features of each layer that a picture excites most.
+    """Draw the features of each layer that the centre of a picture excites most.
 
     Args:
         discriminator: from `trained.discriminator`.
-        path: of the picture, of which the centre is used.
+        path: of the picture.
         keep: of a feature map, as for `deconvnet.make_projector`.
         filters: features of each layer, at most.
         grey: whether the discriminator was trained on grey pictures.

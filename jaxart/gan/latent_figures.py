@@ -24,21 +24,13 @@ Pictures = UInt8[np.ndarray, "_ _ _ 3"]
 
 
 class Interpolation(NamedTuple):
-    """What to interpolate.
+    """What to interpolate."""
 
-    Args:
-        numbers: of the points, at least two.
-        seed: of the points.
-        pictures: from one point to the next, at least two.
-        method: of interpolation.
-        closed: whether there is a segment from the last point to the first.
-    """
-
-    numbers: Sequence[int]
-    seed: int
-    pictures: int
-    method: latents.Method
-    closed: bool
+    numbers: Sequence[int]  # of the points, at least two
+    seed: int  # of the points
+    pictures: int  # from one point to the next, at least two
+    method: latents.Method  # of interpolation
+    closed: bool  # whether there is a segment from the last point to the first
 
 
 def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
@@ -82,15 +74,7 @@ def arithmetic(
     *,
     seed: int,
 ) -> Pixels:
-    """Draw z1 - z2 + z3 with a row for each z3.
-
-    Args:
-        generator: from `trained.generator`.
-        plus: numbers of the points whose average is z1.
-        minus: those of z2.
-        to: those of each z3.
-        seed: of the points.
-    """
+    """Draw z1 - z2 + z3, each the average of points by number; a row for each z3."""
     terms = [plus, minus, *to]
     points = [_points(generator, numbers, seed) for numbers in terms]
     z1, z2, *z3s = points

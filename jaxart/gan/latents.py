@@ -50,11 +50,6 @@ def draw(seed: int, numbers: Sequence[int], latent: int) -> Points:
 
     A point depends on the seed and its number alone.
 
-    Args:
-        seed: of the random numbers.
-        numbers: at least one, none negative, in any order.
-        latent: dimensions of a point.
-
     Raises:
         ValueError: there is no number, or a negative one.
     """
@@ -85,9 +80,12 @@ def interpolate(
         raise ValueError(f"method must be one of {get_args(Method)}; got {method!r}")
     if len(points) < 2:
         raise ValueError(f"points must be at least two; got {len(points)}")
-    segment = _spherical if method == "spherical" else _linear
-    ends = jnp.roll(points, -1, axis=0)
-    segments = jax.vmap(partial(segment, t=t))(points, ends)
+
+    def linear(a: Float[Array, " z"], b: Float[Array, " z"]) -> Float[Array, "k z"]:
+        return jnp.outer(1 - t, a) + jnp.outer(t, b)
+
+    segment = linear if method == "linear" else partial(_spherical, t=t)
+    segments = jax.vmap(segment)(points, jnp.roll(points, -1, axis=0))
     return segments if closed else segments[:-1]
 
 
@@ -102,10 +100,7 @@ def make_sampler(generator: Generator) -> Sampler:
     """Return the compiled function from a network state and points to pictures.
 
     Batch norm uses the running statistics, so that a picture does not depend on the
-    other points of its batch.
-
-    Args:
-        generator: only its structure is used; values are in the network state.
+    other points of its batch. Of `generator` only the structure is used.
     """
     graphdef = nnx.graphdef(nnx.view(generator, use_running_average=True))
 
@@ -120,21 +115,9 @@ def make_sampler(generator: Generator) -> Sampler:
 def sample_pictures(
     sampler: Sampler, state: NetworkState, points: Float[ArrayLike, "n z"]
 ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
-    """Yield the pictures of points, one batch after the other.
-
-    Args:
-        sampler: from `make_sampler`.
-        state: of the generator.
-        points: at least one.
-    """
+    """Yield the pictures of points, at least one, one batch after the other."""
     sample = partial(sampler, state)
     return batches.map_batches(sample, np.asarray(points), BATCH_SIZE, "sampling")
-
-
-def _linear(
-    a: Float[Array, " z"], b: Float[Array, " z"], t: Float[Array, " k"]
-) -> Float[Array, "k z"]:
-    return jnp.outer(1 - t, a) + jnp.outer(t, b)
 
 
 def _spherical(

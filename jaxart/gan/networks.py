@@ -82,13 +82,10 @@ class Doubling(nnx.Module):
 
 
 class Generator(nnx.Module):
-    """Map latents to images.
+    """Map latents to images, with sides of one of `SIZES`.
 
-    Args:
-        size: side of the square images, in pixels; one of `SIZES`.
-        width: channels of the largest map inside; the paper: 128.
-        latent: dimensions of the input space; the paper: 100.
-        dtype: of the products; parameters and statistics stay float32.
+    The largest map inside has `width` channels; in the paper 128, and 100 latents.
+    `dtype` is that of the products; parameters and statistics stay float32.
     """
 
     def __init__(
@@ -113,13 +110,7 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Classify images as paintings or samples.
-
-    Args:
-        size: side of the square images, in pixels; one of `SIZES`.
-        width: channels of the largest map inside; the paper: 128.
-        dtype: of the products; parameters and statistics stay float32.
-    """
+    """Classify images as paintings or samples; sizes as of `Generator`."""
 
     def __init__(self, size: int, width: int, *, dtype: str, rngs: nnx.Rngs):
         widths = _widths(size, width)

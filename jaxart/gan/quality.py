@@ -56,14 +56,10 @@ Rows = Float32[np.ndarray, "n c"]
 
 
 class Extractor(NamedTuple):
-    """A network that extracts features from pictures.
+    """A network that extracts features from pictures."""
 
-    Args:
-        name: of all that the features depend on besides the pictures.
-        extract: the compiled function, for batches of one size.
-    """
-
-    name: str
+    name: str  # of all that the features depend on besides the pictures
+    # The compiled function, for batches of one size.
     extract: Callable[[UInt8[np.ndarray, "b h w 3"]], Float32[Array, "b c"]]
 
 
@@ -82,8 +78,7 @@ def cache_dir(data_dir: str | os.PathLike[str]) -> Path:
 def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
     """Return VGG16 with its packaged weights as an extractor.
 
-    Args:
-        layers: whose features are averaged over positions and concatenated.
+    Features of the layers are averaged over positions and concatenated.
 
     Raises:
         ValueError: a layer is unknown or named twice, or there is none.
@@ -108,11 +103,8 @@ def vgg_extractor(layers: Sequence[str] = LAYERS) -> Extractor:
 def inception_extractor(path: str | os.PathLike[str]) -> Extractor:
     """Return InceptionV3 as an extractor, for the Fréchet inception distance.
 
-    Args:
-        path: of its weights, as for `inception.load`.
-
     Raises:
-        ValueError: as in `inception.load`.
+        ValueError: as in `inception.load`, which reads its weights.
     """
     weights = inception.load(path)
     with open(path, "rb") as file:
@@ -142,14 +134,9 @@ def extract_features(
     title: str,
     cache: str | os.PathLike[str] | None = None,
 ) -> Features:
-    """Extract features from pictures, or read them from the cache.
+    """Extract features from pictures, or read them from the cache, if there is one.
 
-    Args:
-        extractor: the network.
-        pixels: the pictures.
-        title: of the progress bar.
-        cache: folder of cached features; None for no cache. Where it cannot be
-            written, nothing is cached.
+    Where the cache cannot be written, nothing is cached.
     """
     path = None if cache is None else Path(cache) / f"{_hash(extractor, pixels)}.npz"
     rows = None if path is None else _read_cache(path, len(pixels))
@@ -167,13 +154,7 @@ def extract_features(
 def compare(real: Rows, fake: Rows, *, network: str, seed: int) -> dict[str, float]:
     """Return all metrics of two sets of features, each with its error.
 
-    Their names begin with the network's.
-
-    Args:
-        real: features of the dataset's pictures.
-        fake: features of the pictures that are compared with them.
-        network: that extracted them.
-        seed: of the kernel distance's subsets.
+    Their names begin with the network's; the seed draws the kernel distance's subsets.
 
     Raises:
         ValueError: one of the two has fewer than `MIN_COUNT` rows.
@@ -203,11 +184,8 @@ def make_real_fraction(
     """Return a function that returns the fraction of pictures classified as real.
 
     Batches are of one kind of pictures, as in training; an incomplete last batch is
-    left out. The error is over batches, and NaN if there is only one.
-
-    Args:
-        discriminator: only its structure is used; values are in the network state.
-        batch_size: pictures of a batch; at most as many as there are pictures.
+    left out. The error is over batches, and NaN if there is only one. Of
+    `discriminator` only the structure is used.
     """
     graphdef = nnx.graphdef(discriminator)
 
@@ -223,10 +201,9 @@ def make_real_fraction(
         fractions = np.array(
             [of_batch(state, pixels[start : start + batch_size]) for start in starts]
         )
-        error = math.nan
-        if len(fractions) > 1:
-            error = float(fractions.std(ddof=1)) / math.sqrt(len(fractions))
-        return metrics.Estimate(float(fractions.mean()), error)
+        if len(fractions) == 1:
+            return metrics.Estimate(float(fractions[0]), math.nan)
+        return metrics.mean(fractions)
 
     return real_fraction
 

@@ -29,15 +29,10 @@ Metrics = dict[str, Float[Array, " n"]]  # of one update after another
 
 
 class Speed(NamedTuple):
-    """How fast a run went.
+    """How fast a run went."""
 
-    Args:
-        images_per_second: over all of it, evaluation aside.
-        waiting: share of the time in which no update was under way for want of data,
-            from 0 to 1.
-    """
-
-    images_per_second: float
+    images_per_second: float  # over all of it, evaluation aside
+    # Share of the time in which no update was under way for want of data, from 0 to 1.
     waiting: float
 
 
@@ -105,11 +100,7 @@ class RunLog:
         )
 
     def add_metrics(self, step: int, metrics: Metrics) -> None:
-        """Take the metrics of the updates of one call, which may be under way.
-
-        Args:
-            step: of the last of them.
-            metrics: of each.
+        """Take the metrics of a call's updates up to `step`, which may be under way.
 
         Raises:
             FloatingPointError: the loss of an earlier update is not a finite number.
@@ -118,14 +109,10 @@ class RunLog:
         self._pending.append((step, metrics))
 
     def add_scalars(self, step: int, scalars: dict[str, float], seconds: float) -> None:
-        """Take further scalars of the update that was added last.
+        """Take further scalars of the update that was added last, finite or not.
 
-        It gets a line of its own if it would have none.
-
-        Args:
-            step: of that update.
-            scalars: by name, finite or not.
-            seconds: that they took, while no update was under way.
+        It gets a line of its own if it would have none. During the `seconds` that they
+        took, no update was under way.
         """
         self._scalars[step] = scalars
         self._last_line = (self._last_line[0], self._last_line[1] + seconds)

@@ -29,19 +29,13 @@ DistanceFn = Callable[[NetworkState], Estimate]
 
 
 class Outputs(NamedTuple):
-    """Where the results of a run go.
+    """Where the results of a run go."""
 
-    Args:
-        log: metrics and samples.
-        checkpoints: None in all processes but the first.
-        sampler: draws samples; see `latents`.
-        distance: measures the Fréchet distance of samples from the dataset; None if it
-            is not asked for, and in all processes but the first.
-    """
-
-    log: RunLog
-    checkpoints: Checkpoints | None
-    sampler: latents.Sampler
+    log: RunLog  # metrics and samples
+    checkpoints: Checkpoints | None  # None in all processes but the first
+    sampler: latents.Sampler  # draws samples; see `latents`
+    # Measures the Fréchet distance of samples from the dataset; None if it is not asked
+    # for, and in all processes but the first.
     distance: DistanceFn | None
 
 
@@ -56,20 +50,17 @@ def train_loop(
     next_batches: Callable[[int], Array],
     updates: Updates,
 ) -> Speed:
-    """Do the updates from `start_step` to the last.
+    """Do the updates from `start_step`, after which `state` is, to the last.
 
     Args:
         settings: of the run.
         workdir: its folder, for messages.
         outputs: where results go.
-        state: after `start_step` updates, on the devices.
+        state: on the devices.
         start_step: updates that were done before.
         dataset: on the devices, or None; see `Updates.run`.
         next_batches: returns the batches of so many updates, sharded.
         updates: compiled for the devices.
-
-    Returns:
-        How fast it went.
 
     Raises:
         ValueError: a loss is not a finite number.
@@ -151,11 +142,7 @@ def make_distance_fn(
 ) -> DistanceFn:
     """Return what measures the Fréchet distance of a generator's samples from crops.
 
-    Args:
-        settings: of the run.
-        sampler: of its generator.
-        crops: of the dataset, as many as samples are drawn.
-        cache_dir: folder where features of the dataset are kept.
+    As many samples are drawn. Features of the crops are cached in `cache_dir`.
     """
     extractor = quality.vgg_extractor()
     real = quality.extract_features(extractor, crops, "VGG16, dataset", cache_dir).rows

@@ -12,28 +12,18 @@ from jaxart.gan.update import NetworkState, network_state
 
 
 class Trained(NamedTuple):
-    """A network and its values at some step of a run.
+    """A network and its values at some step of a run."""
 
-    Args:
-        network: a `Generator` or `Discriminator`; only its structure is used, and
-            values are in the state.
-        state: its parameters and batch statistics.
-        settings: of its run.
-        step: updates done until then.
-    """
-
+    # A `Generator` or `Discriminator`; only its structure is used, and values are in
+    # the state.
     network: Any
-    state: NetworkState
-    settings: Settings
-    step: int
+    state: NetworkState  # its parameters and batch statistics
+    settings: Settings  # of its run
+    step: int  # updates done until then
 
 
 def generator(workdir: str, step: str | None = None) -> Trained:
-    """Restore the generator of a run.
-
-    Args:
-        workdir: folder of the run.
-        step: which checkpoint: a number, "best"; None for the latest.
+    """Restore the generator of a run at a step: its number, "best", or the latest.
 
     Raises:
         ValueError: there is no run, or no such checkpoint, or it is damaged.

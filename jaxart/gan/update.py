@@ -106,13 +106,9 @@ def update_fn(
 ) -> Update:
     """Return the update of both networks as a pure function, not yet compiled.
 
-    Args:
-        generator: only its structure is used; values are in the state.
-        discriminator: likewise.
-        optimizer: of either network.
-        loss: of the generator.
-        axis: name of the mapped axis over devices, where each has a part of the
-            batch; gradients and statistics are then averaged over it.
+    Of the networks only the structure is used; values are in the state. `axis` names
+    the mapped axis over devices, where each has a part of the batch: gradients and
+    statistics are then averaged over it.
     """
     g_graphdef = nnx.graphdef(generator)
     d_graphdef = nnx.graphdef(discriminator)

@@ -26,14 +26,11 @@ SAMPLED = 256  # records by which the bytes of a dataset are estimated
 
 
 class Atlas(NamedTuple):
-    """A dataset as one array.
+    """A dataset as one array."""
 
-    Args:
-        pixels: all pictures, each in a rectangle of its own; three bytes a pixel.
-        boxes: of each picture its first row, first pixel, height and width.
-    """
-
+    # All pictures, each in a rectangle of its own; three bytes a pixel.
     pixels: UInt8[Array, "r c"] | UInt8[np.ndarray, "r c"]
+    # Of each picture its first row, first pixel, height and width.
     boxes: Int32[np.ndarray, "n 4"]
 
 
@@ -64,11 +61,7 @@ def pack(
 
 
 def load(source: Sequence[dict[str, Any]]) -> Atlas:
-    """Read all pictures of a dataset, twice: their sides first, then their pixels.
-
-    Args:
-        source: records with `pixels`, at least one.
-    """
+    """Read all pictures of a dataset, twice: their sides first, then their pixels."""
     sides = np.array([pixels.shape[:2] for pixels in _read(source, "sizes")])
     boxes, shape = pack(sides)
     # Whole pages of memory: where the device is the CPU, JAX takes them as they are.
@@ -93,13 +86,7 @@ def estimate_bytes(source: Sequence[dict[str, Any]]) -> int:
 def crops(
     pixels: UInt8[Array, "r c"], corners: Int32[Array, "b 2"], size: int
 ) -> UInt8[Array, "b h w 3"]:
-    """Return crops of an atlas.
-
-    Args:
-        pixels: of the atlas.
-        corners: first row and first pixel of each crop; see `pipeline.batches`.
-        size: side of the crops, in pixels.
-    """
+    """Return crops of `size` by `size` of an atlas, given their first row and pixel."""
 
     def crop(corner: Int32[Array, "2"]) -> UInt8[Array, "h w 3"]:
         start = corner[0], 3 * corner[1]
@@ -112,12 +99,9 @@ def crops(
 def to_pixels(
     pixels: UInt8[Array, "r c"] | None, batch: Array, size: int
 ) -> UInt8[Array, "b h w 3"]:
-    """Return the crops of a batch: those at its corners, or what it holds already.
+    """Return the crops of a batch of `pipeline.batches`.
 
-    Args:
-        pixels: of the atlas; None where crops were cut on the host.
-        batch: from `pipeline.batches`.
-        size: side of the crops, in pixels.
+    They are cut from the atlas, or, without one, what the batch holds already.
     """
     return batch if pixels is None else crops(pixels, batch, size)
 

@@ -42,14 +42,9 @@ def parsed(options: str) -> Any:
 def run(
     function: Callable[[Any], int], arguments: Sequence[Any], options: Any
 ) -> Generator[int]:
-    """Call a function with each argument; return when all calls are done.
+    """Call a picklable function with each argument; return when all calls are done.
 
-    It yields nothing: the results stay on the cluster.
-
-    Args:
-        function: picklable, as are its arguments.
-        arguments: for one call each.
-        options: as `parsed` returns them; they name the runner.
+    It yields nothing: the results stay on the cluster, whose runner the options name.
     """
     import apache_beam as beam  # pyright: ignore[reportMissingImports]
 

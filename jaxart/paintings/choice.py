@@ -64,9 +64,7 @@ def resolve(name: str, data_dir: str) -> str:
 def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
     """Return whether a dataset will be kept in device memory; a line says so.
 
-    Args:
-        setting: `data.on_device`; "auto" keeps it there if there is memory.
-        records: of the dataset.
+    The setting "auto" keeps it there if there is memory.
 
     Raises:
         ValueError: it was asked for, and the device has not enough memory.
@@ -96,12 +94,7 @@ def folder(data_dir: str) -> str:
 
 
 def pictures(config: Any, *, held_out: bool = False) -> Records:
-    """Return the records that a run of this config learns from, or those held out.
-
-    Args:
-        config: of the run; its `data.name` as `resolve` returned it.
-        held_out: as for `open_pictures`, whose errors it raises.
-    """
+    """Return the records that a run learns from, or those held out: `open_pictures`."""
     return open_pictures(
         config.data.name,
         config.data.data_dir,
@@ -157,11 +150,5 @@ def open_pictures(
             f"size must be at most the {room} pixels that {name} in {where} has room "
             f"for; got {size}"
         )
-    return _remembered(pixel_records(dataset.open_source(where, name, split)))
-
-
-def _remembered(source: Records) -> Records:
-    """Return the pixels in memory, decoded once, if there is room for all of them."""
-    if len(source) > REMEMBERED:
-        return source
-    return list(source)
+    records = pixel_records(dataset.open_source(where, name, split))
+    return records if len(records) > REMEMBERED else list(records)

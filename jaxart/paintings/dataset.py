@@ -143,10 +143,9 @@ def shards(
 ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
     """Return the files of both splits for TFDS: functions that yield records.
 
-    Args:
-        records: consumed once; those held out are in memory until the training pictures
-            are written, about a megabyte for every thousand records.
-        count: number of records, or more.
+    Records are consumed once; those held out are in memory until the training pictures
+    are written, about a megabyte for every thousand records. There may be fewer than
+    `count`.
     """
     held_out_records: list[tuple[int, Record]] = []
 
@@ -171,23 +170,15 @@ def is_held_out(digest: bytes) -> bool:
 
     >>> is_held_out(bytes(32)), is_held_out(bytes([255] * 32))
     (True, False)
-
-    Args:
-        digest: at least eight uniformly distributed bytes.
     """
     return int.from_bytes(digest[:8]) < HELD_OUT_SHARE * 2**64
 
 
 def write(builder: tfds.core.DatasetBuilder) -> bool:
-    """Let a builder write its dataset, all of it or nothing, unless it exists.
+    """Let a builder write its dataset, all of it or nothing; return whether it did.
 
-    Of several processes that write the same dataset one does, and the others wait.
-
-    Args:
-        builder: of the dataset.
-
-    Returns:
-        Whether it was written.
+    If it exists, nothing is done. Of several processes that write the same dataset one
+    does, and the others wait.
     """
     folder = Path(builder.data_dir)
     with locked(folder.parent):
@@ -218,13 +209,7 @@ def describe(
     folder: Path,
     lengths: Mapping[str, Sequence[int]],
 ) -> None:
-    """Write TFDS's metadata files of a dataset whose records are written already.
-
-    Args:
-        builder: of the dataset.
-        folder: holds the files of records, with names as `filename` gives them.
-        lengths: how many records each file of each split has.
-    """
+    """Write TFDS's metadata of a dataset, given the lengths of each split's files."""
     splits = []
     for split, counts in lengths.items():
         names = [
@@ -247,10 +232,7 @@ def open_source(
 ) -> Sequence[Record]:
     """Open a dataset for reading: a picklable sequence of records, texts as bytes.
 
-    Args:
-        data_dir: the folder that the dataset was prepared in.
-        name: of the dataset: "paintings", "mnist", "synthetic".
-        split: one of its splits, or a slice such as "train[:10]".
+    The split may be a slice such as "train[:10]".
 
     Raises:
         ValueError: there is no such dataset or split, or not all of it.
@@ -273,10 +255,6 @@ def open_builder(
 ) -> tfds.core.DatasetBuilder:
     """Open the newest version of a dataset that a builder of this package has written.
 
-    Args:
-        data_dir: the folder that the dataset was prepared in.
-        name: of the dataset.
-
     Raises:
         ValueError: there is no such dataset, or its description is damaged.
     """
@@ -298,11 +276,8 @@ def _folders(data_dir: str | os.PathLike[str], name: str) -> list[Path]:
     """Return the folders that finished datasets of this name lie in, newest first."""
     described = Path(data_dir, name).glob("*/dataset_info.json")
     folders = [path.parent for path in described if VERSION.fullmatch(path.parent.name)]
-    return sorted(folders, key=_version, reverse=True)
-
-
-def _version(folder: Path) -> list[int]:
-    return [int(number) for number in folder.name.split(".")]
+    version = lambda folder: [int(n) for n in folder.name.split(".")]  # noqa: E731
+    return sorted(folders, key=version, reverse=True)
 
 
 @contextlib.contextmanager

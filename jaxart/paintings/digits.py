@@ -69,12 +69,7 @@ SPLITS = {
 
 # TFDS has a dataset of this name, which needs TensorFlow: two cannot be registered.
 class Mnist(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """The dataset `mnist`: splits train and test, `pixels` and `label`.
-
-    Args:
-        source: a folder with the four files; None to download them.
-        **kwargs: as for every TFDS builder; `data_dir` above all.
-    """
+    """The dataset `mnist`: splits train and test; without a source it is downloaded."""
 
     name = NAME
     VERSION = tfds.core.Version("1.0.0")
@@ -113,12 +108,7 @@ class Mnist(tfds.core.ShardBasedBuilder, skip_registration=True):
 
 
 class Digits(Sequence[dict[str, Any]]):
-    """Digits as RGB pictures: `pixels` of `size` x `size` x 3, and `label`.
-
-    Args:
-        source: records of the dataset `mnist`.
-        size: side of the pictures, in pixels.
-    """
+    """Digits as RGB pictures: `pixels` of `size` x `size` x 3, and `label`."""
 
     def __init__(self, source: Sequence[dict[str, Any]], size: int):
         self._source = source
@@ -153,11 +143,7 @@ def open_digits(
 ) -> Digits:
     """Open MNIST's digits as pictures, and make the dataset first if it is not there.
 
-    Args:
-        data_dir: holds or receives the folder `mnist`.
-        source: as in `prepare`.
-        size: side of the pictures, in pixels.
-        split: "train", "test", or a slice of them such as "train[:10]".
+    The split is "train", "test", or a slice of them such as "train[:10]".
 
     Raises:
         ValueError: as in `prepare`, or there is no such split, or the dataset that is
@@ -174,8 +160,8 @@ def prepare(
 
     Args:
         data_dir: receives the folder `mnist`.
-        source: a folder with the four idx files, gzipped or not; None or an empty text
-            to download them.
+        source: a folder with the four idx files, gzipped or not; else they are
+            downloaded.
 
     Raises:
         ValueError: a file is missing or is not MNIST's, or no mirror can be reached.

@@ -23,21 +23,15 @@ class Splits(NamedTuple):
 
 
 class Crops(NamedTuple):
-    """As many crops of each kind.
+    """As many crops of each kind."""
 
-    Args:
-        real: of training pictures; samples are compared with them.
-        floor: other real crops, which are compared with them too.
-        train: what the discriminator classifies; of as many training pictures, chosen
-            at random, as were held out. It uses the statistics of its batch, which
-            depend on how many pictures the crops are of.
-        held_out: of pictures that were held out; None if none were.
-    """
-
-    real: Pixels
-    floor: Pixels
+    real: Pixels  # of training pictures; samples are compared with them
+    floor: Pixels  # other real crops, which are compared with them too
+    # What the discriminator classifies; of as many training pictures, chosen at random,
+    # as were held out. It uses the statistics of its batch, which depend on how many
+    # pictures the crops are of.
     train: Pixels
-    held_out: Pixels | None
+    held_out: Pixels | None  # of pictures that were held out; None if none were
 
 
 def open_splits(
@@ -60,14 +54,9 @@ def open_splits(
 
 
 def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crops:
-    """Cut `count` crops of each kind.
+    """Cut `count` crops of each kind, with the floor from its split.
 
-    Args:
-        splits: from `open_splits`.
-        size: side of the crops, in pixels.
-        count: how many of each kind.
-        seed: of their order and positions.
-        floor: split of the floor, "train" or "held_out".
+    The seed decides their order and positions.
     """
     crops = partial(pipeline.crops, size=size, seed=seed)
     train, held_out = splits

@@ -39,37 +39,22 @@ CROPS = 100  # read at a time where no batch size is given, if as many are wante
 
 
 class Boxes(NamedTuple):
-    """Where the crops of a batch are cut.
+    """Where the crops of a batch are cut."""
 
-    Args:
-        records: index of each crop's record.
-        bits: random bits, of which `corners` makes the top left corner.
-    """
-
-    records: Int64[np.ndarray, " b"]
+    records: Int64[np.ndarray, " b"]  # index of each crop's record
+    # Random bits, of which `corners` makes the top left corner.
     bits: UInt64[np.ndarray, "b 2"]
 
     def corners(
         self, sides: Int64[np.ndarray, "b 2"], size: int
     ) -> Int64[np.ndarray, "b 2"]:
-        """Return the top row and left column of each crop.
-
-        Args:
-            sides: height and width of each crop's picture, at least `size`.
-            size: side of the crops, in pixels.
-        """
+        """Return top row and left column of each crop, given its picture's sides."""
         # The remainder of 64 bits is as good as uniform.
         return (self.bits % (sides - size + 1).astype(np.uint64)).astype(np.int64)
 
 
 class RandomBoxes(grain.transforms.Map):
-    """Draw the boxes of a batch, from its number and the seed alone.
-
-    Args:
-        records: how many there are.
-        batch_size: boxes of a batch.
-        seed: of the order and of the bits.
-    """
+    """Draw the boxes of a batch, from its number and the seed alone."""
 
     def __init__(self, records: int, batch_size: int, seed: int):
         self._records = records
@@ -198,13 +183,7 @@ def batches(
 def batches_shape(
     source: Sequence[dict[str, Any]] | Atlas, shape: tuple[int, ...], size: int
 ) -> jax.ShapeDtypeStruct:
-    """Return shape and type of stacked batches.
-
-    Args:
-        source: as in `batches`.
-        shape: how many batches, of how many crops.
-        size: side of the crops, in pixels.
-    """
+    """Return shape and type of stacked batches: of so many batches of so many crops."""
     if isinstance(source, Atlas):
         return jax.ShapeDtypeStruct((*shape, 2), np.int32)
     return jax.ShapeDtypeStruct((*shape, size, size, 3), np.uint8)
@@ -213,13 +192,7 @@ def batches_shape(
 def crops(
     source: Sequence[dict[str, Any]], *, size: int, count: int, seed: int
 ) -> UInt8[np.ndarray, "n h w 3"]:
-    """Return the first `count` crops in the order of `seed`.
-
-    Args:
-        source: records, as in `batches`.
-        size: side of the crops, in pixels.
-        count: how many, at least 1; the first of them are the same for every count.
-        seed: of the order and of the crops.
+    """Return the first `count` crops in the order of `seed`, the same for every count.
 
     Raises:
         ValueError: there is no picture.

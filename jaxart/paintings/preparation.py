@@ -46,23 +46,15 @@ Map = Callable[[Callable[[Any], int], Sequence[Any]], Generator[int]]
 
 
 class Prepared(NamedTuple):
-    """A prepared dataset.
+    """A prepared dataset."""
 
-    Args:
-        folder: of the dataset.
-        kept: number of pictures in it.
-        held_out: how many of these are held out.
-        bytes: size of the folder.
-        skipped: number of skipped pictures by kind of reason, the most frequent first.
-        skipped_csv: filename and reason of each of them.
-    """
-
-    folder: Path
-    kept: int
-    held_out: int
-    bytes: int
+    folder: Path  # of the dataset
+    kept: int  # number of pictures in it
+    held_out: int  # how many of these are held out
+    bytes: int  # size of the folder
+    # Number of skipped pictures by kind of reason, the most frequent first.
     skipped: dict[str, int]
-    skipped_csv: Path
+    skipped_csv: Path  # filename and reason of each of them
 
 
 def prepare(
@@ -116,7 +108,8 @@ def prepare(
                 shutil.rmtree(unfinished)
             raise
         with _naming_interrupted(unfinished / "shards"):
-            _decode(plan, unfinished / "shards", imap)
+            decode = partial(shards.decode, folder=unfinished / "shards")
+            _show_progress(imap(decode, range(plan.shards)), "decoding", plan.pictures)
             duplicates = {}
             if not keep_duplicates:
                 duplicates = shards.find_duplicates(unfinished / "shards", plan.shards)
@@ -182,11 +175,6 @@ def _write_dataset(
     lengths = {split: [*map(len, selections)] for split, selections in files.items()}
     dataset.describe(builder, out, lengths)
     out.rename(unfinished / "complete")
-
-
-def _decode(plan: shards.Plan, folder: Path, imap: Map) -> None:
-    decoded = imap(partial(shards.decode, folder=folder), range(plan.shards))
-    _show_progress(decoded, "decoding", plan.pictures)
 
 
 @contextlib.contextmanager

@@ -23,11 +23,7 @@ Record = dict[str, UInt8[np.ndarray, "h w 3"]]
 
 
 class PixelRecords(Sequence[Record]):
-    """Records that hold `pixels` and nothing else; picklable.
-
-    Args:
-        messages: records of a dataset whose pictures may have any sides.
-    """
+    """Records that hold `pixels` and nothing else; picklable."""
 
     def __init__(self, messages: ArrayRecordDataSource):
         self._messages = messages

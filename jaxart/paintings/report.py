@@ -70,27 +70,16 @@ figure .none { width: 120px; display: grid; place-items: center; color: var(--so
 
 
 class Outcome(NamedTuple):
-    """Whether a painting was kept.
+    """Whether a painting was kept."""
 
-    Args:
-        painting: with its labels normalised.
-        reason: why it is not in the dataset; empty if it is.
-        width: of the picture itself, in pixels; 0 where it was never opened.
-        height: likewise.
-    """
-
-    painting: Painting
-    reason: str
-    width: int = 0
-    height: int = 0
+    painting: Painting  # with its labels normalised
+    reason: str  # why it is not in the dataset; empty if it is
+    width: int = 0  # of the picture itself, in pixels; 0 where it was never opened
+    height: int = 0  # likewise
 
 
 class Counts:
-    """Counts and samples of a collection, taken in one pass.
-
-    Args:
-        outcomes: of each painting.
-    """
+    """Counts and samples of a collection, taken in one pass."""
 
     def __init__(self, outcomes: Iterable[Outcome]):
         self.kept = collections.Counter[str]()
@@ -125,11 +114,7 @@ class Counts:
 
 
 class Sample:
-    """A fixed-size sample, chosen by the hashes of names.
-
-    Args:
-        size: how many at most.
-    """
+    """A fixed-size sample, chosen by the hashes of names."""
 
     def __init__(self, size: int):
         self.seen = 0
@@ -154,11 +139,7 @@ class Sample:
 
 
 def write(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> None:
-    """Write the report, all of it or nothing.
-
-    Args:
-        path: of the file; an earlier report is replaced.
-        outcomes: of each painting; consumed once.
+    """Write the report, all of it or nothing; an earlier one is replaced.
 
     Raises:
         FileExistsError: something else is in its place.
@@ -206,7 +187,9 @@ def _page(counts: Counts) -> Iterator[str]:
     yield _table("Width to height", _binned(counts.aspects, ASPECTS))
     yield "</div>\n<h2>Why some were refused</h2>"
     yield from _reasons(counts.reasons) if counts.reasons else "<p>None was.</p>"
-    yield f"\n<h2>How they look</h2>{_sheet(counts.sheet)}</body></html>\n"
+    shown = (f"<figure>{_picture(o.painting)}</figure>" for o in counts.sheet)
+    yield f'\n<h2>How they look</h2><div class="sheet">{"".join(shown)}</div>'
+    yield "</body></html>\n"
 
 
 def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
@@ -218,11 +201,6 @@ def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
             yield f'<figure class="named">{_picture(outcome.painting)}'
             yield f"<figcaption>{name}<br>{_text(outcome.reason)}</figcaption></figure>"
         yield "</div>"
-
-
-def _sheet(sample: Sample) -> str:
-    shown = (f"<figure>{_picture(o.painting)}</figure>" for o in sample)
-    return f'<div class="sheet">{"".join(shown)}</div>'
 
 
 def _picture(painting: Painting) -> str:

@@ -1,19 +1,20 @@
 """Scenes of synthetic paintings: landscapes, still lifes, portraits and abstracts.
 
-A scene is a list of strokes. A shape is a signed distance, and is filled with strokes
-coarse to fine: broad ones, then smaller ones along its outline and here and there
-inside; details are single strokes. Colours and directions are functions of position,
-evaluated at the strokes' centres, so nothing is rasterised here.
+A shape is a signed distance, and is filled with strokes coarse to fine: broad ones,
+then smaller ones along its outline and here and there inside; details are single
+strokes. Colours and directions are functions of position, evaluated at the strokes'
+centres, so nothing is rasterised here.
 
 Source: Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes",
 SIGGRAPH 1998: layers of strokes from coarse to fine, along the edges.
 Deviation: formulas stand for the photograph, and strokes are straight.
 """
 
+import cmath
 import copy
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -21,15 +22,16 @@ from jaxtyping import Float
 from jaxart.painter.brushes import BRISTLE, FLAT, KNIFE, ROUND, Brush
 
 
-T = TypeVar("T")
 Colour = Float[np.ndarray, "3"]
 Colours = Float[np.ndarray, "n 3"]
 Real = float | int  # jaxtyping's checker tells them apart
 Field = Callable[[Any, Any], Any]  # a function of positions x and y
 
 FINEST = 0.014  # width of the smallest strokes, in picture heights
-STEP = 1.1  # distance between the strokes of a shape, in widths
-REFINED = 0.12  # share of the small strokes that is kept away from the outline
+STEP = 1.12  # distance between the strokes of a shape, in widths
+REACH = (-3.0, 3.0)  # of a shape from its frame's origin, in units
+FAR = [[-1e9, -1e9], [1e9, 1e9]]
+REFINED = 0.1  # share of the small strokes that is kept away from the outline
 
 
 class Style(NamedTuple):
@@ -43,13 +45,16 @@ class Style(NamedTuple):
     chroma: float  # factor of the colours' distance from grey
 
 
+# Oil has rounder, softer marks than a robot's flat brush.
+FILBERT = FLAT._replace(roundness=0.7, softness=0.5)
+SOFT_BRISTLE = BRISTLE._replace(roundness=0.7, softness=0.5)
 STYLES = {
-    "Impressionism": Style(FLAT, 2.4, 0.9, 0.05, 0.35, 1.15),
+    "Impressionism": Style(FILBERT, 2.6, 0.9, 0.05, 0.35, 1.15),
     "Post-Impressionism": Style(ROUND, 4.2, 1.0, 0.055, 0.15, 1.3),
-    "Expressionism": Style(BRISTLE, 3.2, 1.15, 0.06, 0.35, 1.35),
-    "Realism": Style(ROUND, 2.4, 0.95, 0.025, 0.25, 0.95),
-    "Fauvism": Style(FLAT, 2.2, 1.15, 0.05, 0.3, 1.5),
-    "Tachisme": Style(KNIFE, 1.8, 1.1, 0.045, 0.5, 1.2),
+    "Expressionism": Style(SOFT_BRISTLE, 3.2, 1.15, 0.06, 0.35, 1.35),
+    "Realism": Style(FILBERT, 3.0, 0.9, 0.02, 0.2, 0.95),
+    "Fauvism": Style(SOFT_BRISTLE, 2.6, 1.1, 0.05, 0.3, 1.5),
+    "Tachisme": Style(KNIFE, 2.2, 1.1, 0.045, 0.4, 1.2),
 }
 
 # Three colours of the sky from the zenith to the horizon, three of the land from shadow
@@ -84,13 +89,8 @@ class Scene:
     """Strokes in the order in which they are drawn.
 
     Angles go from right towards down. Positions and sizes are in a frame: first that of
-    the picture, whose unit is its height, then that of a thing in it; see `at`.
-
-    Args:
-        rng: decides everything that is left open.
-        palette: one of `PALETTES`.
-        style: of the strokes.
-        aspect: width of the picture, in heights.
+    the picture, whose unit is its height and which is `aspect` wide, then that of a
+    thing in it; see `at`.
     """
 
     def __init__(
@@ -104,12 +104,14 @@ class Scene:
         self.dusk = _mix(self.land[0], self.sky[0], 0.25)  # the colour of shadows
         self.side = self.pick(-1.0, 1.0)  # the light comes from the left or the right
         self._flow = self.noise(2)
-        self._origin, self._unit, self._turn = np.zeros(2), 1.0, 0.0
+        self._origin, self._frame = 0j, 1 + 0j  # the frame's unit of length and angle
         self._strokes: list[Float[np.ndarray, "n 8"]] = []
 
     def strokes(self) -> Float[np.ndarray, "n 8"]:
         """Return all strokes, as colourful as the style has them."""
         strokes = np.concatenate(self._strokes)
+        inside = (strokes[:, :2] > -0.1) & (strokes[:, :2] < [self.aspect + 0.1, 1.1])
+        strokes = strokes[inside.all(1)]
         grey = strokes[:, 5:].mean(1, keepdims=True)
         vivid = grey + self.style.chroma * (strokes[:, 5:] - grey)
         return np.hstack([strokes[:, :5], vivid.clip(0, 1)])
@@ -117,71 +119,69 @@ class Scene:
     def at(self, x: Real, y: Real, unit: Real = 1.0, turn: Real = 0.0) -> "Scene":
         """Return this scene in another frame: its origin, unit of length and angle."""
         scene = copy.copy(self)
-        scene._origin = self._origin + self._unit * np.array([x, y]) @ _rotation(
-            self._turn
-        )
-        scene._unit, scene._turn = self._unit * unit, self._turn + turn
+        scene._origin = self._origin + self._frame * complex(x, y)
+        scene._frame = self._frame * cmath.rect(unit, turn)
         return scene
 
-    def dab(
-        self, x: Any, y: Any, length: Any, width: Any, angle: Any, colour: Any
-    ) -> None:
+    def dab(self, x: Any, y: Any, length: Any, width: Any, angle: Any, colour: Any):
         """Add single strokes; their numbers are broadcast."""
-        columns = np.broadcast_arrays(x, y, length, width, angle, *colour.T)
-        strokes = np.stack(columns, -1).reshape(-1, 8)
-        strokes[:, :4] *= self._unit
-        strokes[:, :2] = self._origin + strokes[:, :2] @ _rotation(self._turn)
-        strokes[:, 2:4] = np.maximum(strokes[:, 2:4], FINEST)
-        strokes[:, 4] += self._turn
+        unit, turn = cmath.polar(self._frame)
+        place = self._origin + self._frame * (np.asarray(x) + 1j * np.asarray(y))
+        sides = (
+            np.maximum(unit * np.asarray(side), FINEST) for side in (length, width)
+        )
+        columns = (place.real, place.imag, *sides, np.asarray(angle) + turn, *colour.T)
+        strokes = np.stack(np.broadcast_arrays(*columns), -1).reshape(-1, 8)
         self._strokes.append(strokes)
 
     def fill(
         self,
         distance: Field,
-        tones: Colours,
+        tones: Colours | list[Colour],
         light: Field | Real = 0.5,
         angle: Field | Real | None = None,
         width: Real = 0.11,
         mottle: Real = 0.6,
-        reach: Real = 3.0,
+        length: Real = 1.0,
     ) -> None:
         """Fill a shape with strokes of a width, and then with those of half of it.
 
-        The shape is where `distance`, to its outline, is above zero, at most `reach`
+        The shape is where `distance`, to its outline, is above zero, at most `REACH`
         from the origin. `light`, with noise `mottle` times as strong, goes from 0 for
         the first of the tones to 1 for the last. Strokes follow the outline near it,
-        and go in a direction `angle` elsewhere, or flow where it is None.
+        and go in a direction `angle` elsewhere, or flow where it is None. They are
+        `length` times as long as the style's, and as much calmer.
         """
         rng, style, noise = self.rng, self.style, self.noise(3, 2)
-        sides = np.array([[-0.05, -0.05], [self.aspect + 0.05, 1.05]])
-        ends = np.clip((sides - self._origin) / self._unit, -reach, reach)
-        ends = ends if self._turn == 0 else np.array([[-reach] * 2, [reach] * 2])
+        (unit, turn), origin = cmath.polar(self._frame), self._origin
+        sides = [[-0.05, -0.05], [self.aspect + 0.05, 1.05]] if turn == 0 else FAR
+        ends = np.clip((sides - np.array([origin.real, origin.imag])) / unit, *REACH)
         for level in (1.0, 0.5):
-            w = max(level * width * style.size, FINEST / self._unit)
+            w = max(level * width * style.size, FINEST / unit)
             columns, rows = np.ceil((ends[1] - ends[0]) / (STEP * w)).astype(int)
             cells = rng.permutation(rows * columns)
-            x = ends[0, 0] + STEP * w * (cells % columns + rng.random(len(cells)))
-            y = ends[0, 1] + STEP * w * (cells // columns + rng.random(len(cells)))
+            shift = rng.uniform(0.2, 0.8, (2, len(cells)))
+            x = ends[0, 0] + STEP * w * (cells % columns + shift[0])
+            y = ends[0, 1] + STEP * w * (cells // columns + shift[1])
             depth = distance(x, y)
             refined = (depth < 0.9 * w) | (rng.random(len(cells)) < REFINED)
-            keep = (depth > 0) & (refined | (level == 1))
-            x, y, depth = x[keep], y[keep], depth[keep]
-            slope = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)]) - depth
-            slope *= 9 / w
+            x, y, depth = np.stack([x, y, depth])[
+                :, (depth > 0) & (refined | (level == 1))
+            ]
+            steps = np.stack([distance(x + w / 9, y), distance(x, y + w / 9)])
+            slope = 9 / w * (steps - depth)
             # A stroke that would cross the outline moves inside, up against it.
             inwards = np.clip(0.45 * w - depth, 0, 0.5 * w) * slope
             x, y = np.stack([x, y]) + inwards / np.maximum((slope**2).sum(0), 0.3)
             inner = self.side + 4 * self._flow(x, y) - 2 if angle is None else angle
-            inner = _at(inner, x, y) + rng.normal(0, style.wander, len(x))
+            inner = _at(inner, x, y) + rng.normal(0, style.wander / length, len(x))
             along = np.arctan2(slope[1], slope[0]) + math.pi / 2
-            jitter = rng.normal(0, style.jitter, (len(x), 4)) * (0.5 + level / 2)
+            jitter = rng.normal(0, style.jitter / length, (len(x), 4))
             colour = _ramp(tones, _at(light, x, y) + mottle * (noise(x, y) - 0.5))
-            self.dab(
-                *(x, y, w * style.length * rng.uniform(0.7, 1.3, len(x))),
-                w * rng.uniform(1.1, 1.5, len(x)),
-                np.where(depth < 0.8 * w, along, inner),
-                colour + jitter[:, :1] + 0.6 * jitter[:, 1:],
-            )
+            colour += jitter[:, :1] + 0.6 * jitter[:, 1:]
+            long = w * style.length * length * rng.uniform(0.8, 1.3, len(x))
+            wide, at_edge = w * rng.uniform(1.3, 1.7, len(x)), depth < 0.8 * w
+            self.dab(x, y, long, wide, np.where(at_edge, along, inner), colour)
 
     def noise(self, cells: Real, octaves: int = 1, stretch: Real = 1.0) -> Field:
         """Return smooth noise of mean 0.5 and standard deviation 0.2: random waves.
@@ -194,15 +194,20 @@ class Scene:
         rates = math.pi * cells * scales * self.uniform(0.6, 1.3, len(scales))
         waves = rates * np.stack([np.cos(turns) / stretch, np.sin(turns)])
         weights = 0.2 * math.sqrt(2) / scales / np.linalg.norm(1 / scales)
-        shifted = lambda x, y: np.stack([x, y], -1) @ waves + phases  # noqa: E731
-        return lambda x, y: 0.5 + np.sin(shifted(x, y)) @ weights
+        return lambda x, y: (
+            0.5 + np.sin(np.stack([x, y], -1) @ waves + phases) @ weights
+        )
+
+    def lit(self, across: Real, down: Real = 0.0, middle: Real = 0.5) -> Field:
+        """Return light that grows towards the lamp's side, and downwards."""
+        return lambda x, y: middle + across * self.side * x + down * y
 
     def body(self, colour: Colour) -> Colours:
         """Return the tones of a thing of one colour."""
         dark = _mix(colour * 0.4, self.dusk, 0.3)
         return np.stack([dark, colour * 0.8, colour, _mix(colour, self.lamp, 0.55)])
 
-    def pick(self, *options: T) -> T:
+    def pick(self, *options: Any) -> Any:
         """Return one of the options."""
         return options[self.rng.integers(len(options))]
 
@@ -211,23 +216,14 @@ def _at(value: Any, x: Any, y: Any) -> Any:
     return value(x, y) if callable(value) else value
 
 
-def _rotation(angle: Real) -> Float[np.ndarray, "2 2"]:
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.array([[cos, sin], [-sin, cos]])
-
-
 def _mix(a: Any, b: Any, share: Real) -> Any:
     return a + share * (b - a)
 
 
-def _ramp(tones: Colours, t: Any) -> Float[np.ndarray, "*t 3"]:
+def _ramp(tones: Any, t: Any) -> Float[np.ndarray, "*t 3"]:
     """Return the colours at `t` in [0, 1] of the way through `tones`."""
     stops = np.linspace(0, 1, len(tones))
-    return np.stack([np.interp(t, stops, channel) for channel in tones.T], -1)
-
-
-def _everywhere(x: Any, y: Any) -> Any:
-    return np.ones_like(x)
+    return np.stack([np.interp(t, stops, c) for c in np.transpose(tones)], -1)
 
 
 def _ellipse(width: Real, height: Real) -> Field:
@@ -243,104 +239,116 @@ def _triangle(slope: Real, top: Real, foot: Real) -> Field:
 
 
 def _around(x: Any, y: Any) -> Any:
-    """Return the direction of a circle around the origin."""
     return np.arctan2(y, x) + math.pi / 2
 
 
 def landscape(s: Scene) -> tuple[str, str]:
     """Compose a landscape or a marina; return genre and subject."""
     horizon, sun, top = s.uniform((0.35, 0.1, 0.05), (0.68, s.aspect - 0.1, 0.35))
-    clouds, cover = s.noise(3, 3, s.uniform(1.2, 3)), s.uniform(0.4, 0.62)
-    waves, air = s.noise(14, 2, stretch=5), np.stack([*s.sky, s.lamp])
+    clouds, cover = s.noise(2.5, 3, s.uniform(1.5, 4)), s.uniform(0.4, 0.62)
+    wind, gusts, waves = s.uniform(-0.3, 0.3), s.noise(1.5), s.noise(12, 2, 6)
 
     def sky(x, y):
         glow = 0.5 * np.exp(-((np.hypot(x - sun, y - top) / 0.3) ** 2))
         shade = 0.4 + 2 * (clouds(x, y) - clouds(x, y - 0.05))
-        lit = np.clip(6 * (clouds(x, y) - cover), 0, 1) * shade
-        return 0.6 * y / horizon + glow + lit
+        return 0.6 * y / horizon + glow + np.clip(6 * (clouds(x, y) - cover), 0, shade)
 
     def water(x, y):
         glitter = 0.6 * (waves(x, y) > 0.6) * (np.abs(x - sun) < 0.15)
-        return 0.7 * sky(x, 2 * horizon - y) + waves(x, y) - 0.3 + glitter
+        return 0.7 * sky(x, 2 * horizon - y) + 0.8 * waves(x, y) - 0.2 + glitter
 
-    s.fill(lambda x, y: horizon + 0.1 - y, air, sky, mottle=0)
+    air, breeze = [*s.sky, s.lamp], lambda x, y: wind + 1.5 * (gusts(x, y) - 0.5)
+    s.fill(_box(9, -9, horizon + 0.1), air, sky, breeze, 0.1, 0, 1.6)
     if s.rng.random() < 0.6:
-        disc = s.at(sun, top, s.uniform(0.03, 0.06))
-        disc.fill(_ellipse(1, 1), air[3:], width=0.6)
+        s.at(sun, top, s.uniform(0.03, 0.06)).fill(_ellipse(1, 1), air[3:], width=0.6)
     for near in np.linspace(0.3, 1, s.rng.integers(1, 4)):
         ridge, rise = s.noise(s.uniform(1, 3), 3), (1.1 - near) * s.uniform(0.2, 0.6)
         hazy = _mix(s.land, _mix(s.sky[0], s.sky[2], 0.4), 0.85 - 0.6 * near)
 
         def hill(x, y, rise=rise, ridge=ridge):
-            top = 0.04 - rise * (ridge(x, 0 * x) - 0.1)
-            return np.minimum(y - top, 0.1 - y)
+            return np.minimum(y - 0.04 + rise * (ridge(x, 0 * x) - 0.1), 0.1 - y)
 
-        s.at(0, horizon).fill(hill, hazy, 0.5, 0.3 * s.side, 0.06)
-    genre, subject, *things = s.pick(
-        ("marina", "Boats", _ship),
-        ("landscape", "Trees", _tree),
-        ("landscape", "Village", _tree, _house, _house),
+        s.at(0, horizon).fill(hill, hazy, 0.5, 0.3 * s.side, 0.06, length=1.4)
+    subject, *things = s.pick(
+        ("Boats", _ship),
+        ("Trees", _tree),
+        ("Haystacks", _haystack, _haystack, _tree),
+        ("Village", _tree, _house, _house),
     )
-    if genre == "marina":
-        deep = np.stack([_mix(s.sky[0], s.land[0], 0.7), *air])
-        s.fill(lambda x, y: y - horizon, deep, water, 0.0, 0.075)
+    if subject == "Boats":
+        deep = [_mix(s.sky[0], s.land[0], 0.7), *air]
+        s.fill(_box(9, horizon, 9), deep, water, 0.0, 0.07, 0.3, 2)
     else:
         _meadow(s.at(0, horizon))
-    for foot in np.sort(s.uniform(horizon + 0.03, 0.95, s.rng.integers(1, 7))):
-        size = (0.05 + 0.4 * (foot - horizon)) * s.uniform(0.7, 1.3)
-        s.pick(*things)(s.at(s.uniform(0.05, s.aspect - 0.05), foot, size))
-    return genre, subject
+    for foot in np.sort(s.uniform(horizon + 0.04, 0.95, s.rng.integers(1, 6))):
+        size = (0.08 + 0.35 * (foot - horizon)) * s.uniform(0.8, 1.3)
+        s.pick(*things)(s.at(s.uniform(0.1, s.aspect - 0.1), foot, size))
+    return "marina" if subject == "Boats" else "landscape", subject
 
 
 def _meadow(s: Scene) -> None:
     vanishing, bend, patches = s.uniform(0, s.aspect), s.uniform(2, 6), s.noise(3, 2, 5)
-    grass, earth = np.stack([*s.land, s.accents[0]]), _mix(s.land[1:], s.lamp, 0.35)
-
-    def road(x, y):
-        return 0.01 + 0.3 * y - np.abs(x - vanishing - 0.3 * np.sin(bend * y) * y)
-
-    furrows = s.pick(None, lambda x, y: np.arctan2(y + 0.05, x - vanishing))
-    s.fill(lambda x, y: y, grass, lambda x, y: patches(x, y) - 0.2 * y, furrows, 0.09)
+    furrows = s.pick(0.1, lambda x, y: np.arctan2(y + 0.05, x - vanishing))
+    grass = [*s.land, s.accents[0]]
+    s.fill(_box(9, 0, 9), grass, patches, furrows, 0.09, length=1.3)
     if s.rng.random() < 0.5:
-        s.fill(lambda x, y: np.minimum(y, road(x, y)), earth, 0.5, 1.57, 0.06)
-    if s.rng.random() < 0.5:
+        bent = lambda x, y: x - vanishing - 0.3 * np.sin(bend * y) * y  # noqa: E731
+        road = lambda x, y: np.minimum(y, 0.3 * y - np.abs(bent(x, y)))  # noqa: E731
+        s.fill(road, _mix(s.land[1:], s.lamp, 0.35), 0.5, 1.57, 0.06)
+    if s.rng.random() < 0.4:
         x, y, angle = s.uniform(0, [[s.aspect], [0.6], [3]], (3, 70))
         s.dab(x, y, 0.015 + 0.06 * y, 0.01 + 0.05 * y, angle, s.accents[1])
 
 
 def _ship(s: Scene) -> None:
-    sail, y = _mix(s.accents[0], s.lamp, s.pick(0.1, 0.8)), np.arange(5)
-    s.dab(0, 0.4 + 0.3 * y, 1.3 - 0.2 * y, 0.22, 0, _mix(sail, s.land[0], 0.5))
-    s.fill(_triangle(0.45, -2.2, -0.15), s.body(sail), 0.8, 1.4, 0.4)
-    s.dab(0, [-0.02, 0.12], [2.2, 1.6], 0.3, 0, _mix(s.land[0], s.accents[1], 0.5))
+    sail = s.body(_mix(s.accents[0], s.lamp, s.pick(0.1, 0.6, 0.9)))
+    hull, k, bow = _mix(s.land[0], s.accents[1], 0.4), np.arange(5) / 5, s.pick(-1, 1)
+    x, y = s.rng.normal(0, 0.15, 6), np.linspace(0.25, 1.6, 6)
+    s.dab(x, y, 1.4 - 0.5 * y, 0.16, 0, _mix(sail[2], s.sky[1], 0.6))
+    s.dab(x[:3], y[:3], 1.7, 0.16, 0, _mix(hull, s.sky[0], 0.4))
+    for way, tall, low in ((bow, 2.4, 0.9), (-bow, 1.9, 0.65)):
+        # Strokes along the mast, shorter and more slanted the farther out.
+        tones = _ramp(sail, 0.6 + 0.4 * way * s.side * (k - 0.3))
+        x, y, angle = way * (0.1 + low * k), -0.25 - tall * (1 - k) / 2, 0.4 * way * k
+        s.dab(x, y, tall * (1.05 - k), 0.32, math.pi / 2 - angle, tones)
+    s.dab([-0.5, 0.5, 0], [0, 0, 0.08], [1.2, 1.2, 1.5], 0.3, [0.18, -0.18, 0], hull)
+    s.dab(0, -0.16, 2, 0.09, 0, _mix(hull, s.lamp, 0.5))
 
 
 def _house(s: Scene) -> None:
     wall, roof = _mix(s.land[2], s.lamp, 0.7), _mix(s.accents[0], s.land[1], 0.3)
-    s = s.at(0, 0, 0.6)
-    s.fill(_box(1, -1, 0), s.body(wall), lambda x, y: 0.6 + 0.3 * s.side * x, 1.5, 0.4)
-    s.fill(_triangle(1.2, -2, -0.9), s.body(roof), 0.6, 0.1, 0.35)
-    s.dab([-0.5, 0.5, 0], [-0.5, -0.5, -0.25], 0.4, 0.26, 1.57, s.land[0])
+    s = s.at(0, 0, 0.7)
+    _shadow(s)
+    s.fill(_box(1.1, -1, 0), s.body(wall), 0.5 + 0.3 * s.side, 1.57, 0.4, 0.3)
+    s.dab(0.6 * s.side, -1.75, 0.5, 0.25, 1.57, roof * 0.7)
+    s.fill(_triangle(1.1, -2.3, -0.85), s.body(roof), 0.6, 0.0, 0.35, 0.3)
+    s.dab([-0.65, 0.65, 0], [-0.55, -0.55, -0.3], [0.4, 0.4, 0.6], 0.28, 1.57, s.dusk)
+
+
+def _haystack(s: Scene) -> None:
+    straw, lit = s.body(_mix(s.land[2], s.accents[3], 0.4)), s.lit(0.5, -0.2)
+    _shadow(s)
+    s.fill(_box(0.9, -1, 0), straw, lit)
+    slope, slanted = s.uniform(1.0, 1.6), lambda x, y: 1.57 - 0.6 * x
+    s.fill(_triangle(slope, -1.9, -0.8), straw, lit, slanted, 0.3)
 
 
 def _tree(s: Scene) -> None:
     girth, leaves = s.pick(0.35, 0.8, 1.0), s.noise(2.2, 2)
-    foliage = _mix(s.land, s.accents[2], s.pick(0.0, 0.0, 0.35, 0.7))
-    _shadow(s)
+    leaf = _mix(s.land[s.pick(0, 1)], s.accents[2], s.pick(0.0, 0.0, 0.35, 0.7))
 
     def crown(x, y):
         return girth**0.5 * (0.2 + 0.7 * leaves(x, y) - 0.6 * np.hypot(x / girth, y))
 
-    def lit(x, y):
-        return 0.3 + 0.4 * s.side * x / girth - 0.35 * y
-
-    s.dab(0, [0, -0.4, -0.8], 0.5, [0.13, 0.11, 0.09], 1.57, 0.8 * s.land[0])
-    s.at(0, -1.45).fill(crown, foliage, lit, None, max(0.3, 0.04 / s._unit), 1.2)
+    _shadow(s)
+    s.dab(0, [0, -0.4, -0.8], 0.6, [0.17, 0.14, 0.1], 1.57, 0.7 * s.land[0])
+    lit, width = s.lit(0.4 / girth, -0.35, 0.45), max(0.3, 0.04 / abs(s._frame))
+    s.at(0, -1.45).fill(crown, s.body(leaf), lit, None, width, 1.0)
 
 
 def _shadow(s: Scene) -> None:
     x, y = s.uniform(-1, 1, (2, 14))
-    s.dab(0.8 * x - 0.6 * s.side, 0.15 * y, 0.7, 0.22, 0.1, s.dusk)
+    s.dab(0.8 * x - 0.6 * s.side, 0.15 * y, 0.9, 0.22, 0.1, s.dusk)
 
 
 def still_life(s: Scene) -> tuple[str, str]:
@@ -348,40 +356,47 @@ def still_life(s: Scene) -> tuple[str, str]:
     edge, bouquet = s.uniform(0.45, 0.7), s.pick(True, False)
     cloth = s.body(_mix(s.accents[0], s.lamp, s.pick(0.15, 0.4, 0.85)))
     wall = s.pick(s.land[:2], s.sky[1:], s.sky[:2])
-    glow = lambda x, y: 0.5 + s.side * (x / s.aspect - 0.5) - 0.2 * y  # noqa: E731
-    s.fill(lambda x, y: edge + 0.1 - y, wall, glow)
-    s.fill(lambda x, y: y - edge, cloth, glow, width=0.09, mottle=1.0)
+    glow = s.lit(1, -0.2, 0.5 - 0.5 * s.side)
+    s.fill(_box(9, -9, edge + 0.1), wall, glow, width=0.12, length=1.3)
+    s.fill(_box(9, edge, 9), cloth, glow, 0.15 * s.side, 0.1, 1.0, 1.5)
     x, foot, tall = s.uniform((0.3, edge + 0.08, 0.28), (0.7, edge + 0.18, 0.45))
     _vase(s.at(x * s.aspect, foot, tall))
     if bouquet:
         _bouquet(s.at(x * s.aspect, foot - 1.5 * tall, s.uniform(0.2, 0.3)))
+    fruit = s.pick(0.0, 0.3, 1.0, 1.0)
     for foot in np.sort(s.uniform(edge + 0.05, 0.92, s.rng.integers(1, 7))):
-        _fruit(s.at(s.uniform(0.1, s.aspect - 0.1), foot, s.uniform(0.07, 0.13)))
+        place = s.uniform(0.1, s.aspect - 0.1), foot, s.uniform(0.08, 0.14)
+        _fruit(s.at(*place), s.pick(fruit, fruit, 0.0, 0.3))
     return ("flower painting", "Flowers") if bouquet else ("still life", "Fruit")
 
 
-def _fruit(s: Scene) -> None:
+def _fruit(s: Scene, pear: Real) -> None:
+    """Draw an apple, a lemon or a pear: the more `pear`, the narrower its top."""
     colour = np.clip(s.pick(*s.accents) + s.rng.normal(0, 0.05, 3), 0, 1)
 
-    def lit(x, y):
-        return 0.5 + 0.5 * s.side * x - 0.45 * y - 0.3 * (x**2 + y**2)
+    def shape(x, y):
+        wide = 1 - 0.5 * pear / (1 + np.exp(8 * y + 3))
+        return 0.85 * (1 - np.hypot(x / wide, (y + 0.3 * pear) / (0.9 + 0.4 * pear)))
 
     _shadow(s.at(0, 0.9))
-    s.fill(_ellipse(1, s.uniform(0.85, 1.1)), s.body(colour), lit, _around, 0.35, 0.2)
+    lit = s.lit(0.5, -0.45, 0.4)
+    s.fill(shape, s.body(colour), lit, _around, 0.35, 0.2)
     s.dab(0.4 * s.side, [-0.42, -0.36], 0.34, 0.2, 0.7 * s.side, s.lamp)
+    s.dab(0.05, -0.9 - 0.7 * pear, 0.35, 0.1, 1.8, s.dusk)
 
 
 def _vase(s: Scene) -> None:
-    start, girth = s.uniform((-0.2, 0.22), (0.7, 0.4))
+    start, girth, neck = s.uniform((-0.2, 0.22, 0.3), (0.7, 0.4, 0.5))
     glaze = s.body(_mix(s.accents[3], s.sky[1], s.pick(0.0, 0.6)))
+    bottle = lambda y: neck + (1 - neck) * (y > -0.6)  # noqa: E731
+    radius = s.pick(bottle, lambda y: 0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2)
 
     def shape(x, y):
-        radius = girth * (0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2)
-        return np.minimum(radius - np.abs(x), 0.5 - np.abs(y + 0.5))
+        return np.minimum(girth * radius(y) - np.abs(x), 0.5 - np.abs(y + 0.5))
 
     _shadow(s.at(0, 0, girth))
-    s.fill(shape, glaze, lambda x, y: 0.5 + s.side * x, 1.57, 0.14, 0.3)
-    s.dab(0.4 * s.side * girth, [-0.65, -0.58], 0.2, 0.05, 1.57, s.lamp)
+    s.fill(shape, glaze, s.lit(1.2), 1.57, 0.14, 0.3)
+    s.dab(0.4 * s.side * girth, [-0.5, -0.43], 0.25, 0.05, 1.57, s.lamp)
 
 
 def _bouquet(s: Scene) -> None:
@@ -390,9 +405,9 @@ def _bouquet(s: Scene) -> None:
     stems = lambda x, y: np.arctan2(y - 0.8, x) + 3 * leaves(x, y) - 1.5  # noqa: E731
     s.fill(leafy, _mix(s.land, LEAF, 0.4), 0.5, stems, 0.28, 1.4)
     for _ in range(s.rng.integers(7, 14)):
-        turn, away = s.uniform(0, 2 * math.pi), math.sqrt(s.uniform(0, 1))
-        x, y = 1.3 * away * math.cos(turn), away * math.sin(turn)
-        _flower(s.at(x, y, s.uniform(0.2, 0.35)))
+        away, size = math.sqrt(s.uniform(0, 1)), s.uniform(0.2, 0.35)
+        place = cmath.rect(away, s.uniform(0, 2 * math.pi))
+        _flower(s.at(1.3 * place.real, place.imag, size))
 
 
 def _flower(s: Scene) -> None:
@@ -401,78 +416,103 @@ def _flower(s: Scene) -> None:
     petals = s.uniform(0, 6) + np.arange(0, 6.2, s.pick(0.8, 1.05, 1.25))
     for ring, light in ((0.62, 0.45), (0.32, 0.75)):
         x, y = ring * np.cos(petals), flat * ring * np.sin(petals)
-        shade = _ramp(s.body(colour), light + 0.25 * s.side * x - 0.3 * y)
+        shade = _ramp(s.body(colour), s.lit(0.25, -0.3, light)(x, y))
         s.dab(x, y, 0.85 * (ring + 0.3), 0.5, petals + way, shade)
-    s.dab(0.0, 0.0, 0.35, 0.3, 0.0, _mix(s.accents[3], s.land[0], 0.2))
+    s.dab(0, 0, 0.35, 0.3, 0, _mix(s.accents[3], s.land[0], 0.2))
 
 
 def portrait(s: Scene) -> tuple[str, str]:
     """Compose a head and shoulders; return genre and subject."""
-    x, y, size, turned = s.uniform((0.42, 0.36, 0.18, -0.35), (0.58, 0.46, 0.26, 0.35))
-    head = s.at(x * s.aspect, y, size)
-    skin, hair = s.pick(*SKINS), s.body(s.pick(*HAIRS))
-    below, parting, collar = s.pick(1.3, 2.1), s.uniform(-0.3, 0.3), s.uniform(0, 0.5)
+    low, high = (0.42, 0.4, 0.16, -1.1, -0.2), (0.58, 0.5, 0.28, 1.1, 0.2)
+    x, y, size, yaw, tilt = s.uniform(low, high)
+    bust, head = s.at(x * s.aspect, y, 3 * size), s.at(x * s.aspect, y, size, tilt)
+    skin, colour = s.pick(*SKINS), s.pick(*HAIRS)
+    hair = np.stack([0.4 * colour, colour, _mix(colour, s.lamp, 0.35)])
     cloth = s.body(_mix(s.accents[0], s.land[0], s.pick(0.0, 0.3, 0.7)))
+    wide, below = s.pick((0.92, 0.6), (0.92, 0.6), (1, 1.3), (1.05, 2.1), (1.35, 1.1))
+    parting, collar, lit = s.uniform(-0.3, 0.3), s.uniform(0, 0.16), s.lit(0.4, -0.25)
+    if s.rng.random() < 0.15:
+        hair = s.body(s.accents[1])  # a headscarf
 
-    def lit(x, y):
-        return 0.4 + 0.25 * s.side * x - 0.1 * y
-
-    def long_hair(x, y):
-        return 1 - np.hypot(x / 1.02, y / np.where(y > 0, below, 1.3))
+    def behind(x, y):
+        return 1 - np.hypot((x + 0.2 * yaw) / wide, y / np.where(y > 0, below, 1.3))
 
     def shoulders(x, y):
-        return y - 1.35 - 0.28 * x**2 - collar * np.exp(-((x / 0.4) ** 2))
+        return y - 0.45 - 0.8 * x**2 - collar * np.exp(-((x / 0.13) ** 2))
 
     def fringe(x, y):
-        brow = 0.5 * (x - 0.4 * turned) ** 2 + parting * x - 0.5 - y
-        cap = 0.9 * (1 - np.hypot(x / 0.92, (y + 0.15) / 1.12))
-        return np.minimum(cap, np.maximum(brow, 2 * (np.abs(x) - 0.74)))
+        brow = 0.5 * (x - 0.4 * yaw) ** 2 + parting * x - 0.55 - y
+        temple = np.abs(np.arcsin(np.clip(x / 0.85, -1, 1)) - yaw) - 1.15
+        cap = 0.9 * (1 - np.hypot((x + 0.1 * yaw) / 0.92, (y + 0.15) / 1.12))
+        return np.minimum(cap, np.maximum(brow, temple))
 
     # Lighter behind the shadow side of the face.
-    glow = lambda x, y: 0.5 - 0.7 * s.side * (x / s.aspect - 0.5)  # noqa: E731
-    s.fill(_everywhere, s.pick(s.land[:2], s.land, s.sky), glow, None, 0.13, 1.0)
-    head.fill(long_hair, hair, lit, 1.57, 0.3, 1.2)
-    head.fill(_box(0.46, 0.3, 2), s.body(skin), lit, 1.4, 0.3)
-    head.fill(shoulders, cloth, 0.45, lambda x, y: np.arctan2(y, x), 0.35, 1.2, reach=9)
-    _face(head, turned, skin)
-    head.fill(fringe, hair, lit, _around, 0.24, 1.2)
+    wall, glow = s.pick(s.land[:2], s.land, s.sky), s.lit(-0.7, 0, 0.5 + 0.35 * s.side)
+    s.fill(_box(9, -9, 9), wall, glow, None, 0.11, 1.0, 1.2)
+    head.fill(behind, hair, lit, 1.57, 0.3, 0.8)
+    head.fill(_box(0.46, 0.3, 2), s.body(skin), 0.3, 1.4, 0.3)
+    bust.fill(shoulders, cloth, s.lit(1), lambda x, y: np.arctan2(y, x), 0.12, 0.8, 1.2)
+    _face(head, yaw, skin)
+    if below < 1 and s.rng.random() < 0.3:
+        beard = lambda x, y: 0.85 - np.hypot(x - 0.15 * yaw, y - 0.5)  # noqa: E731
+        chin = lambda x, y: np.minimum(beard(x, y), y - 0.68)  # noqa: E731
+        head.fill(chin, hair, lit, 1.57, 0.25)
+    if below > 1 or s.rng.random() < 0.8:  # else bald
+        head.fill(fringe, hair, lit, _around, 0.24, 0.8)
+    if s.rng.random() < 0.35:
+        _hat(head.at(0, -0.55), s.pick(cloth, s.body(s.accents[3])))
     return "portrait", s.pick("Head of a sitter", "Half-length", "A friend")
 
 
-def _face(s: Scene, turned: Real, skin: Colour) -> None:
+def _hat(s: Scene, felt: Colours) -> None:
+    tall, brim = s.uniform(0.7, 1.1), s.pick(1.0, 1.5, 1.8)
+    crown = lambda x, y: 0.8 - np.hypot(x, np.minimum(y, 0) / tall)  # noqa: E731
+    dome = lambda x, y: np.minimum(crown(x, y), 0.15 - y)  # noqa: E731
+    s.fill(dome, felt, s.lit(0.2, -0.3), 0.1, 0.3)
+    s.dab(0, [-0.08, 0.1], [1.7, 2 * brim], [0.25, 0.3], 0, felt[0])
+    s.dab(0, 0.04, 1.9 * brim, 0.26, 0, felt[2])
+
+
+def _face(s: Scene, yaw: Real, skin: Colour) -> None:
+    wide, eye, edge = s.uniform((0.72, 0.85, 0.4), (0.84, 1.15, 0.9))
+
     def shape(x, y):
-        jaw = 0.8 - 0.17 * np.clip(y, 0, 2) ** 1.5
-        return 0.8 * (1 - np.hypot(x / jaw, y / 1.12))
+        jaw = wide - 0.17 * np.clip(y, 0, 2) ** 1.5
+        return 0.8 * (1 - np.hypot((x - 0.08 * yaw * y) / jaw, y / 1.12))
 
-    def lit(x, y):
-        # One cheek turns away from the light.
-        return 0.4 - 0.1 * y + 0.5 * np.tanh(1.6 * s.side * (x + 0.3 * turned) + 1.1)
+    def on(azimuth, y, length, width, angle, colour, radius=0.8):
+        # A mark on a head that is turned.
+        place = cmath.rect(1, azimuth + yaw)
+        if place.real > 0:
+            length = np.multiply(length, max(place.real, 0.35))
+            s.dab(radius * place.imag, y, length, width, angle, colour)
 
-    s.fill(shape, s.body(skin), lit, _around, 0.22, 0.1)
-    s, shade, dark = s.at(turned, 0), _mix(skin * 0.5, s.dusk, 0.2), s.dusk * 0.4
+    s.fill(shape, s.body(skin), s.lit(edge, -0.1, 0.62), _around, 0.24, 0.1)
+    shade, dark = _mix(skin * 0.5, s.dusk, 0.2), s.dusk * 0.4
     soft, lips = _mix(skin, shade, 0.55), _mix(BLUSH * 0.8, skin, 0.2)
     for side in (-1, 1):
-        x, w = 0.34 * side, 1 - 0.3 * turned * side  # the far eye is narrower
-        s.dab(x + 0.1 * side, 0.3, 0.3, 0.25, 0.0, _mix(skin, BLUSH, 0.25))
-        s.dab(x, -0.13, 0.42 * w, 0.22, 0.0, soft)
-        s.dab(x, -0.07, 0.34 * w, 0.14, 0.0, _mix(skin, WHITE, 0.6))
-        s.dab(x, [-0.08, -0.16], [0.17, 0.38 * w], [0.17, 0.07], 0.0, dark)
-        s.dab([x - 0.1, x + 0.1], -0.3, 0.3 * w, 0.09, [-0.2, 0.2], shade * 0.5)
-        s.dab(0.1 * side, 0.38, 0.16, 0.07, 0.0, shade)
-    s.dab(-0.11 * s.side, [0, 0.22], 0.36, 0.1, 1.5, soft)
-    s.dab(0.03 * s.side, [0.05, 0.22], 0.34, 0.09, 1.57, _mix(skin, s.lamp, 0.6))
-    s.dab([-0.1, 0.1, 0], [0.6, 0.6, 0.69], 0.28, 0.1, [-0.15, 0.15, 0], lips)
-    s.dab([-0.1, 0.1], 0.635, 0.26, 0.04, [0.1, -0.1], shade * 0.6)
-    s.dab(0.0, 0.82, 0.3, 0.09, 0.0, soft)
+        x = 0.43 * side
+        on(1.3 * x, 0.3, 0.35, 0.3, 0, _mix(skin, BLUSH, 0.2))
+        on(x, -0.13, 0.46 * eye, 0.24, 0, soft)
+        on(x, -0.07, 0.36 * eye, 0.15, 0, _mix(skin, WHITE, 0.45))
+        on(x, [-0.08, -0.16], [0.18, 0.42 * eye], [0.17, 0.08], 0, dark)
+        on(x, -0.31, 0.45 * eye, 0.1, 0.12 * side, shade * 0.6)
+        on(0.13 * side, 0.38, 0.16, 0.07, 0, shade, 1.0)
+    nose = 1.57 - 0.5 * yaw
+    on(-0.13 * s.side, [0, 0.22], 0.4, 0.12, nose, soft, 0.9)
+    on(0, [0.05, 0.2], [0.36, 0.3], [0.1, 0.14], nose, _mix(skin, s.lamp, 0.5), 0.95)
+    on(0, [0.6, 0.68], [0.46, 0.34], 0.12, 0, lips, 0.85)
+    on(0, 0.635, 0.4, 0.05, 0, shade * 0.6, 0.85)
+    on(0, 0.82, 0.3, 0.09, 0, soft)
 
 
 def abstract(s: Scene) -> tuple[str, str]:
     """Compose forms that are nothing else; return genre and subject."""
     palette = np.vstack([s.sky, s.land, s.accents, s.accents, s.lamp])
-    colours = s.rng.permutation(palette)
-    s.fill(_everywhere, s.body(colours[0]), width=0.14)
-    kind = s.pick(_fields, _rings, _patchwork, _cuttings, _gestures)
-    kind(s, colours[1:])
+    ground, *colours = s.rng.permutation(palette)
+    s.fill(_box(9, -9, 9), s.body(ground), width=0.14)
+    kind = s.pick(_fields, _rings, _patchwork, _gestures)
+    kind(s, np.stack(colours))
     return "abstract", kind.__name__.strip("_").capitalize()
 
 
@@ -480,7 +520,7 @@ def _fields(s: Scene, colours: Colours) -> None:
     cuts = [0.05, *np.sort(s.uniform(0.2, 0.8, s.rng.integers(1, 4))), 0.95]
     for top, foot, colour in zip(cuts, cuts[1:], colours, strict=False):
         shape = _box(s.aspect / 2 - 0.06, top + 0.01, foot - 0.01)
-        s.at(s.aspect / 2, 0).fill(shape, s.body(colour), 0.5, 0.0, 0.1)
+        s.at(s.aspect / 2, 0).fill(shape, s.body(colour), 0.5, 0.0, 0.12, length=1.6)
 
 
 def _rings(s: Scene, colours: Colours) -> None:
@@ -498,21 +538,12 @@ def _patchwork(s: Scene, colours: Colours) -> None:
     cloth, size = s.at(s.aspect / 2, 0.5, 1, s.uniform(0, 1.5)), 1 / s.uniform(3, 5.5)
     for x, y in size * (np.indices((11, 11)).reshape(2, -1).T - 5):
         tones, way = s.body(s.pick(*colours)), s.pick(0, math.pi / 2)
-        patch, square = cloth.at(x, y, size), _box(0.5, -0.5, 0.5)
-        patch.fill(square, tones, 0.6, way, 0.45, reach=0.6)
-
-
-def _cuttings(s: Scene, colours: Colours) -> None:
-    for colour in s.rng.choice(colours, s.rng.integers(6, 14)):
-        low, high = (0, 0, 0.1, 0, 0.2, -0.5), (s.aspect, 1, 0.4, 3, 0.8, 0.5)
-        x, y, size, turn, narrow, slant = s.uniform(low, high)
-        cut, shape = s.at(x, y, size, turn), _triangle(slant + 1, -1.5, narrow)
-        cut.fill(shape, s.body(colour), 0.5, 0.0, 0.06 / size + 0.1)
+        cloth.at(x, y, size).fill(_box(0.5, -0.5, 0.5), tones, 0.6, way, 0.45)
 
 
 def _gestures(s: Scene, colours: Colours) -> None:
-    for colour in colours[: s.rng.integers(5, 10)]:
-        count, width = s.rng.integers(6, 30), s.uniform(0.02, 0.15)
+    for colour in colours[: s.rng.integers(6, 13)]:
+        count, width = s.rng.integers(6, 40), s.uniform(0.03, 0.15)
         turns = s.uniform(0, 6) + np.cumsum(s.rng.normal(0, 0.4, count))
         x, y = np.cumsum(1.1 * width * np.stack([np.cos(turns), np.sin(turns)]), 1)
         stroke = s.at(s.uniform(0, s.aspect), s.uniform(0, 1))

@@ -57,32 +57,20 @@ Duplicates = dict[tuple[int, int], str]
 
 
 class Plan(NamedTuple):
-    """The shards of a collection.
+    """The shards of a collection."""
 
-    Args:
-        pictures: how many may become records.
-        shards: how many shards they make.
-        changed: shards of an earlier run whose pictures or settings have changed.
-        digest: of all inputs.
-    """
-
-    pictures: int
-    shards: int
-    changed: int
-    digest: str
+    pictures: int  # how many may become records
+    shards: int  # how many shards they make
+    changed: int  # shards of an earlier run whose pictures or settings have changed
+    digest: str  # of all inputs
 
 
 class Selection(NamedTuple):
-    """The records of shards that a file of the dataset holds, in order.
+    """The records of shards that a file of the dataset holds, in order."""
 
-    Args:
-        split: that the file belongs to.
-        number: of the file in its split.
-        parts: pairs of a shard and the numbers of its records.
-    """
-
-    split: str
-    number: int
+    split: str  # that the file belongs to
+    number: int  # of the file in its split
+    # Pairs of a shard and the numbers of its records.
     parts: list[tuple[int, list[int]]]
 
     def __len__(self) -> int:
@@ -127,11 +115,7 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
 
 
 def decode(number: int, *, folder: Path) -> int:
-    """Decode the pictures of a shard, unless it is complete.
-
-    Returns:
-        How many pictures the shard has, usable or not.
-    """
+    """Decode the pictures of a shard, unless it is complete; return their number."""
     content = _path(folder, number, "inputs").read_bytes()
     if (done := _decoded_count(folder, number, content)) is not None:
         return done
@@ -180,12 +164,7 @@ def paintings(folder: Path, number: int) -> list[Painting]:
 
 
 def find_duplicates(folder: Path, count: int) -> Duplicates:
-    """Return which records look like an earlier one that is itself no duplicate.
-
-    Args:
-        folder: holds the shards, decoded.
-        count: how many shards there are.
-    """
+    """Return which records look like an earlier one that is itself no duplicate."""
     index, names, copies = duplicates.HashIndex(), list[str](), Duplicates()
     for number in range(count):
         records = (row for row in rows(folder, number) if "reason" not in row)
@@ -207,14 +186,7 @@ def interrupted(folder: Path) -> list[str]:
 def files(
     folder: Path, count: int, max_records: int, excluded: Duplicates
 ) -> dict[str, list[Selection]]:
-    """Return the files of the dataset: at least one for each of its splits.
-
-    Args:
-        folder: holds the shards, decoded.
-        count: how many shards there are.
-        max_records: records of one file at most.
-        excluded: records that are left out.
-    """
+    """Return the dataset's files, without duplicates: one or more for each split."""
     selections = {
         split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
     }
@@ -235,17 +207,7 @@ def files(
 
 
 def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
-    """Write one of the dataset's files, unless it exists.
-
-    Args:
-        file: its records.
-        folder: holds the shards, decoded.
-        out: receives the file.
-        counts: how many files each split has.
-
-    Returns:
-        How many records it has.
-    """
+    """Write a file of the dataset, unless it exists; return its number of records."""
     name = dataset.filename("paintings", file.split, file.number, counts[file.split])
     if (out / name).exists():
         return len(file)

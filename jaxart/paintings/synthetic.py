@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tensorflow_datasets as tfds
 import tqdm
 from jaxtyping import Array, Float32, UInt8
 
@@ -68,15 +69,11 @@ def compose(index: int) -> tuple[Drawing, tuple[int, int], tuple[str, str, str]]
     labels = genre(scene)
     strokes = scene.strokes()
     kept = np.sort(rng.permutation(len(strokes))[:STROKES])
-    spare = np.tile(PADDING, (STROKES - len(kept), 1))
-    ground = 0.6 * strokes[:, 5:].mean(0) + 0.2 * scene.accents[1]
-    drawing = Drawing(
-        np.concatenate([strokes[kept], spare]),
-        rng.random(STROKES),
-        STYLES[style].brush,
-        ground,
-        np.array(h),
-    )
+    padded = np.tile(PADDING, (STROKES, 1))
+    padded[: len(kept)] = strokes[kept]
+    ground = 0.8 * strokes[:, 5:].mean(0) + 0.1 * scene.accents[1]
+    brush = STYLES[style].brush
+    drawing = Drawing(padded, rng.random(STROKES), brush, ground, np.array(h))
     drawing = jax.tree.map(np.float32, drawing)
     return drawing, (h, w), (labels[0], style, f"{labels[1]}, {palette}")
 
@@ -97,31 +94,28 @@ def _draw(drawings: Drawing) -> UInt8[Array, "b side side 3"]:
     return jax.lax.map(draw_one, drawings)
 
 
-def _batch(indices: range) -> list[Picture]:
-    drawings, sizes, labels = zip(*map(compose, indices), strict=True)
-    # A batch of another size would compile anew.
-    full = drawings + drawings[-1:] * (BATCH - len(drawings))
-    squares = np.asarray(_draw(jax.tree.map(lambda *parts: np.stack(parts), *full)))
-    return [
-        Picture(square[:h, :w], *label)
-        for square, (h, w), label in zip(squares, sizes, labels, strict=False)
-    ]
-
-
 def pictures(count: int) -> Iterator[Picture]:
     """Yield the first `count` pictures, the same ones at every call."""
-    batches = [range(k, min(k + BATCH, count)) for k in range(0, count, BATCH)]
+
+    def batch(first: int) -> list[Picture]:
+        # All of it, as a batch of another size would compile anew.
+        composed = [compose(index) for index in range(first, first + BATCH)]
+        drawings = [drawing for drawing, _, _ in composed]
+        squares = _draw(jax.tree.map(lambda *parts: np.stack(parts), *drawings))
+        shown = zip(np.asarray(squares), composed[: count - first], strict=False)
+        return [
+            Picture(square[:h, :w], *labels) for square, (_, (h, w), labels) in shown
+        ]
+
     # While one thread composes, which keeps Python busy, the other one draws.
     with ThreadPoolExecutor(2) as threads:
-        for batch in threads.map(_batch, batches):
-            yield from batch
+        for pictures in threads.map(batch, range(0, count, BATCH)):
+            yield from pictures
 
 
 def is_held_out(index: int) -> bool:
-    """Return whether a picture is held out, by the hash of its seed and index.
-
-    Its pixels would not do: they differ by a level from processor to processor.
-    """
+    """Return whether a picture is held out."""
+    # Its pixels would not do: they differ by a level from processor to processor.
     return dataset.is_held_out(hashlib.sha256(f"{SEED} {index}".encode()).digest())
 
 
@@ -129,6 +123,8 @@ class Synthetic(dataset.Paintings):
     """The dataset `synthetic`: `COUNT` pictures in fixed order, a few held out."""
 
     name = NAME
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {"2.0.0": "Softer brushes; other scenes."}  # noqa: RUF012
 
     def __init__(self, **kwargs: Any):
         super().__init__(_records(), COUNT, **kwargs)
@@ -143,9 +139,5 @@ def _records() -> Iterator[dataset.SplitRecord]:
 
 
 def prepare(data_dir: str | os.PathLike[str]) -> None:
-    """Write the dataset `synthetic`, unless it is there already.
-
-    Args:
-        data_dir: receives the folder `synthetic`.
-    """
+    """Write the dataset `synthetic` in a folder, unless it is there already."""
     dataset.write(Synthetic(data_dir=data_dir))

@@ -123,20 +123,13 @@ def year(date: str) -> str:
 
 
 class Vocabulary(NamedTuple):
-    """The names that the spellings of a collection stand for.
+    """The names that the spellings of a collection stand for."""
 
-    Args:
-        spellings: by kind and spelling, the name; empty for placeholders.
-    """
-
+    # By kind and spelling, the name; empty for placeholders.
     spellings: dict[str, dict[str, str]]
 
     def normalise(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return labels with each spelling replaced by its name.
-
-        Args:
-            labels: of a painting of the collection.
-        """
+        """Return a painting's labels with each spelling replaced by its name."""
         names = {kind: self.spellings[kind][labels[kind]] for kind in KINDS}
         title = " ".join(labels["title"].split())
         return {**labels, **names, "title": title, "year": year(labels["year"])}
@@ -153,11 +146,7 @@ class Vocabulary(NamedTuple):
 
 
 def build(labels: Iterable[Mapping[str, str]]) -> Vocabulary:
-    """Return the vocabulary of a collection.
-
-    Args:
-        labels: those of all its paintings, each with `KINDS`.
-    """
+    """Return the vocabulary of a collection, given the labels of all its paintings."""
     counts = {kind: collections.Counter[str]() for kind in KINDS}
     for painting_labels in labels:
         for kind, count in counts.items():
@@ -166,12 +155,7 @@ def build(labels: Iterable[Mapping[str, str]]) -> Vocabulary:
 
 
 def summary(vocabulary: Vocabulary, shown: int = 3) -> Iterator[str]:
-    """Yield a line for each kind of label: names, spellings and examples.
-
-    Args:
-        vocabulary: of a collection.
-        shown: number of examples at most.
-    """
+    """Yield a line for each kind of label: names, spellings and a few examples."""
     for kind, names in vocabulary.names().items():
         if names:
             count = sum(len(spellings) for spellings in names.values())

@@ -89,41 +89,6 @@ def test_both_equal_xlas_convolutions_and_their_gradients(name, shape):
 
 @pytest.mark.usefixtures("lowering")
 @pytest.mark.parametrize("shape", SHAPES)
-def test_double_is_the_transpose_of_halve(shape):
-    large, small, kernel = random_arguments(*shape)
-    with jax.default_matmul_precision("highest"):
-        halved = np.asarray(jax.jit(convolution.halve)(large, kernel), np.float64)
-        doubled = np.asarray(jax.jit(convolution.double)(small, kernel), np.float64)
-    # Both inner products nearly cancel, so that their error is relative to the norms.
-    error = abs(np.vdot(halved, small) - np.vdot(large, doubled))
-    assert error <= 1e-6 * np.linalg.norm(halved) * np.linalg.norm(small)
-
-
-@pytest.mark.usefixtures("lowering")
-def test_halve_is_the_sum_over_a_window_of_four_by_four():
-    large, _, kernel = random_arguments(2, 4, 5, 3, batch=1)
-    padded = np.pad(large, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    expected = np.zeros((1, 2, 4, 3))
-    for y, x, row, column in np.ndindex(2, 4, 4, 4):
-        pixel = padded[:, 2 * y + row, 2 * x + column]
-        expected[:, y, x] += pixel @ np.asarray(kernel)[row, column]
-    with jax.default_matmul_precision("highest"):
-        close(jax.jit(convolution.halve)(large, kernel), expected)
-
-
-@pytest.mark.usefixtures("lowering")
-def test_double_adds_the_kernel_at_every_second_pixel():
-    _, small, kernel = random_arguments(2, 4, 5, 3, batch=1)
-    padded = np.zeros((1, 6, 10, 5))
-    for y, x, row, column in np.ndindex(2, 4, 4, 4):
-        product = np.asarray(kernel)[row, column] @ np.asarray(small)[0, y, x]
-        padded[:, 2 * y + row, 2 * x + column] += product
-    with jax.default_matmul_precision("highest"):
-        close(jax.jit(convolution.double)(small, kernel), padded[:, 1:-1, 1:-1])
-
-
-@pytest.mark.usefixtures("lowering")
-@pytest.mark.parametrize("shape", SHAPES)
 def test_bfloat16_stays_bfloat16(shape):
     large, small, kernel = (x.astype(jnp.bfloat16) for x in random_arguments(*shape))
     assert jax.eval_shape(convolution.halve, large, kernel).dtype == jnp.bfloat16

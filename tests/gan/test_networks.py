@@ -122,14 +122,6 @@ def test_only_the_first_stage_of_the_discriminator_goes_without_batch_norm():
     assert normalised == [False, True, True]
 
 
-def test_the_discriminators_first_stage_keeps_the_contrast_of_its_input():
-    # Batch norm would undo the factor.
-    stage, images = discriminator().stages[0], noise(2, 8, 8, 3)
-    np.testing.assert_allclose(
-        answer(stage, 10 * images), 10 * answer(stage, images), rtol=1e-4
-    )
-
-
 def first_pictures(network):
     """What becomes of the same first row beside two different sets of neighbours."""
     z = noise(4, 16)

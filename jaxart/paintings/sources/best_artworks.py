@@ -32,9 +32,6 @@ def matches(tree: dict[str, File]) -> bool:
 def read(tree: dict[str, File]) -> Iterator[Painting]:
     """Yield the pictures.
 
-    Args:
-        tree: the files by name.
-
     Raises:
         ValueError: `artists.csv` cannot be understood.
     """

@@ -67,15 +67,10 @@ class OnDisk(NamedTuple):
 
 
 class InZip(NamedTuple):
-    """A member of a zip.
+    """A member of a zip."""
 
-    Args:
-        archive: path of the zip.
-        member: its name there.
-    """
-
-    archive: str
-    member: str
+    archive: str  # path of the zip
+    member: str  # its name there
 
     def open(self) -> Opened:
         """Unpack it in memory; see `File`."""
@@ -98,13 +93,9 @@ class InZip(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """A file that is known to hold no picture before it is opened.
+    """A file that is known to hold no picture before it is opened."""
 
-    Args:
-        reason: why not, in one line.
-    """
-
-    reason: str
+    reason: str  # why not, in one line
 
     def open(self) -> Opened:
         """Refuse; see `File`."""
@@ -160,12 +151,7 @@ def tree(root: Path) -> dict[str, File]:
 
 
 def _walk(root: Path, refused: list[OSError]) -> Iterator[Path]:
-    """Yield the regular, visible files below `root`, and links that lead nowhere.
-
-    Args:
-        root: a folder.
-        refused: receives the errors of folders that cannot be listed.
-    """
+    """Yield the regular, visible files, links that lead nowhere; gather refusals."""
     seen = set()
     for parent, folders, names in os.walk(
         root, onerror=refused.append, followlinks=True

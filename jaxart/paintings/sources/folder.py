@@ -15,9 +15,6 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     and year; other columns are ignored. Its lines without a file come last. Other csv
     files are passed over.
 
-    Args:
-        tree: the files by name.
-
     Raises:
         ValueError: the csv cannot be understood, or there are several.
     """

@@ -31,17 +31,11 @@ ROWS = 8  # pictures read at once
 
 
 class InParquet(NamedTuple):
-    """A picture in a row of a parquet file.
+    """A picture in a row of a parquet file."""
 
-    Args:
-        path: of the file.
-        group: number of the group of rows.
-        row: number of the row in its group.
-    """
-
-    path: str
-    group: int
-    row: int
+    path: str  # of the file
+    group: int  # number of the group of rows
+    row: int  # number of the row in its group
 
     def open(self) -> io.BytesIO:
         """Read the row, fastest when rows are asked for in their order; see `File`."""
@@ -73,13 +67,10 @@ def matches(tree: dict[str, File]) -> bool:
 
 
 def read(tree: dict[str, File]) -> Iterator[Painting]:
-    """Yield the rows of all parquet files.
+    """Yield the rows of all parquet files; others are passed over.
 
     Any of the columns title, artist, style, genre and year is a label, as text, number
     or class number.
-
-    Args:
-        tree: the files by name; those that are not parquet are passed over.
 
     Raises:
         ValueError: there is no parquet file, or one cannot be understood.
@@ -96,9 +87,6 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
 
 def download(name: str) -> Path:
     """Download a data set's parquet files from the hub, unless they are cached.
-
-    Args:
-        name: of the data set, such as "huggan/wikiart".
 
     Returns:
         Their folder in the hub's cache.

@@ -40,19 +40,12 @@ MATCHERS = {
 
 @dataclass(frozen=True)
 class Collection:
-    """One input.
+    """One input."""
 
-    Args:
-        root: its folder or zip.
-        layout: one of `READERS`.
-        name: the `source` of its paintings.
-        prefix: of its filenames, so that no two inputs share one.
-    """
-
-    root: Path
-    layout: str
-    name: str
-    prefix: str = ""
+    root: Path  # its folder or zip
+    layout: str  # one of `READERS`
+    name: str  # the `source` of its paintings
+    prefix: str = ""  # of its filenames, so that no two inputs share one
 
     def __iter__(self) -> Iterator[Painting]:
         """Yield the paintings, always in the same order, without opening them.

@@ -45,9 +45,6 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     A picture is matched by its number, in any folder: Kaggle's zip of replacements for
     damaged pictures may be beside the damaged ones.
 
-    Args:
-        tree: the files by name.
-
     Raises:
         ValueError: there is no catalogue, or it cannot be understood.
     """

@@ -11,20 +11,13 @@ TEXTS = ("filename", "source", *LABELS)  # of a record
 
 
 class Painting(NamedTuple):
-    """A file that may hold a picture.
+    """A file that may hold a picture."""
 
-    Args:
-        filename: its name in the collection, with "/" between folders; no two are the
-            same.
-        file: to read it from, or the reason why there is none.
-        labels: a text for each of `LABELS`, empty where unknown.
-        source: the name of the collection that it comes from.
-    """
-
+    # Its name in the collection, with "/" between folders; no two are the same.
     filename: str
-    file: File
-    labels: dict[str, str]
-    source: str = ""
+    file: File  # to read it from, or the reason why there is none
+    labels: dict[str, str]  # a text for each of `LABELS`, empty where unknown
+    source: str = ""  # the name of the collection that it comes from
 
     def texts(self) -> dict[str, str]:
         """Return the texts of its record, by `TEXTS`."""
@@ -41,10 +34,8 @@ def make_labels(**known: str) -> dict[str, str]:
 
 
 def labels_from_row(row: Mapping[str, str], **columns: str) -> dict[str, str]:
-    """Return labels from columns of a row.
+    """Return labels from a row, given the name of each one's column.
 
-    Args:
-        row: cells by the names of their columns.
-        **columns: by label, the name of its column; one that is not there is unknown.
+    One that is not there is unknown.
     """
     return make_labels(**{label: row.get(name, "") for label, name in columns.items()})

@@ -45,9 +45,6 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
 
     Labels from a list take precedence over those from a filename.
 
-    Args:
-        tree: the files by name.
-
     Raises:
         ValueError: a list cannot be understood.
     """
