@@ -97,8 +97,15 @@ def _by_table(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Imag
     levels = np.arange(256, dtype=np.uint8)
     ramp = ImageCms.applyTransform(Image.fromarray(levels[None]), transform)
     tables = np.asarray(ramp)[0].T
-    channels = [np.interp(np.asarray(image), levels, table) for table in tables]
-    return Image.fromarray(np.rint(np.stack(channels, -1)).astype(np.uint8))
+    if image.mode == "L":
+        channels = [image.point(table.tolist()) for table in tables]
+        return Image.merge("RGB", channels)
+    grey = np.asarray(image)
+    pixels = np.empty((*grey.shape, 3), np.uint8)
+    for number, row in enumerate(grey):  # in little memory
+        channels = [np.interp(row, levels, table) for table in tables]
+        pixels[number] = np.rint(np.stack(channels, -1))
+    return Image.fromarray(pixels)
 
 
 @functools.lru_cache(maxsize=8)
@@ -146,8 +153,8 @@ def _stated(image: Image.Image) -> bytes | None:
         if abs(gamma / SRGB_GAMMA - 1) <= GAMMA_TOLERANCE:
             return None
         places = (*WHITE_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-    white, *primaries = zip(places[::2], places[1::2], strict=True)
     try:
+        white, *primaries = zip(places[::2], places[1::2], strict=True)
         return matrix_profile(1 / gamma, primaries, white)
     except ValueError:
         return None
