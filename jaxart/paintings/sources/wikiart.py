@@ -142,9 +142,9 @@ def _class_names(name: str, file: File) -> dict[str, str]:
 def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:
     """Yield line, path and class number; a line of headings may come first."""
     lines = tables.text(name, file).splitlines()
-    separator = tables.delimiter(lines[-1] if lines else "", _has_class)
-    reader = csv.reader(lines, delimiter=separator)
     try:
+        separator = tables.delimiter(lines[-1] if lines else "", _has_class)
+        reader = csv.reader(lines, delimiter=separator)
         for cells in reader:
             first = reader.line_num == 1
             if not any(cells) or (first and not cells[-1].strip().isdecimal()):
