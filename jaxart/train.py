@@ -120,6 +120,8 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         next_batches=next_batches,
         updates=updates,
     )
+    if checkpoints:
+        checkpoints.wait()
     if run_dir:
         if speed.images_per_second > 0:
             print(costs.speed_line(cost, speed, settings.dtype))
