@@ -72,7 +72,9 @@ def naming_full_disk(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except Exception as error:
         number = _full_disk(error)
-        if number is None or (isinstance(error, OSError) and error.filename):
+        named = getattr(error, "filename", None)
+        # A hidden file is one that `replacing` has named.
+        if number is None or (named and not Path(named).name.startswith(".")):
             raise
         raise OSError(number, os.strerror(number), os.fspath(folder)) from error
 

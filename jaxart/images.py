@@ -329,7 +329,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     colours, alpha = _plain(image)
     rgb = profiles.to_srgb(colours)
     if rgb is None:
-        rgb = _whole_levels(colours).convert("RGB")
+        rgb = _converted(_whole_levels(colours), "RGB")
     if alpha is None:
         return rgb
     white = Image.new("RGB", image.size, "white")
@@ -349,7 +349,12 @@ def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         alpha = straight.getchannel("A")
         image = image.getchannel("L") if image.mode == "LA" else straight
     mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
-    return image.convert(mode), alpha
+    return _converted(image, mode), alpha
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Return a picture in a mode; itself, not a copy, if it has it."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _whole_levels(image: Image.Image) -> Image.Image:

@@ -29,6 +29,7 @@ MAX_PROFILE_BYTES = 16 << 20  # of a press profile: some 3 MB
 
 # Modes of pictures whose numbers a profile of each space describes, after `_plain`.
 MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+TAG_TABLE_END = 128 + 4 + 12 * 100  # bytes; LittleCMS takes a hundred tags
 CLASSES = ("mntr", "scnr", "prtr", "spac")  # of profiles that describe pictures
 
 # Corners of a colour cube: a transform that moves none of them by over a level is none.
@@ -112,7 +113,10 @@ def _by_table(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Imag
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return what converts pictures of a mode to sRGB; None if nothing has to be."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        # Of floating-point transforms LittleCMS bounds neither length nor time; beside
+        # them there must be one of another kind.
+        head = profile[:TAG_TABLE_END].replace(b"D2B", b"d2b")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(head + profile[len(head) :]))
         inside: Any = source.profile
         if MODES.get(inside.xcolor_space) != mode or inside.device_class not in CLASSES:
             return None
