@@ -134,7 +134,7 @@ class _Pieces(io.RawIOBase):
         self._place = max(0, origins[whence] + offset)
         return self._place
 
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # pyright: ignore
         """Read what fits into a buffer and lies in one piece; return its length."""
         if self._place >= self._starts[-1]:
             return 0

@@ -6,6 +6,8 @@ from PIL import Image
 from tiffs import in_planes, layout, tiff
 
 from jaxart import images, kinds
+from jaxart.paintings import preparation
+from jaxart.paintings.sources import inputs
 
 
 RAMP = np.arange(12 * 20 * 3, dtype=np.uint16).reshape(12, 20, 3)
@@ -143,3 +145,19 @@ def test_heic_is_read_with_its_extra():
     heif.from_pillow(Image.fromarray(pixels)).save(file, quality=95)
     off = np.abs(read(file.getvalue()).astype(int) - pixels.astype(int))
     assert off.mean() < 3
+
+
+def test_a_tiff_that_claims_billions_of_channels_is_refused_at_once():
+    tags = layout(4, 4, [8], 2) | {277: ("I", [2**32 - 1])}
+    assert complaint(tiff(tags, bytes(64))).startswith("un")
+    head = io.BytesIO(tiff(tags, bytes(64)))
+    assert kinds.reason(head, FORMATS).startswith("unsupported: a TIFF with 4294967295")
+
+
+def test_heic_is_read_by_worker_processes(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
+    noise = np.random.default_rng(0).integers(0, 256, (140, 150, 3), np.uint8)
+    heif.from_pillow(Image.fromarray(noise)).save(tmp_path / "a.HEIC", quality=90)
+    collected = inputs.open_inputs([tmp_path])
+    prepared = preparation.prepare(collected, tmp_path / "data", processes=2)
+    assert (prepared.kept, prepared.skipped) == (1, {})
