@@ -193,13 +193,6 @@ def test_hostile_profiles_raise_nothing():
         assert converted is None or converted.mode == "RGB"
 
 
-def test_a_png_with_too_many_primaries_is_read():
-    for count in (9, 11, 2000):
-        places = png_chunk(b"cHRM", *range(10_000, 10_000 + count))
-        pixels = images.read_pixels(png_stating(png_chunk(b"gAMA", 100_000), places))
-        np.testing.assert_array_equal(pixels[0, 0], [128] * 3)
-
-
 def test_a_transform_of_a_million_elements_is_not_made():
     # All of them are the same bytes of the file.
     matrix = struct.pack(">4s4xHH12f", b"matf", 3, 3, *np.eye(4, 3, dtype=int).ravel())
