@@ -13,7 +13,9 @@ Of several processes that train together, the first alone writes and reads.
 """
 
 import contextlib
+import functools
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +56,7 @@ class Checkpoints:
         self, workdir: str, *, keep: int | None = None, keep_every: int | None = None
     ):
         self.folder = Path(workdir).absolute() / FOLDER
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        _print_no_background_errors()
         preserved: list[policies.PreservationPolicy] = [
             policies.LatestN(keep),
             policies.BestN(
@@ -188,6 +190,20 @@ class Checkpoints:
         """Wait until everything is written, and for nothing more."""
         self.wait()
         self._manager.close()
+
+
+@functools.cache
+def _print_no_background_errors() -> None:
+    """Let what goes wrong in the background be raised, and not be printed as well."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    print_error = sys.unraisablehook
+
+    def unraisablehook(unraisable: Any) -> None:
+        # TensorStore's threads say that nobody waits for the other arrays any more.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            print_error(unraisable)
+
+    sys.unraisablehook = unraisablehook
 
 
 @contextlib.contextmanager

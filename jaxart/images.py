@@ -308,7 +308,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if rgb is None:
         if colours.mode == "F":
             colours = Image.fromarray(np.rint(np.asarray(colours)).astype(np.uint8))
-        rgb = colours.convert("RGB")
+        rgb = _converted(colours, "RGB")
     if alpha is None:
         return rgb
     white = Image.new("RGB", image.size, "white")
@@ -328,7 +328,12 @@ def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         alpha = straight.getchannel("A")
         image = image.getchannel("L") if image.mode == "LA" else straight
     mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
-    return image.convert(mode), alpha
+    return _converted(image, mode), alpha
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Return a picture in a mode; itself, not a copy, if it has it."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _grey_levels(image: Image.Image) -> Float32[np.ndarray, "h w"]:

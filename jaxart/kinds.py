@@ -112,16 +112,17 @@ def _reason_of_tiff(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
         samples = int(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, len(bits)))
         kinds = set(_tuple(tags.get(TiffImagePlugin.SAMPLEFORMAT, 1)))
         photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
+        most_bits = int(max(bits))
     # A damaged directory raises nearly anything.
     except Exception:
         return "unreadable: a damaged TIFF"
     if DNG_VERSION in tags or photometric in (CFA, LINEAR_RAW):
         return f"unsupported: {RAW}"
-    if bits == (8,) * samples and samples < 5 and kinds == {1}:
+    if samples < 5 and bits == (8,) * samples and kinds == {1}:
         return "unreadable: a damaged TIFF"
     numbers = "bits in floating point" if FLOAT in kinds else "bits"
     return (
-        f"unsupported: a TIFF with {samples} channels of {max(bits)} {numbers}; save "
+        f"unsupported: a TIFF with {samples} channels of {most_bits} {numbers}; save "
         "it with 8 or 16 bits a channel"
     )
 
@@ -133,7 +134,7 @@ def misread(image: Any) -> str | None:
     tags = image.tag_v2
     if _is_raw(image):
         return RAW
-    if _is_reduced(tags) and image.n_frames > 1:
+    if _is_reduced(tags) and image.is_animated:
         return PREVIEW
     bits, planes = _tuple(tags.get(TiffImagePlugin.BITSPERSAMPLE, 1)), _planes(tags)
     if planes > 1 and set(bits) != {8}:

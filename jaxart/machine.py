@@ -1,4 +1,4 @@
-"""The machine: memory available to arrays, and peak FLOP/s.
+"""The machine: memory available to arrays, processors, and peak FLOP/s.
 
 The peak makes utilisation comparable between a laptop and an accelerator. It is
 published for accelerators. The peaks published for CPUs are not reached in practice,
@@ -9,6 +9,8 @@ Source: NVIDIA's data sheets of the A100 (2021), the H100 (2023) and the H200 (2
 without sparsity; Google, "Cloud TPU system architecture", for one chip.
 """
 
+import math
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -46,6 +48,9 @@ CGROUP_FILES = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
+# Likewise: quota and period of processor time.
+CPU_FILES = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+
 
 class Peak(NamedTuple):
     """The peak FLOP/s of a device."""
@@ -67,6 +72,18 @@ def memory() -> int | None:
         bytes_used = sum(shard.data.nbytes for shard in shards)
         return (bytes_free + bytes_used) // jax.local_device_count()
     return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def cpus() -> int:
+    """Return how many processors this process may use, at least 1.
+
+    By its affinity and the quotas of its control groups, rounded up.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return max(1, math.ceil(min([allowed, *_cgroup_cpus()])))
 
 
 def peak(dtype: str) -> Peak | None:
@@ -122,6 +139,17 @@ def matmul_timer(dtype: str) -> Callable[[], float]:
 
 def _cgroup_bytes_free() -> list[int]:
     """Return the free bytes of each control group of this process that has a limit."""
+    frees = map(_bytes_free, _cgroups("memory"))
+    return [free for free in frees if free is not None]
+
+
+def _cgroup_cpus() -> list[float]:
+    """Return the processors of each control group of this process with a quota."""
+    return [count for group in _cgroups("cpu") if (count := _quota(group)) is not None]
+
+
+def _cgroups(controller: str) -> list[Path]:
+    """Return the folders of this process's control groups, versions 2 and 1."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -129,11 +157,23 @@ def _cgroup_bytes_free() -> list[int]:
     groups = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if not controllers or controller in controllers.split(","):
             root = Path("/sys/fs/cgroup") / controllers
             group = root / path.lstrip("/")
             groups += [group, *group.parents]
-    return [free for group in groups if (free := _bytes_free(group)) is not None]
+    return groups
+
+
+def _quota(group: Path) -> float | None:
+    """Return the processors that a control group may use, if it has a quota."""
+    for files in CPU_FILES:
+        try:
+            words = " ".join((group / name).read_text() for name in files).split()
+            quota, period = map(int, words)
+        except (OSError, ValueError):  # there is no such file, or the quota is "max"
+            continue
+        return quota / period if quota > 0 and period > 0 else None
+    return None
 
 
 def _bytes_free(group: Path) -> int | None:

@@ -2,11 +2,13 @@
 
 Pillow refuses a PNG whose texts or profile are large once they are unpacked, as a guard
 against files made to fill the memory. The pixels are sound all the same: here such
-chunks are left out before Pillow sees them.
+chunks are left out before Pillow sees them. Smaller texts stay: one may say which side
+is up.
 
 Source: PNG, third edition, sections 5.2 and 11.3.
 """
 
+import bisect
 import io
 import struct
 import zlib
@@ -19,60 +21,124 @@ from jaxart import profiles
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-# As long as all that can be unpacked is less than Pillow takes, nothing is left out.
-HARMLESS_BYTES = 1000
+MAX_TEXT_BYTES = 1 << 20  # of all texts, unpacked; a whole page of XMP has some 10 kB
+MAX_CHUNKS = 1 << 20  # of a file that is looked through; with 8 kB each it has 8 GB
 
 Readable = io.BufferedReader | io.BytesIO
 
-# Texts are left out, so this is a limit on profiles.
+# Texts of this size are left out, so this is a limit on profiles.
 PngImagePlugin.MAX_TEXT_CHUNK = profiles.MAX_PROFILE_BYTES
 
 
 def without_large_texts(file: Readable) -> Readable:
     """Return a PNG without chunks that are large; any other file as it is."""
     is_png = file.read(len(SIGNATURE)) == SIGNATURE
-    if is_png and any(
-        length > HARMLESS_BYTES
-        for name, length, _ in _chunks(file)
-        if name in TEXTS or name == b"iCCP"
-    ):
-        return _copy(file)
+    pieces, is_whole = _pieces(file) if is_png else ([], True)
     file.seek(0)
-    return file
+    if is_whole:
+        return file
+    return io.BufferedReader(_Pieces(file, pieces))
+
+
+def _pieces(file: Readable) -> tuple[list[tuple[int, int]], bool]:
+    """Return place and length of what is not left out, and whether that is all."""
+    pieces, is_whole, begin = list[tuple[int, int]](), True, 0
+    text_bytes, profile_bytes = MAX_TEXT_BYTES, profiles.MAX_PROFILE_BYTES  # at most
+    for name, length, place in _chunks(file):
+        is_profile = name == b"iCCP"
+        if not is_profile and name not in TEXTS:
+            continue
+        limit = profile_bytes if is_profile else text_bytes
+        size = _unpacked(file, name, length, limit)
+        if size > limit:
+            pieces.append((begin, place - begin))
+            begin, is_whole = place + length + 12, False
+            size = limit // 2  # so that a million of them are soon passed over
+        if is_profile:
+            profile_bytes = 0  # there is one
+        else:
+            text_bytes -= size
+    pieces.append((begin, max(0, file.seek(0, io.SEEK_END) - begin)))
+    return pieces, is_whole
 
 
 def _chunks(file: Readable) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, length and place of each chunk, as far as the file is sound."""
+    """Yield name, length and place of each chunk, as far as the file is sound.
+
+    The file stands at the chunk's content meanwhile.
+    """
     end = file.seek(0, io.SEEK_END)
     place = len(SIGNATURE)
-    while place + 8 <= end:
+    for _ in range(MAX_CHUNKS):
+        if place + 8 > end:
+            return
         file.seek(place)
         length, name = struct.unpack(">I4s", file.read(8))
         yield name, length, place
         place += length + 12
 
 
-def _copy(file: Readable) -> Readable:
-    """Return a PNG in memory without its texts and without an oversized profile."""
-    copy = io.BytesIO(SIGNATURE)
-    copy.seek(0, io.SEEK_END)
-    for name, length, place in _chunks(file):
-        if name in TEXTS:
-            continue
-        file.seek(place)
-        chunk = file.read(length + 12)
-        if name != b"iCCP" or _is_bounded(chunk):
-            copy.write(chunk)
-    copy.seek(0)
-    return copy
-
-
-def _is_bounded(chunk: bytes) -> bool:
-    """Return whether a profile, once unpacked, is no larger than it may be."""
-    _, _, packed = chunk[8:-4].partition(b"\0")
+def _unpacked(file: Readable, name: bytes, length: int, limit: int) -> int:
+    """Return how many bytes a chunk's content has unpacked, or more than `limit`."""
+    if length > limit or name == b"tEXt":
+        return length
+    _, _, rest = file.read(length).partition(b"\0")  # follows a keyword
+    if name == b"iTXt":
+        if rest[:1] != b"\1":
+            return length
+        rest = rest[1:].partition(b"\0")[2].partition(b"\0")[2]
+    rest = rest[1:]
     unpacker = zlib.decompressobj()
     try:
-        unpacker.decompress(packed[1:], profiles.MAX_PROFILE_BYTES)
+        size = len(unpacker.decompress(rest, limit + 1))
     except zlib.error:
-        return True  # Pillow passes it over
-    return not unpacker.unconsumed_tail
+        return length  # Pillow passes it over
+    return length + size
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of a file, one after the other.
+
+    Args:
+        file: seekable.
+        pieces: place and length of each.
+    """
+
+    def __init__(self, file: Readable, pieces: list[tuple[int, int]]):
+        self._file = file
+        self._pieces = pieces
+        self._starts = [0]
+        for _, length in pieces:
+            self._starts.append(self._starts[-1] + length)
+        self._place = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place, and return it."""
+        origins = {
+            io.SEEK_SET: 0,
+            io.SEEK_CUR: self._place,
+            io.SEEK_END: self._starts[-1],
+        }
+        self._place = max(0, origins[whence] + offset)
+        return self._place
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # pyright: ignore
+        """Read what fits into a buffer and lies in one piece; return its length."""
+        if self._place >= self._starts[-1]:
+            return 0
+        number = bisect.bisect_right(self._starts, self._place) - 1
+        inside = self._place - self._starts[number]
+        place, length = self._pieces[number]
+        self._file.seek(place + inside)
+        content = self._file.read(min(len(buffer), length - inside))
+        buffer[: len(content)] = content
+        self._place += len(content)
+        return len(content)

@@ -17,13 +17,16 @@ that exists is overwritten. A run that was interrupted goes on where it stopped 
 same command is given again.
 """
 
-import os
+import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from jaxart import command, images
+from jaxart import command, images, machine
 from jaxart.paintings import dataset, preparation, vocabulary
 from jaxart.paintings.sources import inputs
+from jaxart.paintings.sources.files import MISSING
+from jaxart.paintings.sources.painting import Painting
 
 
 def main(
@@ -61,7 +64,14 @@ def main(
     for collection in union.collections:
         if out.resolve().is_relative_to(collection.root.resolve()):
             raise ValueError(f"data_dir must lie outside of input; got {out}")
-    labels = vocabulary.build(painting.labels for painting in union)
+    unmatched: list[str] = []
+    labels = vocabulary.build(_labels(union, unmatched))
+    if unmatched:
+        logging.warning(
+            "%d rows of labels match no file, %s among them: look into skipped.csv",
+            len(unmatched),
+            unmatched[0],
+        )
     for line in vocabulary.summary(labels):
         print(line)
     paintings = (
@@ -72,13 +82,23 @@ def main(
         paintings,
         out,
         size=size,
-        processes=processes or os.cpu_count() or 1,
+        processes=processes or machine.cpus(),
         beam_options=beam_options,
         vocabulary=labels.names(),
         keep_duplicates=keep_duplicates,
         report_to=Path(report).expanduser() if report else None,
     )
     print(_summary(prepared))
+
+
+def _labels(
+    paintings: Iterable[Painting], unmatched: list[str]
+) -> Iterator[dict[str, str]]:
+    """Yield the labels of paintings, and list the names of those without a file."""
+    for painting in paintings:
+        if painting.file is MISSING:
+            unmatched.append(painting.filename)
+        yield painting.labels
 
 
 def _summary(prepared: preparation.Prepared) -> str:

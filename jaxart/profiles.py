@@ -29,6 +29,7 @@ MAX_PROFILE_BYTES = 16 << 20  # of a press profile: some 3 MB
 
 # Modes of pictures whose numbers a profile of each space describes, after `_plain`.
 MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+TAG_TABLE_END = 128 + 4 + 12 * 100  # bytes; LittleCMS takes a hundred tags
 CLASSES = ("mntr", "scnr", "prtr", "spac")  # of profiles that describe pictures
 
 # Corners of a colour cube: a transform that moves none of them by over a level is none.
@@ -92,15 +93,25 @@ def _by_table(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Imag
     levels = np.arange(256, dtype=np.uint8)
     ramp = ImageCms.applyTransform(Image.fromarray(levels[None]), transform)
     tables = np.asarray(ramp)[0].T
-    channels = [np.interp(np.asarray(image), levels, table) for table in tables]
-    return Image.fromarray(np.rint(np.stack(channels, -1)).astype(np.uint8))
+    if image.mode == "L":
+        channels = [image.point(table.tolist()) for table in tables]
+        return Image.merge("RGB", channels)
+    grey = np.asarray(image)
+    pixels = np.empty((*grey.shape, 3), np.uint8)
+    for number, row in enumerate(grey):  # in little memory
+        channels = [np.interp(row, levels, table) for table in tables]
+        pixels[number] = np.rint(np.stack(channels, -1))
+    return Image.fromarray(pixels)
 
 
 @functools.lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return what converts pictures of a mode to sRGB; None if nothing has to be."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        # Of floating-point transforms LittleCMS bounds neither length nor time; beside
+        # them there must be one of another kind.
+        head = profile[:TAG_TABLE_END].replace(b"D2B", b"d2b")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(head + profile[len(head) :]))
         inside: Any = source.profile
         if MODES.get(inside.xcolor_space) != mode or inside.device_class not in CLASSES:
             return None
@@ -141,8 +152,8 @@ def _stated(image: Image.Image) -> bytes | None:
         if abs(gamma / SRGB_GAMMA - 1) <= GAMMA_TOLERANCE:
             return None
         places = (*WHITE_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-    white, *primaries = zip(places[::2], places[1::2], strict=True)
     try:
+        white, *primaries = zip(places[::2], places[1::2], strict=True)
         return matrix_profile(1 / gamma, primaries, white)
     except ValueError:
         return None

@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from jaxart import command, memory, processes
+from jaxart import atomic, command, memory, processes
 from jaxart.command import Config
 from jaxart.gan import cost as costs
 from jaxart.gan import devices, latents, quality, train_loop
@@ -48,7 +48,7 @@ def main(
     with processes.join(distributed):
         with processes.failing_together():
             settings = Settings.from_config(config)
-        with contextlib.ExitStack() as stack:
+        with atomic.naming_full_disk(workdir), contextlib.ExitStack() as stack:
             train(settings, workdir, stack)
 
 
@@ -120,6 +120,8 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         next_batches=next_batches,
         updates=updates,
     )
+    if checkpoints:
+        checkpoints.wait()
     if run_dir:
         if speed.images_per_second > 0:
             print(costs.speed_line(cost, speed, settings.dtype))

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image, ImageCms, PngImagePlugin, features
+from tiffs import in_planes, layout, tiff
 
-from jaxart import images
+from jaxart import images, profiles
 
 
 SIZE = 8  # of the crops, so that small pictures will do
@@ -85,7 +86,46 @@ def valid_pictures():
     ]
     deep = Image.fromarray(np.uint16(np.asarray(grey)) * 257)
     lab = Image.frombytes("LAB", image.size, image.tobytes())
-    return [*found, encoded(deep, "PNG"), encoded(lab, "TIFF")]
+    return [
+        *found,
+        encoded(deep, "PNG"),
+        encoded(lab, "TIFF"),
+        *with_profiles(image),
+        *odd_tiffs(image),
+    ]
+
+
+def with_profiles(image):
+    """Yield files with what says how their numbers are colours."""
+    adobe = profiles.matrix_profile(
+        profiles.ADOBE_GAMMA, profiles.ADOBE_RGB, profiles.WHITE_D65
+    )
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for kind in ("JPEG", "PNG", "TIFF"):
+        yield encoded(image, kind, icc_profile=adobe)
+    yield encoded(image, "PNG", icc_profile=srgb)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA001: 0xFFFF, 0xA005: {1: "R03"}})
+    yield encoded(image, "JPEG", exif=exif)
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", "x" * 2_000_000, zip=True)
+    texts.add(b"gAMA", (100_000).to_bytes(4))
+    texts.add(b"cHRM", b"".join(n.to_bytes(4) for n in range(15_000, 79_000, 8_000)))
+    yield encoded(image, "PNG", pnginfo=texts)
+
+
+def odd_tiffs(image):
+    """Yield TIFFs in planes, and with a preview beside their picture."""
+    pixels = np.asarray(image)
+    yield in_planes(pixels)
+    yield in_planes(pixels, ">")
+    height, width, _ = pixels.shape
+    tags = layout(height, width, [8] * 3, 2) | {254: ("I", [1])}
+    yield tiff(tags, pixels.tobytes())
+    deep = np.asarray(image.convert("L"), np.uint16) * 257
+    yield tiff(layout(height, width, [16], 0), deep.astype("<u2").tobytes())
+    preview = image.resize((8, 6))
+    yield encoded(image, "TIFF", save_all=True, append_images=[preview])
 
 
 VALID = valid_pictures()

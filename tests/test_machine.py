@@ -95,3 +95,35 @@ def test_the_free_bytes_of_a_control_group_are_its_limit_less_its_usage(
 def test_a_control_group_without_a_limit_has_no_number_of_free_bytes(tmp_path: Path):
     assert machine._bytes_free(group(tmp_path, "max", 2)) is None
     assert machine._bytes_free(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("files", "count"),
+    [
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.cfs_quota_us": "400000", "cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_a_control_group_may_have_a_quota_of_processors(
+    tmp_path: Path, files: dict[str, str], count: float | None
+):
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    assert machine._quota(tmp_path) == count
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quotas", "count"),
+    [(8, [], 8), (8, [1.5, 4], 2), (2, [4], 2), (8, [0.1], 1)],
+)
+def test_a_process_has_the_processors_that_it_may_use(
+    monkeypatch: pytest.MonkeyPatch, affinity: int, quotas: list[float], count: int
+):
+    monkeypatch.setattr(
+        machine.os, "sched_getaffinity", lambda _: range(affinity), raising=False
+    )
+    monkeypatch.setattr(machine, "_cgroup_cpus", lambda: quotas)
+    assert machine.cpus() == count

@@ -448,3 +448,19 @@ def test_bad_input_is_one_line_and_exit_code_2():
     (line,) = process.stderr.splitlines()
     assert line.startswith("error: ")
     assert "strokez" in line
+
+
+def test_a_folder_goes_on_past_the_strokes_of_another_picture(
+    collection: Path, config: Any, capsys: pytest.CaptureFixture[str]
+):
+    out = paint_all(collection, config)
+    (out / "a.png").unlink()
+    (out / "b.bmp.png").unlink()
+    strokes = out / "strokes" / "a.json"
+    strokes.write_bytes((out / "strokes" / "b.png.json").read_bytes())
+    capsys.readouterr()
+    paint_all(collection, config)
+    first, _, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"skipped: {collection / 'a.png'}, because of {strokes}: ")
+    assert last.startswith("1 pictures painted, 1 painted before, 2 skipped")
+    assert (out / "b.bmp.png").exists()

@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -70,3 +71,32 @@ def test_what_holds_nothing_large_is_left_as_it_is(content):
     file = io.BytesIO(content)
     assert pngs.without_large_texts(file) is file
     assert file.tell() == 0
+
+
+def test_the_side_that_is_up_is_kept_beside_a_large_text():
+    xmp = b'<x:xmpmeta><rdf:RDF><a tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp + b" " * 2000)
+    content = png_with(text, chunk(b"zTXt", TEXTS["zTXt"]))
+    pixels = images.read_pixels(io.BytesIO(content))
+    np.testing.assert_array_equal(pixels, np.rot90(PIXELS, -1))
+
+
+def test_a_hundred_thousand_texts_are_soon_passed_over():
+    bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_100_000)))
+    start = time.perf_counter()
+    pixels = images.read_pixels(io.BytesIO(png_with(bomb * 100_000)))
+    np.testing.assert_array_equal(pixels, PIXELS)
+    assert time.perf_counter() - start < 10
+
+
+def test_what_is_left_of_a_file_reads_like_a_file():
+    content = bytes(range(200))
+    file = pngs._Pieces(io.BytesIO(content), [(10, 20), (50, 0), (60, 30), (199, 1)])
+    expected = content[10:30] + content[60:90] + content[199:]
+    assert file.read() == expected
+    for place in (0, 19, 20, 49, 50, 51, 70):
+        assert file.seek(place) == place
+        assert io.BufferedReader(file).read(7) == expected[place : place + 7]
+        file = pngs._Pieces(io.BytesIO(content), file._pieces)
+    assert file.seek(-3, io.SEEK_END) == len(expected) - 3
+    assert file.read() == expected[-3:]

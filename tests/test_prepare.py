@@ -235,3 +235,17 @@ def test_somebody_elses_report_stops_the_work_before_it_begins(
             report=str(tmp_path / "report.html"),
         )
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_rows_without_a_picture_are_counted(tmp_path, caplog):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.effect_noise((150, 140), 90).convert("RGB").save(folder / "a.png")
+    rows = "filename;title\nA.PNG;Found\nb.png;Lost\nc.png;Lost, too\n;\n"
+    (folder / "labels.csv").write_text(rows)
+    prepare.main([str(folder)], str(tmp_path / "data"))
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.startswith("2 rows of labels match no file, b.png among them")
+    [record] = everything(tmp_path / "data").values()
+    assert record["title"] == b"Found"

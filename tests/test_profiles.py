@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -190,3 +191,17 @@ def test_hostile_profiles_raise_nothing():
         image.info["icc_profile"] = bytes(profile)
         converted = profiles.to_srgb(image)
         assert converted is None or converted.mode == "RGB"
+
+
+def test_a_transform_of_a_million_elements_is_not_made():
+    # All of them are the same bytes of the file.
+    matrix = struct.pack(">4s4xHH12f", b"matf", 3, 3, *np.eye(4, 3, dtype=int).ravel())
+    count = 1_000_000
+    table = struct.pack(">II", 16 + 8 * count, len(matrix)) * count
+    elements = struct.pack(">4s4xHHI", b"mpet", 3, 3, count) + table + matrix
+    white = {b"wtpt": profiles._xyz_tag(profiles.WHITE_D50)}
+    profile = profiles._profile_of(b"RGB ", {**white, b"D2B0": elements})
+    profile = profile[:8] + struct.pack(">I", 0x04300000) + profile[12:]
+    start = time.perf_counter()
+    assert read(flat("RGB", GREEN), icc_profile=profile) == GREEN
+    assert time.perf_counter() - start < 5

@@ -7,6 +7,7 @@ one blocks nobody.
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 from pathlib import Path
@@ -49,12 +50,15 @@ class RunDir:
         self.path.mkdir(parents=True, exist_ok=True)
         if not os.access(self.path, os.W_OK):
             raise ValueError(f"workdir must be writable; {self.path} is not")
-        # Empty folders do not count: a run that was refused leaves `checkpoints`.
+        # Empty folders do not count: a run that was refused leaves `checkpoints`. Nor
+        # do hidden files: a killed run leaves what it was writing, a desktop its own.
         others = {
             path.name
             for path in self.path.iterdir()
-            if not path.name.startswith(".")  # what a killed run was just writing
-            and (path.is_file() or any(inner.is_file() for inner in path.rglob("*")))
+            if any(
+                inner.is_file() and not _is_hidden(inner.relative_to(self.path))
+                for inner in itertools.chain([path], path.rglob("*"))
+            )
         }
         if others - {LOCK} and CONFIG not in others:
             raise ValueError(
@@ -159,6 +163,10 @@ def from_parts(parts: dict[str, Any]) -> TrainState:
         generator_opt_state=parts["optimizers"][0],
         discriminator_opt_state=parts["optimizers"][1],
     )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _lock(folder: Path) -> int:

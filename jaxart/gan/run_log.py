@@ -68,15 +68,10 @@ class RunLog:
         self._waited = 0.0
 
     @functools.cached_property
-    def _tensorboard(self) -> Any:
-        # Where PyTorch is installed this imports it, which takes seconds: not while
-        # the first update waits.
-        import tensorboardX
-
+    def _tensorboard(self) -> "EventFile":
+        # Not while the first update waits: it may import PyTorch.
         assert self._run_dir is not None
-        return tensorboardX.SummaryWriter(
-            str(self._run_dir.path), purge_step=self._start_step + 1
-        )
+        return EventFile(self._run_dir.path, self._start_step + 1)
 
     @contextlib.contextmanager
     def timing_input(self) -> Iterator[None]:
@@ -132,9 +127,9 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files and the bar."""
+        self._bar.close()
         if "_tensorboard" in vars(self):
             self._tensorboard.close()
-        self._bar.close()
 
     def _write_pending(self, *, wait: bool = False) -> None:
         """Write samples, and metrics; with `wait`, those of all updates."""
@@ -183,8 +178,7 @@ class RunLog:
         values |= self._scalars.pop(step, {})
         with self._run_dir.metrics_file.open("a") as lines:
             lines.write(json.dumps({"step": step, **values}) + "\n")
-        for name, value in values.items():
-            self._tensorboard.add_scalar(name, value, step)
+        self._tensorboard.add_scalars(step, values)
         self._bar.set_postfix_str(
             f"{values['images_per_second']:.0f} images/s, "
             f"D {values['discriminator_loss']:.2f}, G {values['generator_loss']:.2f}"
@@ -194,7 +188,50 @@ class RunLog:
         assert self._run_dir is not None
         grid = images.grid(pixels)
         images.save_png(self._run_dir.samples_file(step), grid)
-        self._tensorboard.add_image("samples", grid, step, dataformats="HWC")
+        self._tensorboard.add_image(step, "samples", grid)
+
+
+class EventFile:
+    """A file of events for TensorBoard.
+
+    It is written at once. tensorboardX's own writer does so in a thread, whose death on
+    a full disk nobody hears of.
+
+    Args:
+        folder: receives the file.
+        purge_step: TensorBoard hides earlier files' events from this step on.
+    """
+
+    def __init__(self, folder: Path, purge_step: int):
+        # Where PyTorch is installed this imports it, which takes seconds.
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        self._summary, self._events = summary, cast(Any, event_pb2)
+        self._writer = event_file_writer.EventsWriter(str(folder / "events"))
+        session_log = self._events.SessionLog
+        start = session_log(status=session_log.START)
+        self._write(step=purge_step, session_log=start)
+
+    def add_scalars(self, step: int, scalars: dict[str, float]) -> None:
+        """Write scalars by name."""
+        for name, value in scalars.items():
+            self._write(step=step, summary=self._summary.scalar(name, value))
+        self._writer.flush()
+
+    def add_image(self, step: int, name: str, pixels: UInt8[np.ndarray, "h w 3"]):
+        """Write a picture."""
+        picture = self._summary.image(name, pixels, dataformats="HWC")
+        self._write(step=step, summary=picture)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+    def _write(self, **fields: Any) -> None:
+        event = self._events.Event(wall_time=time.time(), **fields)
+        self._writer.write_event(event)
 
 
 def _is_ready(metrics: Metrics) -> bool:

@@ -121,12 +121,14 @@ def paint_folder(
     for path, paths in outputs_of.items():
         if all(file.exists() for file in paths.wanted().values()):
             continue
+        resume = paths.strokes_out
         try:
             job = _open(path, settings, appearance, weights)
+            if resume and resume.exists():
+                _check_picture(resume, path, job.picture)
         except ValueError as error:
             skipped.append(error)
             continue
-        resume = paths.strokes_out
         start = _read_start(resume, job) if resume and resume.exists() else None
         content, _, stop_signal = _paint(job, paths, start, f"{path.name} ")
         if stop_signal is not None:
@@ -141,7 +143,9 @@ def paint_folder(
     for error in skipped:
         print(f"skipped: {error}")
     if len(skipped) == len(outputs_of):
-        raise ValueError(f"folder must hold pictures; {folder} holds none")
+        raise ValueError(
+            f"folder must hold pictures that can be painted; {folder} holds none"
+        )
     before = len(outputs_of) - len(skipped) - finished
     print(
         f"{finished} pictures painted, {before} painted before, {len(skipped)} "
@@ -203,6 +207,14 @@ def _read(path: Path) -> Pixels:
             f"{width} x {height}"
         )
     return picture
+
+
+def _check_picture(strokes: Path, path: Path, picture: Pixels) -> None:
+    """Check that a strokes file belongs to a picture, and name both if it does not."""
+    try:
+        strokes_file.check_picture(strokes_file.read(strokes), picture)
+    except ValueError as error:
+        raise ValueError(f"{path}, because of {strokes}: {error}") from None
 
 
 def _read_start(path: str | Path, job: Job) -> Painting:

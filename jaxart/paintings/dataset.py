@@ -39,7 +39,7 @@ from array_record.python.array_record_module import ArrayRecordReader
 from tensorflow_datasets.core import constants, example_serializer
 from tensorflow_datasets.core.splits import SplitDict
 
-from jaxart import images
+from jaxart import atomic, images
 from jaxart.paintings.sources.painting import TEXTS
 
 
@@ -181,7 +181,7 @@ def write(builder: tfds.core.DatasetBuilder) -> bool:
     does, and the others wait.
     """
     folder = Path(builder.data_dir)
-    with locked(folder.parent):
+    with atomic.naming_full_disk(folder.parent), locked(folder.parent):
         if folder.exists():
             return False
         for unfinished in folder.parent.glob(f"{constants.INCOMPLETE_PREFIX}*"):

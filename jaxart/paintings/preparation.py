@@ -96,7 +96,7 @@ def prepare(
     imap: Map = partial(workers.imap_unordered, processes=processes)
     if beam_options:
         imap = partial(beam.run, options=beam.parsed(beam_options))
-    with dataset.locked(folder.parent):
+    with atomic.naming_full_disk(data_dir), dataset.locked(folder.parent):
         if folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
             raise ValueError(f"{folder} exists: remove it or choose another data_dir")

@@ -87,7 +87,7 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
         size: side of the crops that every picture must have room for, in pixels.
     """
     settings = {"size": size, "pillow": PIL.__version__, "numpy": np.__version__}
-    header = json.dumps(settings)
+    header = json.dumps(settings | {"fingerprint": duplicates.FINGERPRINT_BYTES})
     earlier = {path.stem for path in folder.glob("*.inputs")}
     for leftover in [*folder.glob(".*"), *folder.glob("*.reading")]:
         leftover.unlink()  # of a worker that was killed

@@ -137,3 +137,14 @@ def test_the_parts_of_a_checkpoint_make_the_state_again(settings: Settings):
     again = run_dir.from_parts(parts)
     assert jax.tree.structure(again) == jax.tree.structure(state)
     assert np.array_equal(jax.tree.leaves(again), jax.tree.leaves(state))
+
+
+def test_a_folder_with_hidden_files_alone_is_empty(tmp_path: Path):
+    for name in (".DS_Store", ".gitkeep", "checkpoints/.DS_Store", ".git/config"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with RunDir(tmp_path):
+        pass
+    (tmp_path / "checkpoints" / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="workdir must be empty"), RunDir(tmp_path):
+        pass

@@ -16,6 +16,9 @@ def pictures(synthetic_pictures):
     return [np.asarray(picture.pixels) for picture in synthetic_pictures]
 
 
+COLOURS = bytes(duplicates.FINGERPRINT_BYTES - HASH_BYTES)
+
+
 def hamming_distance(first, second):
     """Count the bits in which two fingerprints differ."""
     one, two = (
@@ -71,6 +74,36 @@ def test_plain_pictures_of_different_colours_are_not_the_same():
     assert results == [(0, False), (1, False), (1, True), (2, False)]
 
 
+MONOCHROMES = [
+    (0, 0, 0),
+    (255, 255, 255),
+    (0, 47, 167),
+    (20, 30, 120),
+    (200, 30, 40),
+    (190, 140, 60),
+    (128, 128, 128),
+]
+
+
+def plain_pictures():
+    """Return monochromes, and gradients in three directions, of seven colours."""
+    ramp = np.linspace(0.2, 1, 128)
+    across, down = np.broadcast_arrays(ramp[None, :, None], ramp[:, None, None])
+    shades = [np.ones((128, 128, 1)), across, down, (across + down) / 2]
+    colours = [shade * colour for colour in MONOCHROMES[1:] for shade in shades]
+    return [np.rint(pixels).astype(np.uint8) for pixels in colours]
+
+
+def test_plain_pictures_are_copies_only_where_their_colours_are():
+    index, plain = HashIndex(), plain_pictures()
+    results = [index.find_or_add(duplicates.fingerprint(pixels)) for pixels in plain]
+    assert results == [(number, False) for number in range(len(plain))]
+    for number, pixels in enumerate(plain):
+        for change in ("poor JPEG", "larger", "smaller"):
+            copy = np.asarray(COPIES[change](Image.fromarray(pixels)))
+            assert index.find_or_add(duplicates.fingerprint(copy)) == (number, True)
+
+
 def brute_force(fingerprints):
     """Find or add fingerprints by comparing each with every one that was added."""
     kept, results = [], []
@@ -97,7 +130,7 @@ def flipped(fingerprint, bits):
 def random_fingerprints(count, seed):
     """Make fingerprints of which half are others with up to 40 bits flipped."""
     rng = np.random.default_rng(seed)
-    fingerprints = [rng.bytes(HASH_BYTES) + bytes(3) for _ in range(count)]
+    fingerprints = [rng.bytes(HASH_BYTES) + COLOURS for _ in range(count)]
     for number in range(1, count, 2):
         bits = rng.permutation(8 * HASH_BYTES)[: rng.integers(20, 41)]
         fingerprints[number] = flipped(fingerprints[rng.integers(number)], bits)
@@ -116,7 +149,7 @@ def test_the_index_agrees_with_brute_force(monkeypatch, seed):
 
 
 def test_what_only_resembles_a_duplicate_is_added():
-    first = bytes(HASH_BYTES + 3)
+    first = bytes([1] * HASH_BYTES) + COLOURS
     copy, beyond = flipped(first, range(31)), flipped(first, range(40))
     index = HashIndex()
     results = [
@@ -129,7 +162,7 @@ def test_the_bands_find_hashes_at_the_largest_distance():
     rng = np.random.default_rng(0)
     first = rng.bytes(HASH_BYTES)
     index = HashIndex()
-    index.find_or_add(first + bytes(3))
+    index.find_or_add(first + COLOURS)
     index._index_bands()
     for band in range(duplicates.BANDS):
         for bit in range(16):
@@ -138,7 +171,7 @@ def test_the_bands_find_hashes_at_the_largest_distance():
             flips[band] = 1 << bit
             near = (np.frombuffer(first, np.uint16) ^ flips).tobytes()
             assert hamming_distance(first, near) == MAX_BITS
-            assert index.find_or_add(near + bytes(3)) == (0, True)
+            assert index.find_or_add(near + COLOURS) == (0, True)
 
 
 def test_a_fingerprint_is_small_and_always_the_same(pictures):

@@ -11,9 +11,9 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     """Yield the files of a folder and of its subfolders.
 
     One csv in the folder itself may hold labels: a column `filename`, with a path below
-    the folder or just a name that occurs once, and any of title, artist, style, genre
-    and year; other columns are ignored. Its lines without a file come last. Other csv
-    files are passed over.
+    the folder or just a name that occurs once, as `tables.match` compares them, and any
+    of title, artist, style, genre and year; other columns are ignored. Its lines
+    without a file come last. Other csv files are passed over.
 
     Raises:
         ValueError: the csv cannot be understood, or there are several.
@@ -43,13 +43,11 @@ def _catalogue(
             f"a folder must hold one csv of labels at most; got {', '.join(csvs)}"
         )
     [table] = csvs
-    by_basename = tables.by_basename(files)
-    catalogue = {}
+    catalogue: dict[str, dict[str, str]] = {}
     for line, row in tables.rows(table, tree[table], needs="filename"):
-        name = row["filename"].removeprefix("./")
-        if name not in files and len(by_basename.get(name, [])) == 1:
-            [name] = by_basename[name]
+        name = row["filename"].removeprefix("./") or f"{table}, line {line}"
         if name in catalogue:
             raise ValueError(f"{table}, line {line}: {name} comes twice")
         catalogue[name] = {label: row.get(label, "") for label in LABELS}
-    return catalogue
+    matched = tables.match(catalogue, files)
+    return {matched.get(name, name): labels for name, labels in catalogue.items()}

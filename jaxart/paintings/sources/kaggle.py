@@ -56,18 +56,21 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     column, columns = CATALOGUES[name.rsplit("/", 1)[-1]]
     catalogue = {}
     for line, row in tables.rows(name, tree[name], needs=column):
-        if row[column] in catalogue:
+        number = row[column].replace("\\", "/").rsplit("/", 1)[-1]
+        number = number or f"{name}, line {line}"
+        if number in catalogue:
             raise ValueError(f"{name}, line {line}: {row[column]} comes twice")
-        catalogue[row[column]] = labels_from_row(row, **columns)
-    without = set(catalogue)
+        catalogue[number] = number, labels_from_row(row, **columns)
+    lookup, without = tables.Lookup(catalogue, tables.spellings), set(catalogue)
     for filename, file in tree.items():
-        last = filename.rsplit("/", 1)[-1]
         if not is_csv(filename):
-            without.discard(last)
-            yield Painting(filename, file, catalogue.get(last) or make_labels())
-    for filename, labels in catalogue.items():
-        if filename in without:
-            yield Painting(filename, MISSING, labels)
+            last = filename.replace("\\", "/").rsplit("/", 1)[-1]
+            number, labels = lookup.find(last) or ("", make_labels())
+            without.discard(number)
+            yield Painting(filename, file, labels)
+    for number, labels in catalogue.values():
+        if number in without:
+            yield Painting(number, MISSING, labels)
 
 
 def _catalogue_in(tree: dict[str, File]) -> str | None:

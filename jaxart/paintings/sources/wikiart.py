@@ -138,17 +138,24 @@ def _class_names(name: str, file: File) -> dict[str, str]:
 
 def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:
     """Yield line, path and class number; a line of headings may come first."""
-    reader = csv.reader(tables.text(name, file).splitlines())
+    lines = tables.text(name, file).splitlines()
     try:
+        separator = tables.delimiter(lines[-1] if lines else "", _has_class)
+        reader = csv.reader(lines, delimiter=separator)
         for cells in reader:
             first = reader.line_num == 1
-            if not cells or (first and not cells[-1].strip().isdecimal()):
+            if not any(cells) or (first and not cells[-1].strip().isdecimal()):
                 continue
-            if len(cells) != 2 or not cells[1].strip().isdecimal():
+            if not _has_class(cells):
                 raise ValueError(
                     f"{name}, line {reader.line_num} must be a path and a class "
                     f"number; got {','.join(cells)!r}"
                 )
-            yield reader.line_num, cells[0].strip(), cells[1].strip()
+            path = cells[0].strip().replace("\\", "/")
+            yield reader.line_num, "/".join(path.split("/")[-2:]), cells[1].strip()
     except csv.Error as error:
         raise ValueError(f"{name} must be a csv: {error}") from None
+
+
+def _has_class(cells: list[str]) -> bool:
+    return len(cells) == 2 and cells[1].strip().isdecimal()

@@ -132,3 +132,26 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
         files.tree(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="does not exist"):
         files.tree(tmp_path / "b")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_any_delimiter_is_recognised_and_empty_rows_are_none(tmp_path, delimiter):
+    fill(tmp_path, "a.jpg", "Below/b.jpg")
+    lines = [
+        "filename,title",
+        r"A.JPG,Night",
+        ",",
+        " , ",
+        ",,,",
+        r"below\b.jpg,Day",
+    ]
+    table = "\r\n".join(lines).replace(",", delimiter)
+    (tmp_path / "any.csv").write_text(table)
+    found = {painting.filename: painting.labels["title"] for painting in read(tmp_path)}
+    assert found == {"a.jpg": "Night", "Below/b.jpg": "Day"}
+
+
+def test_a_row_without_a_name_is_missing_by_its_line(tmp_path):
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "any.csv").write_text("filename,title\n,A\n,B\n")
+    assert names(tmp_path) == ["a.jpg", "any.csv, line 2", "any.csv, line 3"]
