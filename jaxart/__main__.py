@@ -6,6 +6,8 @@ The same as `python -m jaxart.COMMAND …`. Only the command that runs is import
 import runpy
 import sys
 
+from jaxart import terminal
+
 
 COMMANDS = {
     "paint": "paint a picture, or a folder of pictures, stroke by stroke",
@@ -19,10 +21,12 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that is the first argument; without one, list them all."""
+    terminal.escape_unprintable()
     program, *arguments = sys.argv
     if not arguments or arguments[0] in ("-h", "-help", "--help"):
         summaries = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
         print(f"usage: jaxart COMMAND [--help] …\n\ncommands:\n{summaries}", end="")
+        terminal.flush()
         return
     name, *arguments = arguments
     if name not in COMMANDS:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from jaxart import atomic, films, images
+from jaxart.validation import FilePath
 
 
-Workdir = Annotated[str, "folder of a run"]
+Workdir = Annotated[FilePath, "folder of a run"]
 Step = Annotated[
     str | None, "which checkpoint: a number, or best; the latest, if not given"
 ]
-DataDir = Annotated[str | None, "where the dataset is, if not where it was"]
+DataDir = Annotated[FilePath | None, "where the dataset is, if not where it was"]
 
 
 def check_out(flag: str, out: str, suffixes: tuple[str, ...]) -> str:

@@ -31,6 +31,7 @@ import numpy as np
 from jaxart import arguments, command
 from jaxart.gan import evaluation, quality, run_dir, trained
 from jaxart.paintings import choice, evaluation_crops
+from jaxart.validation import FilePath
 
 
 def main(
@@ -43,10 +44,10 @@ def main(
         Literal["train", "held_out"], "where the other real crops come from"
     ] = "train",
     nearest: Annotated[
-        str | None, "FILE.png for samples, each with its nearest training crops"
+        FilePath | None, "FILE.png for samples, each with its nearest training crops"
     ] = None,
     inception_weights: Annotated[
-        str | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
+        FilePath | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
     ] = None,
     data_dir: arguments.DataDir = None,
 ) -> None:

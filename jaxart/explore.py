@@ -12,6 +12,7 @@ from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import feature_figures, latent_figures, latents, trained
 from jaxart.paintings import choice, pipeline
+from jaxart.validation import FilePath
 
 
 # Pictures from one point to the next, if their number is not given.
@@ -26,7 +27,7 @@ GridSeed = Annotated[int, "of the grid that the numbers are on"]
 
 def interpolation(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png for a grid; FILE.gif, .webp or .mp4 for a film"],
+    out: Annotated[FilePath, "FILE.png for a grid; FILE.gif, .webp or .mp4 for a film"],
     seeds: Annotated[
         str | None, "numbers of points to visit, such as 3,17,44; or the first ones"
     ] = None,
@@ -75,7 +76,7 @@ def interpolation(
 
 def arithmetic(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png"],
+    out: Annotated[FilePath, "FILE.png"],
     plus: Annotated[str, "number of the point z1, or several to average: 3,17,44"],
     minus: Annotated[str, "number of the point z2, or several to average: 5,8"],
     to: Annotated[str, "numbers of points z3, a row each: 1,2,9; 1+2,9 averages"],
@@ -99,9 +100,10 @@ def arithmetic(
 
 def deconvnet(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png"],
+    out: Annotated[FilePath, "FILE.png"],
     picture: Annotated[
-        str | None, "a picture to look at; or what excites features most in the dataset"
+        FilePath | None,
+        "a picture to look at; or what excites features most in the dataset",
     ] = None,
     keep: Annotated[
         deconvolution.Keep,

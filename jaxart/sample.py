@@ -11,11 +11,12 @@ import numpy as np
 
 from jaxart import arguments, command, figures, images
 from jaxart.gan import latents, trained
+from jaxart.validation import FilePath
 
 
 def main(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png for a grid; FOLDER/ for single pictures"],
+    out: Annotated[FilePath, "FILE.png for a grid; FOLDER/ for single pictures"],
     count: Annotated[int, "how many pictures"] = 128,
     seed: Annotated[int, "of the random numbers that the pictures are made from"] = 0,
     step: arguments.Step = None,
