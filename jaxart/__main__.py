@@ -21,12 +21,11 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that is the first argument; without one, list them all."""
-    terminal.escape_unprintable()
+    terminal.set_up()
     program, *arguments = sys.argv
     if not arguments or arguments[0] in ("-h", "-help", "--help"):
         summaries = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
         print(f"usage: jaxart COMMAND [--help] …\n\ncommands:\n{summaries}", end="")
-        terminal.flush()
         return
     name, *arguments = arguments
     if name not in COMMANDS:
@@ -34,6 +33,12 @@ def main() -> None:
             f"error: command must be one of {', '.join(COMMANDS)}; got {name!r}",
             file=sys.stderr,
         )
+        sys.exit(2)
+    try:
+        import jax  # noqa: F401
+    # JAX reads its variables of the environment now.
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.argv = [program, *arguments]
     runpy.run_module(f"jaxart.{name}", run_name="__main__", alter_sys=True)

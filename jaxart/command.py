@@ -77,7 +77,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     one line, and the exit code is 2. Any other exception is a bug and keeps its
     traceback.
     """
-    terminal.escape_unprintable()
+    terminal.set_up()
     _remember_command_line()
     _quiet_libraries()
     environment.set_up()
@@ -95,17 +95,12 @@ def run(command: Callable[..., None]) -> NoReturn:
             values = {
                 p.name: p.expanded(flags.FLAGS[p.flag].value) for p in flag_parameters
             }
+            # Several processes join before JAX finds its devices.
+            if values.get("distributed") is None:
+                environment.check_platform()
             command(*words, **values)
-        except BrokenPipeError as error:
-            if terminal.flush():
-                fail(error)
-            sys.exit(128 + signal.SIGPIPE)
         except (ValueError, OSError) as error:
             fail(error)
-        except RuntimeError:
-            if platform_error := environment.platform_error():
-                fail(platform_error)
-            raise
         except Stopped as stopped:
             print(f"stopped: {stopped}", file=sys.stderr, flush=True)
             sys.exit(stopped.exit_code)
@@ -113,10 +108,7 @@ def run(command: Callable[..., None]) -> NoReturn:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(128 + signal.SIGINT)
 
-    try:
-        app.run(main, flags_parser=functools.partial(_parse, parameters))
-    finally:
-        terminal.flush()
+    app.run(main, flags_parser=functools.partial(_parse, parameters))
     sys.exit(0)
 
 
@@ -360,7 +352,9 @@ def _parse(parameters: list[_Parameter], argv: list[str]) -> list[str]:
     try:
         # Flags may follow positional arguments.
         flags.FLAGS.set_gnu_getopt(True)
-        rest = flags.FLAGS(_with_configs_first(argv, parameters))
+        # Where ml_collections looks for them.
+        sys.argv = _with_configs_first(argv, parameters)
+        rest = flags.FLAGS(sys.argv)
         _check_arguments([p for p in parameters if p.positional], rest[1:])
         missing = [
             f"--{p.flag}"
@@ -370,8 +364,7 @@ def _parse(parameters: list[_Parameter], argv: list[str]) -> list[str]:
         if missing:
             raise ValueError(f"missing flags: {' '.join(missing)}")
     # absl shows the help, and ends with 1.
-    except (SystemExit, BrokenPipeError):
-        terminal.flush()
+    except SystemExit:
         sys.exit(0)
     except (AttributeError, KeyError) as error:
         # The text is the repr of a repr.

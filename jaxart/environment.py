@@ -84,19 +84,24 @@ def check_xla_flags() -> None:
         )
 
 
-def platform_error() -> ValueError | None:
-    """Return what is wrong with the platform that the environment asks for, if any."""
-    names = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+def check_platform() -> None:
+    """Find the devices, if the environment says of which platform they should be.
+
+    Raises:
+        ValueError: there are none of that platform.
+    """
+    names = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DEFAULT_DEVICE")
     asked = [f"{name}={value}" for name in names if (value := os.environ.get(name))]
+    if not asked:
+        return
     try:
-        jax.devices()
-    except RuntimeError as error:
-        if asked:
-            reason = " ".join(str(error).split())
-            return ValueError(
-                f"{' and '.join(asked)} must be a platform of this machine: {reason}"
-            )
-    return None
+        jax.device_put(0)
+    # JAX raises a RuntimeError or, without a reason, an AssertionError.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no such device was found"
+        raise ValueError(
+            f"{' and '.join(asked)} must be a platform of this machine: {reason}"
+        ) from error
 
 
 def _settle_jax() -> None:

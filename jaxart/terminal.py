@@ -1,28 +1,39 @@
 """Standard output and standard error, whatever is at their other end."""
 
-import contextlib
 import io
-import os
 import sys
+from typing import Any
 
 
-def escape_unprintable() -> None:
-    """Let names be printed that the terminal's encoding does not have, escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+class _Sink(io.FileIO):
+    """A file whose reader may have gone, as after `| head`: the rest is dropped."""
+
+    def write(self, data: Any, /) -> int | None:
+        """Write some bytes."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
 
 
-def flush() -> bool:
-    """Write what was printed; return whether anybody reads standard output.
+def set_up() -> None:
+    """Let a command print anything, to any terminal, file or pipe.
 
-    Where nobody does, as after `| head`, the rest goes nowhere, and is no error.
+    Characters that the encoding lacks are escaped. A pipe that nobody reads any more is
+    no error.
     """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more at exit.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+    sys.stdout, sys.stderr = _tolerant(sys.stdout), _tolerant(sys.stderr)
+
+
+def _tolerant(stream: Any) -> Any:
+    # Not what a caller from Python has put into its place.
+    if type(stream) is not io.TextIOWrapper:
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Sink(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
