@@ -14,6 +14,24 @@ Step = Annotated[
 DataDir = Annotated[FilePath | None, "where the dataset is, if not where it was"]
 
 
+def check_grid(count: int, size: int) -> None:
+    """Check that pictures fit into one picture, before they are drawn.
+
+    Args:
+        count: how many.
+        size: of their sides, in pixels.
+
+    Raises:
+        ValueError: they do not.
+    """
+    most = images.MAX_PIXELS // size**2
+    if count > most:
+        raise ValueError(
+            f"a grid must have at most {most:,} pictures of {size} x {size} pixels; "
+            f"got {count:,}"
+        )
+
+
 def check_out(flag: str, out: str, suffixes: tuple[str, ...]) -> str:
     """Check, before any work, that a command may write its result.
 

@@ -31,7 +31,7 @@ import numpy as np
 from jaxart import arguments, command
 from jaxart.gan import evaluation, quality, run_dir, trained
 from jaxart.paintings import choice, evaluation_crops
-from jaxart.validation import FilePath
+from jaxart.validation import MAX_COUNT, FilePath, Range, Seed, validate
 
 
 def main(
@@ -53,10 +53,8 @@ def main(
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
     timer = evaluation.Timer()
-    if count < quality.MIN_COUNT:
-        raise ValueError(f"count must be at least {quality.MIN_COUNT}; got {count}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative; got {seed}")
+    validate("count", count, Annotated[int, Range(quality.MIN_COUNT, MAX_COUNT)])
+    validate("seed", seed, Seed)
     if nearest is not None:
         arguments.check_out("nearest", nearest, (".png",))
     extractors = {"vgg": quality.vgg_extractor(layers.split(","))}

@@ -12,7 +12,7 @@ from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import feature_figures, latent_figures, latents, trained
 from jaxart.paintings import choice, pipeline
-from jaxart.validation import FilePath
+from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
 # Pictures from one point to the next, if their number is not given.
@@ -50,6 +50,8 @@ def interpolation(
     On a grid, each row ends where the next one starts, and the last one where the first
     one does. A film shows the same, and loops without a pause.
     """
+    validate("count", count, Count)
+    validate("seed", seed, Seed)
     is_film = arguments.check_out("out", out, (".png", *films.MAX_SIDE)) != ".png"
     if seeds is None and points > count:
         raise ValueError(
@@ -60,9 +62,11 @@ def interpolation(
         raise ValueError(f"there must be at least two points; got {len(numbers)}")
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
-    if pictures < 2:
-        raise ValueError(f"pictures must be at least 2; got {pictures}")
+    validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
     generator = trained.generator(workdir, step)
+    validate("points times pictures", len(numbers) * pictures, Count)
+    if not is_film:
+        arguments.check_grid(len(numbers) * pictures, generator.settings.size)
     path = latent_figures.Interpolation(numbers, seed, pictures, way, loop)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)
@@ -89,6 +93,8 @@ def arithmetic(
     Each row shows z3 and z1 - z2 + z3. Beneath a term that is an average are the
     pictures of its points.
     """
+    validate("count", count, Count)
+    validate("seed", seed, Seed)
     arguments.check_out("out", out, (".png",))
     z1, z2 = _numbers("plus", plus, count), _numbers("minus", minus, count)
     z3s = [_numbers("to", text, count, separator="+") for text in to.split(",")]
@@ -124,9 +130,9 @@ def deconvnet(
     excites it most, shown above.
     """
     arguments.check_out("out", out, (".png",))
-    for flag, number in (("filters", filters), ("crops", crops)):
-        if number < 1:
-            raise ValueError(f"{flag} must be at least 1; got {number}")
+    validate("filters", filters, Count)
+    validate("crops", crops, Count)
+    validate("seed", seed, Seed)
     model = trained.discriminator(workdir, step)
     size, data = model.settings.size, model.settings.data
     if picture is None:

@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 from jaxart import command, images
 from jaxart.paintings import dataset, preparation, vocabulary
 from jaxart.paintings.sources import inputs
-from jaxart.validation import FilePath
+from jaxart.validation import FilePath, Range, validate
 
 
 def main(
@@ -54,8 +54,7 @@ def main(
     ] = "",
 ) -> None:
     """Make a dataset of a collection of paintings."""
-    if processes < 0:
-        raise ValueError(f"processes must not be negative; got {processes}")
+    validate("processes", processes, Annotated[int, Range(0, 1024)])
     if not 8 <= size <= 1024:
         raise ValueError(f"size must be from 8 to 1024; got {size}")
     out = Path(data_dir).absolute()  # as other machines see it

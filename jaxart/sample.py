@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxart import arguments, command, figures, images
 from jaxart.gan import latents, trained
-from jaxart.validation import FilePath
+from jaxart.validation import Count, FilePath, Seed, validate
 
 
 def main(
@@ -23,12 +23,14 @@ def main(
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,
 ) -> None:
     """Restore a checkpoint and draw samples from it."""
-    if count < 1:
-        raise ValueError(f"count must be at least 1; got {count}")
+    validate("count", count, Count)
+    validate("seed", seed, Seed)
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
     generator = trained.generator(workdir, step)
+    if not into_folder:
+        arguments.check_grid(count, generator.settings.size)
     points = latents.draw(seed, range(count), generator.settings.generator.latent)
     sampler = latents.make_sampler(generator.network)
     about = command.provenance(seed=seed, step=generator.step)

@@ -117,7 +117,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
         ({"input": ["csv", "csv"]}, "must not contain each other"),
         ({"input": ["empty"]}, "there is none"),
         ({"input": ["csv"]}, "must be a csv in UTF-8"),
-        ({"input": ["empty"], "processes": -1}, "must not be negative"),
+        ({"input": ["empty"], "processes": -1}, "must be at least 0"),
         ({"input": ["empty"], "size": 4}, "size must be from 8 to 1024"),
         ({"input": ["empty"], "data_dir": "empty/data"}, "must lie outside of input"),
         ({"input": ["empty"], "data_dir": "file"}, "file"),
