@@ -87,6 +87,9 @@ Rooms, each importing only from those below it::
     batches.py         map a compiled function over any number of items
     arguments.py       arguments that several commands share
     command.py         flags, configs, errors, signals; the only file that knows absl
+    environment.py     what JAX takes from the environment, and its compilation cache
+    terminal.py        names that cannot be printed, and pipes that are closed
+    validation.py      settings and flags: their types and ranges
     atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
     profiles.py        colour profiles: pictures of any colour space -> sRGB

@@ -6,6 +6,8 @@ The same as `python -m jaxart.COMMAND …`. Only the command that runs is import
 import runpy
 import sys
 
+from jaxart import terminal
+
 
 COMMANDS = {
     "paint": "paint a picture, or a folder of pictures, stroke by stroke",
@@ -19,6 +21,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that is the first argument; without one, list them all."""
+    terminal.set_up()
     program, *arguments = sys.argv
     if not arguments or arguments[0] in ("-h", "-help", "--help"):
         summaries = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
@@ -30,6 +33,12 @@ def main() -> None:
             f"error: command must be one of {', '.join(COMMANDS)}; got {name!r}",
             file=sys.stderr,
         )
+        sys.exit(2)
+    try:
+        import jax  # noqa: F401
+    # JAX reads its variables of the environment now.
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.argv = [program, *arguments]
     runpy.run_module(f"jaxart.{name}", run_name="__main__", alter_sys=True)

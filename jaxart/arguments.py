@@ -4,13 +4,32 @@ from pathlib import Path
 from typing import Annotated
 
 from jaxart import atomic, films, images
+from jaxart.validation import FilePath
 
 
-Workdir = Annotated[str, "folder of a run"]
+Workdir = Annotated[FilePath, "folder of a run"]
 Step = Annotated[
     str | None, "which checkpoint: a number, or best; the latest, if not given"
 ]
-DataDir = Annotated[str | None, "where the dataset is, if not where it was"]
+DataDir = Annotated[FilePath | None, "where the dataset is, if not where it was"]
+
+
+def check_grid(count: int, size: int) -> None:
+    """Check that pictures fit into one picture, before they are drawn.
+
+    Args:
+        count: how many.
+        size: of their sides, in pixels.
+
+    Raises:
+        ValueError: they do not.
+    """
+    most = images.MAX_PIXELS // size**2
+    if count > most:
+        raise ValueError(
+            f"a grid must have at most {most:,} pictures of {size} x {size} pixels; "
+            f"got {count:,}"
+        )
 
 
 def check_out(flag: str, out: str, suffixes: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Command lines: flags, configs, errors, signals and the compilation cache.
+"""Command lines: flags, configs, errors and signals.
 
 A command is a plain function whose parameters are its flags: the annotation gives type
 and help text, the default is the flag's default, and a parameter without a default is a
@@ -7,10 +7,6 @@ called from Python, and tested, as a function. A module with several commands ta
 name of one on its command line. This is the only file that knows absl's flags.
 
 A config flag takes the path of a Python file or the bare name of a packaged config.
-
-Compiled programs are cached in the user's cache folder for the next start.
-
-Source: XDG Base Directory Specification, for the cache folder.
 """
 
 import contextlib
@@ -18,10 +14,11 @@ import functools
 import inspect
 import logging
 import os
+import shlex
 import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import (
@@ -35,10 +32,12 @@ from typing import (
     get_type_hints,
 )
 
-import jax
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
+
+from jaxart import environment, terminal
+from jaxart.validation import expand_home
 
 
 # A `ml_collections.ConfigDict`; its keys are defined by the config file alone.
@@ -46,12 +45,8 @@ Config = Any
 
 BAD_INPUT = 2  # exit code
 
-MIN_COMPILE_SECONDS = 0.1  # shorter compilations are not cached
-
-CACHE_HELP = (
-    "Compiled programs are kept in ~/.cache/jaxart; JAX_COMPILATION_CACHE_DIR=FOLDER\n"
-    "keeps them elsewhere, JAX_ENABLE_COMPILATION_CACHE=false not at all.\n"
-)
+# Of this process, as its words; empty unless `run` parsed one.
+_command_line: list[str] = []
 
 _DEFINERS = {
     str: flags.DEFINE_string,
@@ -82,16 +77,28 @@ def run(command: Callable[..., None]) -> NoReturn:
     one line, and the exit code is 2. Any other exception is a bug and keeps its
     traceback.
     """
+    terminal.set_up()
+    _remember_command_line()
     _quiet_libraries()
-    _set_up_compilation_cache()
-    names, required = _define_flags(command)
-    arguments, configs = _arguments(command), _default_configs(command)
+    environment.set_up()
+    parameters = _parameters(command)
+    arguments = [p for p in parameters if p.positional]
+    flag_parameters = [p for p in parameters if not p.positional]
+    for parameter in flag_parameters:
+        _define_flag(parameter)
     _add_help(arguments)
 
     def main(argv: list[str]) -> None:
-        values = {name: flags.FLAGS[name].value for name in names}
         try:
-            command(*argv[1:], **values)
+            environment.check_xla_flags()
+            words = [p.expanded(w) for p, w in zip(arguments, argv[1:], strict=False)]
+            values = {
+                p.name: p.expanded(flags.FLAGS[p.flag].value) for p in flag_parameters
+            }
+            # Several processes join before JAX finds its devices.
+            if values.get("distributed") is None:
+                environment.check_platform()
+            command(*words, **values)
         except (ValueError, OSError) as error:
             fail(error)
         except Stopped as stopped:
@@ -101,7 +108,7 @@ def run(command: Callable[..., None]) -> NoReturn:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(128 + signal.SIGINT)
 
-    app.run(main, flags_parser=functools.partial(_parse, arguments, required, configs))
+    app.run(main, flags_parser=functools.partial(_parse, parameters))
     sys.exit(0)
 
 
@@ -118,6 +125,7 @@ def run_one_of(*commands: Callable[..., None]) -> NoReturn:
         summaries = (f"  {n}: {t.splitlines()[0]}\n" for n, t in texts.items() if t)
         main_module.__doc__ = f"{main_module.__doc__ or ''}\n{''.join(summaries)}"
         run(_nameless(by_name))
+    _remember_command_line()
     name = sys.argv.pop(index)
     main_module.__doc__ = f"{name}: {texts[name]}\n"
     run(by_name[name])
@@ -142,6 +150,26 @@ def line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else text
+
+
+def provenance(**values: object) -> dict[str, str]:
+    """Return how a result came to be, as texts by name, for `images.save_png`.
+
+    These are the command line, in a form that a shell runs again, and the version of
+    jaxart; a command that was called from Python has no command line.
+
+    >>> provenance(seed=3)["Seed"]
+    '3'
+
+    Args:
+        values: what decides the result besides, by name.
+    """
+    texts = {name.capitalize(): str(value) for name, value in values.items()}
+    if _command_line:
+        texts["Command"] = shlex.join(_command_line)
+    with contextlib.suppress(PackageNotFoundError):
+        texts["Version"] = version("jaxart")
+    return texts
 
 
 def settings_diff(
@@ -175,7 +203,7 @@ def config_path(name: str) -> str:
             has this name.
     """
     if Path(name).suffix or Path(name).name != name:
-        return name
+        return expand_home("config", name)
     paths = {path.stem: path for path in _config_folder().glob("*.py")}
     if name not in paths:
         raise ValueError(
@@ -206,54 +234,79 @@ def stop_signals():
             signal.signal(number, handler)
 
 
-def _define_flags(command: Callable[..., None]) -> tuple[list[str], list[str]]:
-    """Define the flags of a command; return the names of all and of the required."""
-    hints = get_type_hints(command, include_extras=True)
-    names, required_names = [], []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            continue
-        names.append(name)
-        kind, text = get_args(hints[name])
-        required = parameter.default is parameter.empty
-        default = None if required else parameter.default
-        if kind is Config:
-            if not required:
-                text = f"{text}\n(default: '{default}')"
-            config_flags.DEFINE_config_file(name, None, text)
-        elif get_origin(kind) is list:
-            flags.DEFINE_multi_string(name, default, text)
-        elif get_origin(kind) is Literal:
-            flags.DEFINE_enum(name, default, get_args(kind), text)
-        else:
-            _DEFINERS[_without_none(kind)](name, default, text)
-        if required:
-            required_names.append(name)
-        # `--help` shows the key flags of the main module.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return names, required_names
+class _Parameter(NamedTuple):
+    """A parameter of a command: a flag, or a positional argument."""
 
-
-class _Argument(NamedTuple):
-    """A positional argument."""
-
-    name: str  # as `--help` shows it
+    name: str  # in Python
+    flag: str  # without what keeps a name from being a keyword: "from" for `from_`
+    kind: Any  # its type, without None
     text: str
-    choices: tuple[str, ...]  # the allowed values; empty if anything is allowed
+    default: Any
     required: bool
+    positional: bool
+    is_path: bool
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The allowed values; empty if anything is allowed."""
+        return get_args(self.kind) if get_origin(self.kind) is Literal else ()
+
+    @property
+    def label(self) -> str:
+        """An argument's name, as `--help` shows it."""
+        return "|".join(self.choices) or self.name.upper()
+
+    def expanded(self, value: Any) -> Any:
+        """Return the value with the home folder for a ~, if it is a path."""
+        if not self.is_path or value is None:
+            return value
+        if isinstance(value, list):
+            return [self.expanded(path) for path in value]
+        return expand_home(self.flag, value)
 
 
-def _arguments(command: Callable[..., None]) -> list[_Argument]:
-    hints = get_type_hints(command, include_extras=True)
-    arguments = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            kind, text = get_args(hints[name])
-            choices = get_args(kind) if get_origin(kind) is Literal else ()
-            required = parameter.default is parameter.empty
-            label = "|".join(choices) or name.upper()
-            arguments.append(_Argument(label, text, choices, required))
-    return arguments
+def _parameters(command: Callable[..., None]) -> list[_Parameter]:
+    kinds, hints = get_type_hints(command), get_type_hints(command, include_extras=True)
+    return [
+        _Parameter(
+            name,
+            name.removesuffix("_"),
+            _without_none(kinds[name]),
+            get_args(hints[name])[-1],
+            None if parameter.default is parameter.empty else parameter.default,
+            required=parameter.default is parameter.empty,
+            positional=parameter.kind is parameter.POSITIONAL_ONLY,
+            is_path=_mentions(hints[name], expand_home),
+        )
+        for name, parameter in inspect.signature(command).parameters.items()
+    ]
+
+
+def _without_none(kind: Any) -> Any:
+    """Return the type of an optional flag: `int` for `int | None`."""
+    kinds = [member for member in get_args(kind) if member is not type(None)]
+    return kinds[0] if type(None) in get_args(kind) else kind
+
+
+def _mentions(hint: Any, mark: object) -> bool:
+    """Return whether a mark is among the annotations of a type or of its parts."""
+    return any(part is mark or _mentions(part, mark) for part in get_args(hint))
+
+
+def _define_flag(parameter: _Parameter) -> None:
+    _, name, kind, text, default, *_ = parameter
+    if kind is Config:
+        if default is not None:
+            text = f"{text}\n(default: '{default}')"
+        config_flags.DEFINE_config_file(name, None, text)
+    elif get_origin(kind) is list:
+        flags.DEFINE_multi_string(name, default, text)
+    elif parameter.choices:
+        flags.DEFINE_enum(name, default, parameter.choices, text)
+    else:
+        _DEFINERS[kind](name, default, text)
+    # `--help` shows the key flags of the main module.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
 
 def _index_of_name(
@@ -261,21 +314,16 @@ def _index_of_name(
 ) -> int | None:
     """Return the index of a command's name, skipping the values of flags."""
     flags_with_value = {
-        flag for command in by_name.values() for flag in _flags_with_value(command)
+        parameter.flag
+        for command in by_name.values()
+        for parameter in _parameters(command)
+        if parameter.kind is not bool
     }
     for index, (before, word) in enumerate(pairwise(argv), start=1):
         is_value = before[:1] == "-" and before.lstrip("-") in flags_with_value
         if word in by_name and not is_value:
             return index
     return None
-
-
-def _flags_with_value(command: Callable[..., None]) -> Iterator[str]:
-    """Yield the flags whose value may be the next word, instead of following an =."""
-    hints = get_type_hints(command, include_extras=True)
-    for name in inspect.signature(command).parameters:
-        if get_args(hints[name])[0] is not bool:
-            yield name
 
 
 def _nameless(by_name: dict[str, Callable[..., None]]) -> Callable[..., None]:
@@ -289,71 +337,35 @@ def _nameless(by_name: dict[str, Callable[..., None]]) -> Callable[..., None]:
     return nameless
 
 
-def _add_help(arguments: list[_Argument]) -> None:
+def _add_help(arguments: list[_Parameter]) -> None:
     """Add the arguments to `--help`, which begins with the main module's docstring."""
     main_module = sys.modules["__main__"]
-    text = f"{main_module.__doc__ or ''}\n{CACHE_HELP}"
+    text = f"{main_module.__doc__ or ''}\n{environment.CACHE_HELP}"
     if arguments:
-        labels = " ".join(a.name if a.required else f"[{a.name}]" for a in arguments)
-        texts = "".join(f"  {a.name}: {a.text}\n" for a in arguments)
+        labels = " ".join(a.label if a.required else f"[{a.label}]" for a in arguments)
+        texts = "".join(f"  {a.label}: {a.text}\n" for a in arguments)
         text += f"\narguments: {labels} [--flag=VALUE ...]\n\n{texts}"
     main_module.__doc__ = text
 
 
-def _without_none(kind: Any) -> type:
-    """Return the type of an optional flag: `int` for `int | None`."""
-    kinds = [member for member in get_args(kind) if member is not type(None)]
-    return kinds[0] if kinds else kind
-
-
-def _default_configs(command: Callable[..., None]) -> dict[str, str | None]:
-    """Return the default of each config flag; None for a required one.
-
-    ml_collections would open the default of a flag, and fail on bad settings, while
-    the flag is defined. So the defaults are put on the command line instead.
-    """
-    hints = get_type_hints(command, include_extras=True)
-    return {
-        name: None if parameter.default is parameter.empty else parameter.default
-        for name, parameter in inspect.signature(command).parameters.items()
-        if get_args(hints[name])[0] is Config
-    }
-
-
-def _with_config_paths(argv: list[str], configs: dict[str, str | None]) -> list[str]:
-    """Add the missing config flags, and replace the names of configs by paths."""
-    names = {word.lstrip("-").partition("=")[0] for word in argv if word[:1] == "-"}
-    defaults = [
-        f"--{name}={default}"
-        for name, default in configs.items()
-        if default is not None and name not in names
-    ]
-    argv = [argv[0], *defaults, *argv[1:]]
-    result = argv[:1]
-    for before, word in pairwise(argv):
-        flag, equals, value = word.partition("=")
-        if word[:1] == "-" and equals and flag.lstrip("-") in configs:
-            word = f"{flag}={config_path(value)}"
-        elif before[:1] == "-" and before.lstrip("-") in configs:
-            word = config_path(word)
-        result.append(word)
-    return result
-
-
-def _parse(
-    arguments: list[_Argument],
-    required: list[str],
-    configs: dict[str, str | None],
-    argv: list[str],
-) -> list[str]:
+def _parse(parameters: list[_Parameter], argv: list[str]) -> list[str]:
     try:
         # Flags may follow positional arguments.
         flags.FLAGS.set_gnu_getopt(True)
-        rest = flags.FLAGS(_with_config_paths(argv, configs))
-        _check_arguments(arguments, rest[1:])
-        missing = [f"--{name}" for name in required if flags.FLAGS[name].value is None]
+        # Where ml_collections looks for them.
+        sys.argv = _with_configs_first(argv, parameters)
+        rest = flags.FLAGS(sys.argv)
+        _check_arguments([p for p in parameters if p.positional], rest[1:])
+        missing = [
+            f"--{p.flag}"
+            for p in parameters
+            if p.required and not p.positional and flags.FLAGS[p.flag].value is None
+        ]
         if missing:
             raise ValueError(f"missing flags: {' '.join(missing)}")
+    # absl shows the help, and ends with 1.
+    except SystemExit:
+        sys.exit(0)
     except (AttributeError, KeyError) as error:
         # The text is the repr of a repr.
         text = str(error.args[0]).replace("\\n", "; ").replace("\\", "")
@@ -365,15 +377,40 @@ def _parse(
     return rest
 
 
-def _check_arguments(arguments: list[_Argument], words: list[str]) -> None:
+def _with_configs_first(argv: list[str], parameters: list[_Parameter]) -> list[str]:
+    """Put config flags before those of their settings, and paths for their names.
+
+    Defaults are put there, too: ml_collections would open the default of a flag, and
+    fail on bad settings, while the flag is defined.
+    """
+    program, *words = argv
+    defaults = {p.flag: p.default for p in parameters if p.kind is Config}
+    configs, others, rest = [], [], iter(words)
+    for word in rest:
+        if word == "--":
+            others += [word, *rest]
+            break
+        flag, equals, value = word.partition("=")
+        name = flag.lstrip("-")
+        if word[:1] == "-" and name in defaults:
+            path = config_path(value if equals else next(rest, ""))
+            configs.append(f"--{name}={path}")
+            defaults[name] = None
+        else:
+            others.append(word)
+    configs += [f"--{n}={config_path(d)}" for n, d in defaults.items() if d is not None]
+    return [program, *configs, *others]
+
+
+def _check_arguments(arguments: list[_Parameter], words: list[str]) -> None:
     for argument in arguments[len(words) :]:
         if argument.required:
-            raise ValueError(f"missing argument: {argument.name} ({argument.text})")
+            raise ValueError(f"missing argument: {argument.label} ({argument.text})")
     if len(words) > len(arguments):
         raise ValueError(f"unexpected argument: {words[len(arguments)]}")
     for argument, word in zip(arguments, words, strict=False):
         if argument.choices and word not in argument.choices:
-            raise ValueError(f"argument must be {argument.name}; got {word!r}")
+            raise ValueError(f"argument must be {argument.label}; got {word!r}")
 
 
 def _config_folder() -> Path:
@@ -383,36 +420,14 @@ def _config_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
+def _remember_command_line() -> None:
+    """Keep the words of the command line for `provenance`, before any is taken away."""
+    if not _command_line:
+        _command_line.extend(["jaxart", Path(sys.argv[0]).stem, *sys.argv[1:]])
+
+
 def _quiet_libraries() -> None:
     """Let libraries print warnings and errors only."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger().setLevel(logging.WARNING)
-
-
-def _set_up_compilation_cache() -> None:
-    """Let JAX cache compiled programs, unless the environment says where or whether."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", _cache_folder())
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update(
-            "jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS
-        )
-    # A full disk, or an entry of a process that was killed while writing it: JAX then
-    # compiles as if there were no cache.
-    warnings.filterwarnings(
-        "ignore", "Error (reading|writing) persistent compilation cache"
-    )
-
-
-def _cache_folder() -> str | None:
-    """Return this user's cache folder; None if it cannot be made."""
-    xdg_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        cache = xdg_cache if xdg_cache.is_absolute() else Path.home() / ".cache"
-        folder = cache / "jaxart" / "compiled"
-        # Nobody else may write here: cached programs are executed.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return str(folder) if os.access(folder, os.W_OK) else None

@@ -31,6 +31,7 @@ import numpy as np
 from jaxart import arguments, command
 from jaxart.gan import evaluation, quality, run_dir, trained
 from jaxart.paintings import choice, evaluation_crops
+from jaxart.validation import MAX_COUNT, FilePath, Range, Seed, validate
 
 
 def main(
@@ -43,19 +44,17 @@ def main(
         Literal["train", "held_out"], "where the other real crops come from"
     ] = "train",
     nearest: Annotated[
-        str | None, "FILE.png for samples, each with its nearest training crops"
+        FilePath | None, "FILE.png for samples, each with its nearest training crops"
     ] = None,
     inception_weights: Annotated[
-        str | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
+        FilePath | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
     ] = None,
     data_dir: arguments.DataDir = None,
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
     timer = evaluation.Timer()
-    if count < quality.MIN_COUNT:
-        raise ValueError(f"count must be at least {quality.MIN_COUNT}; got {count}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative; got {seed}")
+    validate("count", count, Annotated[int, Range(quality.MIN_COUNT, MAX_COUNT)])
+    validate("seed", seed, Seed)
     if nearest is not None:
         arguments.check_out("nearest", nearest, (".png",))
     extractors = {"vgg": quality.vgg_extractor(layers.split(","))}

@@ -12,6 +12,7 @@ from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import feature_figures, latent_figures, latents, trained
 from jaxart.paintings import choice, pipeline
+from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
 # Pictures from one point to the next, if their number is not given.
@@ -26,7 +27,7 @@ GridSeed = Annotated[int, "of the grid that the numbers are on"]
 
 def interpolation(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png for a grid; FILE.gif, .webp or .mp4 for a film"],
+    out: Annotated[FilePath, "FILE.png for a grid; FILE.gif, .webp or .mp4 for a film"],
     seeds: Annotated[
         str | None, "numbers of points to visit, such as 3,17,44; or the first ones"
     ] = None,
@@ -49,6 +50,8 @@ def interpolation(
     On a grid, each row ends where the next one starts, and the last one where the first
     one does. A film shows the same, and loops without a pause.
     """
+    validate("count", count, Count)
+    validate("seed", seed, Seed)
     is_film = arguments.check_out("out", out, (".png", *films.MAX_SIDE)) != ".png"
     if seeds is None and points > count:
         raise ValueError(
@@ -59,22 +62,25 @@ def interpolation(
         raise ValueError(f"there must be at least two points; got {len(numbers)}")
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
-    if pictures < 2:
-        raise ValueError(f"pictures must be at least 2; got {pictures}")
+    validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
     generator = trained.generator(workdir, step)
+    validate("points times pictures", len(numbers) * pictures, Count)
+    if not is_film:
+        arguments.check_grid(len(numbers) * pictures, generator.settings.size)
     path = latent_figures.Interpolation(numbers, seed, pictures, way, loop)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)
         films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
     else:
-        images.save_png(out, latent_figures.interpolation_grid(generator, path))
+        grid = latent_figures.interpolation_grid(generator, path)
+        images.save_png(out, grid, about=_about(generator, seed))
     visited = ", ".join(map(str, (*numbers, *numbers[:loop])))
     print(f"the path through {visited} at step {generator.step} is in {out}")
 
 
 def arithmetic(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png"],
+    out: Annotated[FilePath, "FILE.png"],
     plus: Annotated[str, "number of the point z1, or several to average: 3,17,44"],
     minus: Annotated[str, "number of the point z2, or several to average: 5,8"],
     to: Annotated[str, "numbers of points z3, a row each: 1,2,9; 1+2,9 averages"],
@@ -87,19 +93,23 @@ def arithmetic(
     Each row shows z3 and z1 - z2 + z3. Beneath a term that is an average are the
     pictures of its points.
     """
+    validate("count", count, Count)
+    validate("seed", seed, Seed)
     arguments.check_out("out", out, (".png",))
     z1, z2 = _numbers("plus", plus, count), _numbers("minus", minus, count)
     z3s = [_numbers("to", text, count, separator="+") for text in to.split(",")]
     generator = trained.generator(workdir, step)
-    images.save_png(out, latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed))
+    figure = latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed)
+    images.save_png(out, figure, about=_about(generator, seed))
     print(f"{len(z3s)} sums at step {generator.step} are in {out}")
 
 
 def deconvnet(
     workdir: arguments.Workdir,
-    out: Annotated[str, "FILE.png"],
+    out: Annotated[FilePath, "FILE.png"],
     picture: Annotated[
-        str | None, "a picture to look at; or what excites features most in the dataset"
+        FilePath | None,
+        "a picture to look at; or what excites features most in the dataset",
     ] = None,
     keep: Annotated[
         deconvolution.Keep,
@@ -120,9 +130,9 @@ def deconvnet(
     excites it most, shown above.
     """
     arguments.check_out("out", out, (".png",))
-    for flag, number in (("filters", filters), ("crops", crops)):
-        if number < 1:
-            raise ValueError(f"{flag} must be at least 1; got {number}")
+    validate("filters", filters, Count)
+    validate("crops", crops, Count)
+    validate("seed", seed, Seed)
     model = trained.discriminator(workdir, step)
     size, data = model.settings.size, model.settings.data
     if picture is None:
@@ -137,8 +147,12 @@ def deconvnet(
         figure = feature_figures.of_picture(
             model, picture, keep=keep, filters=filters, grey=data.name in choice.GREY
         )
-    images.save_png(out, figure)
+    images.save_png(out, figure, about=_about(model, seed))
     print(f"{len(model.network.stages)} layers at step {model.step} are in {out}")
+
+
+def _about(model: trained.Trained, seed: int) -> dict[str, str]:
+    return command.provenance(seed=seed, step=model.step)
 
 
 def _numbers(flag: str, text: str, count: int, separator: str = ",") -> list[int]:

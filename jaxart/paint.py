@@ -16,13 +16,14 @@ from jaxart.command import Config
 from jaxart.painter import jobs
 from jaxart.painter.outputs import appearance_from_flags, outputs_from_flags
 from jaxart.painter.settings import Settings, check_keys
+from jaxart.validation import FilePath, build
 
 
 def main(
-    picture: Annotated[str | None, "the picture, or a folder of pictures"] = None,
+    picture: Annotated[FilePath | None, "the picture, or a folder of pictures"] = None,
     /,
     *,
-    out: Annotated[str, "FILE.png that receives the painting; or FOLDER/"],
+    out: Annotated[FilePath, "FILE.png that receives the painting; or FOLDER/"],
     config: Annotated[Config, "file that describes the painter"] = "paint",
     scale: Annotated[float, "size of the painting, in sizes of the picture"] = 1.0,
     relief: Annotated[bool, "show the paint in relief"] = False,
@@ -30,15 +31,23 @@ def main(
         float, "where the relief's lamp stands: degrees, 0 above, 90 to the right"
     ] = 315.0,
     weights: Annotated[
-        str | None, "MASK.png, bright where errors count more; or saliency"
+        FilePath | None, "MASK.png, bright where errors count more; or saliency"
     ] = None,
-    strokes_out: Annotated[str | None, "FILE.json for the strokes; or FOLDER/"] = None,
-    svg: Annotated[str | None, "FILE.svg for the strokes as shapes; or FOLDER/"] = None,
+    strokes_out: Annotated[
+        FilePath | None, "FILE.json for the strokes; or FOLDER/"
+    ] = None,
+    svg: Annotated[
+        FilePath | None, "FILE.svg for the strokes as shapes; or FOLDER/"
+    ] = None,
     film: Annotated[
-        str | None, "FILE.gif, .webp or .mp4: the painting as it grows; or FOLDER/"
+        FilePath | None, "FILE.gif, .webp or .mp4: the painting as it grows; or FOLDER/"
     ] = None,
-    resume: Annotated[str | None, "strokes file that painting goes on from"] = None,
-    redraw: Annotated[str | None, "strokes file to draw anew, without PICTURE"] = None,
+    resume: Annotated[
+        FilePath | None, "strokes file that painting goes on from"
+    ] = None,
+    redraw: Annotated[
+        FilePath | None, "strokes file to draw anew, without PICTURE"
+    ] = None,
 ) -> None:
     """Paint a picture, or a folder of pictures."""
     appearance = appearance_from_flags(scale, relief, light)
@@ -72,7 +81,7 @@ def _settings(config: Config) -> Settings:
         check_keys(config.keys())
     except ValueError as error:
         raise ValueError(f"config {error}") from None
-    return Settings(**config)
+    return build(Settings, config)
 
 
 def _refuse(flags: dict[str, str | None], where: str) -> None:

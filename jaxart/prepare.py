@@ -27,16 +27,17 @@ from jaxart.paintings import dataset, preparation, vocabulary
 from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.files import MISSING
 from jaxart.paintings.sources.painting import Painting
+from jaxart.validation import FilePath, Range, validate
 
 
 def main(
     input: Annotated[  # noqa: A002
-        list[str],
+        list[FilePath],
         "collection of pictures: a folder, a zip, or hf:NAME for a data set of the "
         "Hugging Face hub; may be given several times",
     ],
     data_dir: Annotated[
-        str, "folder that receives the dataset and skipped.csv"
+        FilePath, "folder that receives the dataset and skipped.csv"
     ] = dataset.DEFAULT_DATA_DIR,
     source: Annotated[
         Literal["auto", *inputs.READERS],  # pyright: ignore[reportInvalidTypeForm]
@@ -48,18 +49,18 @@ def main(
         bool, "keep pictures that look the same as an earlier one"
     ] = False,
     report: Annotated[
-        str, "HTML file that receives a page about the collection, such as report.html"
+        FilePath,
+        "HTML file that receives a page about the collection, such as report.html",
     ] = "",
     beam_options: Annotated[
         str, 'work on a cluster, by Apache Beam: its options, as "--runner=..."'
     ] = "",
 ) -> None:
     """Make a dataset of a collection of paintings."""
-    if processes < 0:
-        raise ValueError(f"processes must not be negative; got {processes}")
+    validate("processes", processes, Annotated[int, Range(0, 1024)])
     if not 8 <= size <= 1024:
         raise ValueError(f"size must be from 8 to 1024; got {size}")
-    out = Path(data_dir).expanduser().absolute()  # as other machines see it
+    out = Path(data_dir).absolute()  # as other machines see it
     union = inputs.open_inputs(input, "" if source == "auto" else source)
     for collection in union.collections:
         if out.resolve().is_relative_to(collection.root.resolve()):
@@ -86,7 +87,7 @@ def main(
         beam_options=beam_options,
         vocabulary=labels.names(),
         keep_duplicates=keep_duplicates,
-        report_to=Path(report).expanduser() if report else None,
+        report_to=Path(report) if report else None,
     )
     print(_summary(prepared))
 

@@ -26,7 +26,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-from jaxart import command
+from jaxart import command, environment
 
 
 AUTO = "auto"  # addresses and counts come from the cluster's environment
@@ -70,6 +70,7 @@ def join(distributed: str | None) -> Iterator[None]:
         return
     _join(distributed)
     try:
+        environment.check_platform()
         yield
     except (EverywhereError, command.Stopped):
         raise

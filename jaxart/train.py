@@ -21,12 +21,13 @@ from jaxtyping import Array
 from jaxart import atomic, command, memory, processes
 from jaxart.command import Config
 from jaxart.gan import cost as costs
-from jaxart.gan import devices, latents, quality, train_loop
+from jaxart.gan import devices, latents, quality, train_loop, trained
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
 from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import init_state
 from jaxart.paintings import atlas, choice, pipeline
+from jaxart.validation import FilePath
 
 
 # What processes on different machines may set differently.
@@ -37,7 +38,13 @@ Records = Sequence[dict[str, Any]]
 
 def main(
     config: Annotated[Config, "file that describes the run"],
-    workdir: Annotated[str, "folder of the run; if it holds one, it goes on"],
+    workdir: Annotated[FilePath, "folder of the run; if it holds one, it goes on"],
+    from_: Annotated[
+        FilePath | None, "folder of another run, whose networks a new run begins with"
+    ] = None,
+    step: Annotated[
+        str | None, "of the other run: a number, or best; the latest, if not given"
+    ] = None,
     distributed: Annotated[
         str | None,
         "to be one of several processes that train together: auto where the cluster "
@@ -49,19 +56,27 @@ def main(
         with processes.failing_together():
             settings = Settings.from_config(config)
         with atomic.naming_full_disk(workdir), contextlib.ExitStack() as stack:
-            train(settings, workdir, stack)
+            train(settings, workdir, stack, from_, step)
 
 
-def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None:
+def train(
+    settings: Settings,
+    workdir: str,
+    stack: contextlib.ExitStack,
+    from_: str | None = None,
+    step: str | None = None,
+) -> None:
     """Start or resume a run; in several processes, all of them call this.
 
     Args:
         settings: of the run.
         workdir: its folder.
         stack: closes the files, threads and processes that are opened here.
+        from_: folder of the run whose networks a new run begins with, or None.
+        step: of its checkpoint; see `RunDir.origin`.
 
     Raises:
-        ValueError: the settings do not suit the devices, the folder or the dataset.
+        ValueError: the settings do not suit the devices, the folders or the dataset.
         Stopped: a signal asked for it, and the state is saved.
     """
     with processes.failing_together():
@@ -76,18 +91,25 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
             to_pixels=partial(atlas.to_pixels, size=settings.size),
         )
     settings, run_dir = _open_run_dir(settings, workdir, stack)
+    origin = None
+    with processes.failing_together():
+        if run_dir:
+            origin = run_dir.origin(from_, step)
     records = _open_records(settings)
     source, dataset = _put_on_device(settings, records, updates)
 
     init = jax.jit(
         lambda seed: init_state(*settings.make_networks(seed), optimizer, seed)
     )
+    state_shape = init.eval_shape(np.uint32(0))
+    with processes.failing_together():
+        costs.check_state(state_shape)
     # The update is compiled while everything else is opened.
     compiler = stack.enter_context(ThreadPoolExecutor(1))
     shape = train_loop.updates_of_next_call(0, settings), settings.batch_size
     compiled = compiler.submit(
         updates.compile,
-        init.eval_shape(np.uint32(0)),
+        state_shape,
         dataset,
         pipeline.batches_shape(source, shape, settings.size),
     )
@@ -97,6 +119,8 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
     with processes.failing_together():
         if run_dir:
             checkpoints = stack.enter_context(closing(run_dir.checkpoints(settings)))
+            if origin and checkpoints.latest() is None:
+                state = state._replace(**trained.start_from(origin, settings))
             state = run_dir.resume(checkpoints, state)
             if settings.evaluate.every_steps:
                 distance_fn = _distance_fn(settings, records, sampler)
@@ -107,7 +131,7 @@ def train(settings: Settings, workdir: str, stack: contextlib.ExitStack) -> None
         cost = costs.cost(*networks, compiled.result(), images)
         cost.check_memory(settings.batch_size)
         if run_dir:
-            run_dir.write_settings(settings)
+            run_dir.write_settings(settings, origin)
             print(cost)
     log = stack.enter_context(closing(RunLog(run_dir, settings, int(state.step))))
     speed = train_loop.train_loop(

@@ -38,6 +38,7 @@ IMPORTS = """
 import os, signal, time
 from typing import Annotated, Literal
 from jaxart import command
+from jaxart.validation import FilePath
 
 """
 FLAGS = """
@@ -124,6 +125,69 @@ def test_help_shows_the_arguments(tmp_path: Path):
     assert "NAME: who is greeted" in result.stdout
 
 
+def test_help_is_no_error_and_may_be_cut_off(tmp_path: Path):
+    assert run(tmp_path, "pass", "--help").returncode == 0
+    for words in ("greet.py --help", "-m jaxart --help"):
+        for unbuffered in ("", "1"):
+            result = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", f"{sys.executable} {words} | true"],
+                cwd=tmp_path,
+                env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+                capture_output=True,
+                text=True,
+            )
+            assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_flag_may_be_called_like_a_keyword(tmp_path: Path):
+    parameters = 'from_: Annotated[str, "whose"], class_: Annotated[int, "which"] = 1'
+    body, arguments = "print(from_, class_)", ("--from=Ada", "--class=2")
+    result = run(tmp_path, body, *arguments, parameters=parameters)
+    assert result.stdout == "Ada 2\n"
+    result = run(tmp_path, body, "--class=2", parameters=parameters)
+    assert only_line(result) == "error: missing flags: --from"
+
+
+PATHS = """
+    picture: Annotated[FilePath | None, "a picture"] = None,
+    /,
+    *,
+    inputs: Annotated[list[FilePath], "folders"] = [],
+    out: Annotated[FilePath, "a file"] = "a.png",
+    name: Annotated[str, "a name"] = "~/Ada",
+"""
+
+
+def test_a_path_may_begin_with_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", "/home/ada")
+    body = "print(picture, *inputs, out, name)"
+    result = run(tmp_path, body, parameters=PATHS)
+    assert result.stdout == "None a.png ~/Ada\n"
+    words = ("~/a.jpg", "--inputs=~/b", "--inputs=hf:c", "--out=~/d/")
+    result = run(tmp_path, body, *words, parameters=PATHS)
+    assert result.stdout == "/home/ada/a.jpg /home/ada/b hf:c /home/ada/d/ ~/Ada\n"
+    monkeypatch.setenv("HOME", "")
+    result = run(tmp_path, body, "--out=~/d", parameters=PATHS)
+    assert only_line(result) == (
+        "error: out must not begin with ~ without a home; got '~/d'"
+    )
+
+
+def test_what_a_terminal_cannot_print_is_escaped(tmp_path: Path):
+    script = tmp_path / "greet.py"
+    script.write_text(IMPORTS + command_of("print(name)\nraise ValueError(name)"))
+    for name, shown in (("Frühling ☼", r"Fr\xfchling \u263c"), ("\udcfc", r"\udcfc")):
+        result = subprocess.run(
+            [sys.executable, str(script), f"--name={name}"],
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+        )
+        assert (result.stdout, only_line(result)) == (f"{shown}\n", f"error: {shown}")
+
+
 CONFIG = """
     config: Annotated[command.Config, "a file"] = os.environ["HERE"] + "/config.py",
 """
@@ -152,6 +216,14 @@ def test_a_config_may_have_a_default(configs: Path):
     assert printed(other, "--config.other=False") == "2 other times\n"
     shown = "".join(printed("--help").split())  # lines are broken anywhere
     assert f"(default:'{configs}/config.py')" in shown
+
+
+def test_settings_may_stand_before_their_config(configs: Path):
+    other = f"{configs}/other.py"
+    for words in ([f"--config={other}"], ["--config", other]):
+        arguments = ("--config.times=5", *words)
+        result = run(configs, "print(config.times)", *arguments, parameters=CONFIG)
+        assert result.stdout == "5\n"
 
 
 @pytest.mark.parametrize("arguments", [["--config.tims=3"], ["--config.times=many"]])
@@ -278,6 +350,15 @@ def test_help_lists_several_commands_and_shows_the_flags_of_one(tmp_path: Path):
     assert "At once." in shown("draw")
     assert "--name: who is drawn" in shown("draw")
     assert "--times" not in shown("draw")
+
+
+def test_a_result_knows_the_command_line_that_made_it(tmp_path: Path):
+    body = "print(command.provenance(seed=3)['Command'])"
+    result = run(tmp_path, body, "--name=Ada L.", "--times", "3")
+    assert result.stdout == "jaxart greet '--name=Ada L.' --times 3\n"
+    code = TWO.replace('"draws:"', "command.provenance()['Command']")
+    result = start(tmp_path, code, "draw", "--name=A")
+    assert result.stdout == "jaxart greet draw --name=A A\n"
 
 
 @pytest.mark.parametrize(

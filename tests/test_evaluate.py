@@ -252,7 +252,7 @@ def test_a_dataset_without_held_out_pictures_is_evaluated_without_them(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"seed": -1}, "seed must not be negative; got -1"),
+        ({"seed": -1}, "seed must be at least 0; got -1"),
         ({"data_dir": "/nowhere"}, "data_dir must hold a dataset"),
         ({"count": 19}, "count must be at least 20; got 19"),
         ({"layers": "relu3_3,relu9_1"}, "layer must be one of .*; got 'relu9_1'"),

@@ -103,7 +103,7 @@ def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path, cap
         ({"input": ["csv", "csv"]}, "must not contain each other"),
         ({"input": ["empty"]}, "there is none"),
         ({"input": ["csv"]}, "must be a csv in UTF-8"),
-        ({"input": ["empty"], "processes": -1}, "must not be negative"),
+        ({"input": ["empty"], "processes": -1}, "must be at least 0"),
         ({"input": ["empty"], "size": 4}, "size must be from 8 to 1024"),
         ({"input": ["empty"], "data_dir": "empty/data"}, "must lie outside of input"),
         ({"input": ["empty"], "data_dir": "file"}, "file"),

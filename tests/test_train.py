@@ -27,9 +27,10 @@ from jaxart import command, machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
 from jaxart.gan import devices, latents, quality, run_dir, train_loop, trained
 from jaxart.gan.run_dir import RunDir
-from jaxart.gan.settings import LARGEST_SEED, Settings, flatten
+from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import TrainState, init_state
 from jaxart.paintings import dataset, pipeline
+from jaxart.validation import MAX_SEED
 
 
 ROOT = Path(__file__).parents[1]
@@ -313,7 +314,7 @@ def test_a_loss_that_is_not_finite_names_step_and_checkpoint(
 
 
 def test_the_largest_seed_trains(config: Any, tmp_path: Path):
-    config.seed, config.steps = LARGEST_SEED, 2
+    config.seed, config.steps = MAX_SEED, 2
     train.main(config, str(tmp_path))
     assert len(lines(tmp_path)) == 1
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
+from jaxtyping import PyTree
 
 from jaxart import machine
 from jaxart.gan.networks import SMALLEST, Discriminator, Generator
@@ -77,6 +78,26 @@ def cost(
         bytes_needed(compiled),
         machine.memory(),
     )
+
+
+def check_state(state: PyTree[jax.ShapeDtypeStruct]) -> None:
+    """See that the state of a run fits into memory, before it is made.
+
+    Args:
+        state: shapes and types of the networks and their optimizers.
+
+    Raises:
+        ValueError: it needs more memory than the device has.
+    """
+    leaves = jax.tree.leaves(state)
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    available = machine.memory()
+    if available is not None and needed > available:
+        raise ValueError(
+            "generator.width and discriminator.width must lead to networks that fit "
+            f"into memory: they need {giga(needed)} GB, and {giga(available)} GB are "
+            "available"
+        )
 
 
 def speed_line(cost: Cost, speed: Speed, dtype: str) -> str:

@@ -10,20 +10,35 @@ import fcntl
 import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import PyTree
 
 from jaxart import atomic, command
-from jaxart.checkpoints import Checkpoints
+from jaxart.checkpoints import BEST, Checkpoints
 from jaxart.gan.settings import MAY_CHANGE, Settings, flatten
 from jaxart.gan.update import NetworkState, TrainState
+from jaxart.validation import validate
 
 
 CONFIG = "config.json"
 LOCK = "lock"
+FROM = "from"  # in the config: the checkpoint that the run began with, if any
+
+
+class Origin(NamedTuple):
+    """The checkpoint of another run that a run begins with.
+
+    Args:
+        workdir: folder of the other run.
+        step: of the checkpoint.
+    """
+
+    workdir: str
+    step: int
 
 
 class RunDir:
@@ -93,9 +108,45 @@ class RunDir:
                 f"{', '.join(differences)}"
             )
 
-    def write_settings(self, settings: Settings) -> None:
-        """Write the settings of the run, whole or not at all."""
-        text = json.dumps(settings.to_dict(), indent=2, sort_keys=True)
+    def origin(self, workdir: str | None, step: str | None) -> Origin | None:
+        """Return what the run in the folder, or a new one, begins with.
+
+        Args:
+            workdir: folder of another run, or None.
+            step: of its checkpoints: a number, "best"; None for the latest.
+
+        Raises:
+            ValueError: the run in the folder began with something else, or the other
+                folder has no such checkpoint.
+        """
+        if workdir is None:
+            if step is not None:
+                raise ValueError(f"step must go with from; got {step}")
+            return read_origin(self.path)
+        if not (self.path / CONFIG).exists():
+            read_settings(workdir)
+            with contextlib.closing(Checkpoints(workdir)) as checkpoints:
+                return Origin(os.path.realpath(workdir), checkpoints.find(step))
+        origin = read_origin(self.path)
+        asked = os.path.realpath(workdir)
+        if origin is None or origin.workdir != asked:
+            began = "from new networks" if origin is None else f"from {origin.workdir}"
+            raise ValueError(
+                f"from must be what the run in {self.path} began with; it began "
+                f"{began}, not from {asked}"
+            )
+        # The latest and the best may be others by now.
+        if step not in (None, BEST, str(origin.step)):
+            raise ValueError(
+                f"step must be what the run in {self.path} began with, "
+                f"{origin.step}; got {step}"
+            )
+        return origin
+
+    def write_settings(self, settings: Settings, origin: Origin | None = None) -> None:
+        """Write the settings of the run and what it began with, all or nothing."""
+        config = settings.to_dict() | ({FROM: origin._asdict()} if origin else {})
+        text = json.dumps(config, indent=2, sort_keys=True)
         with atomic.replacing(self.path / CONFIG, lambda _: True) as unfinished:
             unfinished.write_text(text + "\n")
 
@@ -121,16 +172,40 @@ def read_settings(workdir: str | Path) -> Settings:
     Raises:
         ValueError: the folder holds no run, or its config cannot be read.
     """
-    path = Path(workdir) / CONFIG
-    if not path.is_file():
-        raise ValueError(f"workdir must hold a run ({CONFIG}); {workdir} does not")
-    try:
-        config = json.loads(path.read_text())
+    with _config_of(workdir) as config:
+        config.pop(FROM, None)
         # Version 0.1 could train several seeds in one call; with one it says so.
         if config.get("seeds") == 1:
             del config["seeds"]
         return Settings.from_config(config)
-    except (ValueError, TypeError, AttributeError) as error:
+
+
+def read_origin(workdir: str | Path) -> Origin | None:
+    """Return what the run in a folder began with, if it began with another run.
+
+    Raises:
+        ValueError: the config cannot be read.
+    """
+    if not (Path(workdir) / CONFIG).exists():
+        return None
+    with _config_of(workdir) as config:
+        origin = config.get(FROM)
+        if origin is None:
+            return None
+        return Origin(
+            validate(f"{FROM}.workdir", origin["workdir"], str),
+            validate(f"{FROM}.step", origin["step"], int),
+        )
+
+
+@contextlib.contextmanager
+def _config_of(workdir: str | Path) -> Iterator[dict[str, Any]]:
+    path = Path(workdir) / CONFIG
+    if not path.is_file():
+        raise ValueError(f"workdir must hold a run ({CONFIG}); {workdir} does not")
+    try:
+        yield json.loads(path.read_text())
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

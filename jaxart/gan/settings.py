@@ -8,7 +8,7 @@ itself, and nothing changes it afterwards.
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_type_hints
 
 import jax
 import optax
@@ -20,10 +20,20 @@ from jaxart.gan import quality
 from jaxart.gan.devices import Parallel
 from jaxart.gan.networks import SIZES, Discriminator, Generator
 from jaxart.gan.update import Loss
+from jaxart.validation import (
+    MAX_COUNT,
+    MAX_INT,
+    FilePath,
+    OneOf,
+    Positive,
+    Range,
+    Seed,
+    Validated,
+    build,
+)
 
 
 Dtype = Literal["float32", "bfloat16"]
-LARGEST_SEED = 2**32 - 1
 
 # What may change when a run is resumed; any other change would make it another run.
 MAY_CHANGE = (
@@ -40,89 +50,108 @@ MAY_CHANGE = (
 )
 
 
+# Wider networks, or those of more latent numbers, are larger than any device's memory.
+Width = Annotated[int, Range(1, 8_192)]
+MAX_LATENT = 65_536
+
+NotNegative = Annotated[float, Range(0)]
+
+
+def _on_device(name: str, value: object) -> bool | Literal["auto"]:
+    """Return `data.on_device`, which a command line has as text."""
+    known: dict[str, bool | Literal["auto"]] = {
+        "auto": "auto",
+        "true": True,
+        "false": False,
+    }
+    if str(value).lower() not in known:
+        raise ValueError(f"{name} must be auto, true or false; got {value!r}")
+    return known[str(value).lower()]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class Data(Validated):
     """Where the training pictures come from."""
 
     name: str
-    data_dir: str
-    source: str
-    workers: int
-    on_device: bool | Literal["auto"]
+    data_dir: FilePath
+    source: FilePath
+    workers: Annotated[int, Range(0, 1024)]
+    on_device: Annotated[bool | Literal["auto"], _on_device]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorSettings:
+class GeneratorSettings(Validated):
     """Of the generator."""
 
-    width: int
-    latent: int
+    width: Width
+    latent: Annotated[int, Range(1, MAX_LATENT)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscriminatorSettings:
+class DiscriminatorSettings(Validated):
     """Of the discriminator."""
 
-    width: int
+    width: Width
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adam:
+class Adam(Validated):
     """Of the optimizer of either network."""
 
-    learning_rate: float
-    b1: float
-    b2: float
-    eps: float
+    learning_rate: NotNegative
+    b1: Annotated[float, Range(0, below=1)]
+    b2: Annotated[float, Range(0, below=1)]
+    eps: NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointSettings:
+class CheckpointSettings(Validated):
     """How often checkpoints are saved, and which of them are kept."""
 
-    every_steps: int
-    keep: int
-    keep_every_steps: int
+    every_steps: Positive
+    keep: Positive
+    keep_every_steps: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples:
+class Samples(Validated):
     """How often samples are drawn, and how many."""
 
-    every_steps: int
-    count: int
+    every_steps: Positive
+    count: Annotated[int, Range(1, 10_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(Validated):
     """How often the samples' distance is measured (0: never), and of how many."""
 
-    every_steps: int
-    count: int
+    every_steps: Annotated[int, Range(0, MAX_INT)]
+    count: Annotated[int, Range(quality.MIN_COUNT, MAX_COUNT)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
+class Log(Validated):
     """How often metrics are written."""
 
-    every_steps: int
+    every_steps: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Validated):
     """All settings of a run; `configs/art.py` says what each is.
 
     Raises:
         ValueError: one of them is out of its range.
     """
 
-    seed: int
-    size: int
-    batch_size: int
-    steps: int
+    seed: Seed
+    size: Annotated[int, OneOf(SIZES)]
+    batch_size: Annotated[int, Range(1, 65_536)]
+    steps: Positive
     loss: Loss
     parallel: Parallel
-    steps_per_call: int
+    steps_per_call: Annotated[int, Range(1, 1_000)]
     dtype: Dtype
     data: Data
     generator: GeneratorSettings
@@ -132,11 +161,6 @@ class Settings:
     samples: Samples
     evaluate: Evaluation
     log: Log
-
-    def __post_init__(self) -> None:
-        """See that each value is in its range."""
-        for key, value in flatten(self.to_dict()).items():
-            _check_range(key, value)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | ConfigDict) -> "Settings":
@@ -154,18 +178,16 @@ class Settings:
                 "seeds is gone, as is training several seeds in one call: run the "
                 "command once per seed, each with its own seed and workdir"
             )
-        keys = dict(_leaf_types(cls))
-        given = flatten(config)
-        missing = sorted(keys.keys() - given.keys())
+        keys, given = set(_keys(cls)), flatten(config).keys()
+        missing = sorted(keys - given)
         if missing:
             raise ValueError(
                 f"config must have {' and '.join(missing)}, as those in configs/ do"
             )
-        unknown = sorted(given.keys() - keys.keys())
+        unknown = sorted(given - keys)
         if unknown:
             raise ValueError(f"unknown setting: {' and '.join(unknown)}")
-        values = {key: _typed(key, given[key], kind) for key, kind in keys.items()}
-        return cast(Settings, _built(cls, values))
+        return build(cls, config)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as nested dictionaries, for JSON and `from_config`."""
@@ -213,62 +235,10 @@ def flatten(nested: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[st
     return leaves
 
 
-def _leaf_types(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and the type of each setting."""
+def _keys(cls: type, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of each setting."""
     for name, kind in get_type_hints(cls).items():
         if dataclasses.is_dataclass(kind):
-            yield from _leaf_types(cast(type, kind), f"{prefix}{name}.")
+            yield from _keys(cast(type, kind), f"{prefix}{name}.")
         else:
-            yield prefix + name, kind
-
-
-def _built(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
-    """Return a dataclass, and those within, of values by their dotted keys."""
-    return cls(
-        **{
-            name: _built(cast(type, kind), values, f"{prefix}{name}.")
-            if dataclasses.is_dataclass(kind)
-            else values[prefix + name]
-            for name, kind in get_type_hints(cls).items()
-        }
-    )
-
-
-def _typed(key: str, value: Any, kind: Any) -> Any:
-    """Return a value as the type of its setting.
-
-    Raises:
-        ValueError: it is of another type.
-    """
-    if key == "data.on_device":
-        known = {"auto": "auto", "true": True, "false": False}
-        if str(value).lower() not in known:
-            raise ValueError(f"{key} must be auto, true or false; got {value!r}")
-        return known[str(value).lower()]
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ValueError(f"{key} must be one of {get_args(kind)}; got {value!r}")
-        return value
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is float and is_number:
-        return float(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{key} must be of type {kind.__name__}; got {value!r}")
-    return value
-
-
-def _check_range(key: str, value: Any) -> None:
-    if key == "size":
-        if value not in SIZES:
-            raise ValueError(f"size must be one of {SIZES}; got {value}")
-    elif key == "seed":
-        if not 0 <= value <= LARGEST_SEED:
-            raise ValueError(f"seed must be from 0 to {LARGEST_SEED}; got {value}")
-    elif key in ("data.workers", "evaluate.every_steps"):
-        if value < 0:
-            raise ValueError(f"{key} must not be negative; got {value}")
-    elif key == "evaluate.count":
-        if value < quality.MIN_COUNT:
-            raise ValueError(f"{key} must be at least {quality.MIN_COUNT}; got {value}")
-    elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
-        raise ValueError(f"{key} must be at least 1; got {value}")
+            yield prefix + name

@@ -7,8 +7,12 @@ from flax import nnx
 
 from jaxart.checkpoints import Checkpoints
 from jaxart.gan import run_dir
-from jaxart.gan.settings import Settings
+from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import NetworkState, network_state
+
+
+# Settings that the shapes of the networks depend on.
+SHAPES = ("size", "generator.", "discriminator.")
 
 
 class Trained(NamedTuple):
@@ -38,6 +42,40 @@ def discriminator(workdir: str, step: str | None = None) -> Trained:
     settings = run_dir.read_settings(workdir)
     network = settings.make_discriminator(nnx.Rngs(0))
     return _restored(workdir, step, "discriminator", network, settings)
+
+
+def start_from(origin: run_dir.Origin, settings: Settings) -> dict[str, NetworkState]:
+    """Return the networks that a run begins with.
+
+    Args:
+        origin: another run's checkpoint.
+        settings: of the run that begins.
+
+    Returns:
+        The fields `generator` and `discriminator` of its `TrainState`.
+
+    Raises:
+        ValueError: the other run's networks have other shapes than this one's, or there
+            is no such checkpoint, or it is damaged.
+    """
+    old, new = (
+        flatten(s.to_dict()) for s in (run_dir.read_settings(origin.workdir), settings)
+    )
+    differences = [
+        f"{key} (there {old[key]}, here {new[key]})"
+        for key in new
+        if key.startswith(SHAPES) and old[key] != new[key]
+    ]
+    if differences:
+        raise ValueError(
+            f"from must be a run with the same networks; {origin.workdir} has another "
+            f"{', '.join(differences)}"
+        )
+    step = str(origin.step)
+    return {
+        "generator": generator(origin.workdir, step).state,
+        "discriminator": discriminator(origin.workdir, step).state,
+    }
 
 
 def _restored(

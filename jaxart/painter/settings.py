@@ -1,34 +1,33 @@
 """Settings of a painting: everything that a user chooses, and the allowed values."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import get_args
+from typing import Annotated, Literal
 
 from jaxart import vgg
 from jaxart.painter.brushes import BRUSHES
 from jaxart.painter.gradients import Method
 from jaxart.painter.medium import Medium
 from jaxart.painter.pigments import PIGMENTS
+from jaxart.validation import MAX_COUNT, Count, FilePath, OneOf, Range, Seed, Validated
 
 
-DISTANCES = ("mse", "vgg", "essay")
+Level = Annotated[float, Range(0, 1)]
+NotNegative = Annotated[float, Range(0)]
+Steps = Annotated[int, Range(0, MAX_COUNT)]
 
-MINIMA = {
-    "strokes": 1,
-    "seed": 0,
-    "steps": 1,
-    "refine": 0,
-    "refine_half": 0,
-    "refine_whole": 0,
-    "prune": 0,
-    "psnr": 0,
-    "seconds": 0,
-}
+
+def _layer(name: str, layer: str) -> str:
+    """Return the name of a layer of VGG16 that exists."""
+    vgg.receptive_field(layer)
+    return layer
+
+
+Layers = tuple[Annotated[str, _layer], ...]
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Validated):
     """How to paint.
 
     Args:
@@ -60,53 +59,30 @@ class Settings:
         ValueError: a value is out of range.
     """
 
-    strokes: int
-    seed: int
-    brush: str
-    pigment: str
-    ground: tuple[float, ...]
-    distance: str
+    strokes: Count
+    seed: Seed
+    brush: Annotated[str, OneOf(tuple(BRUSHES))]
+    pigment: Annotated[str, OneOf(tuple(PIGMENTS))]
+    ground: tuple[Level, Level, Level]
+    distance: Literal["mse", "vgg", "essay"]
     emphasis: bool
-    layers: tuple[str, ...]
-    refine_layers: tuple[str, ...]
-    shares: tuple[float, ...]
-    vgg_weights: str
-    slope: str
-    steps: int
-    refine: int
-    refine_half: int
-    refine_whole: int
-    prune: float
-    psnr: float
-    seconds: float
+    layers: Layers
+    refine_layers: Layers
+    shares: tuple[NotNegative, NotNegative, NotNegative]
+    vgg_weights: FilePath
+    slope: Method
+    steps: Count
+    refine: Steps
+    refine_half: Steps
+    refine_whole: Steps
+    prune: Annotated[float, Range(0, below=1)]
+    psnr: NotNegative
+    seconds: NotNegative
 
     @property
     def medium(self) -> Medium:
         """The brush and the pigment."""
         return Medium(BRUSHES[self.brush], PIGMENTS[self.pigment])
-
-    def __post_init__(self):
-        # A config's lists, and a file's, are tuples here.
-        for name in ("ground", "layers", "refine_layers", "shares"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_choice("brush", self.brush, BRUSHES)
-        _check_choice("pigment", self.pigment, PIGMENTS)
-        _check_choice("distance", self.distance, DISTANCES)
-        _check_choice("slope", self.slope, get_args(Method))
-        for name, least in MINIMA.items():
-            value = getattr(self, name)
-            if not least <= value < math.inf:
-                raise ValueError(f"{name} must be at least {least}; got {value}")
-        if self.prune >= 1:
-            raise ValueError(f"prune must be below 1; got {self.prune}")
-        if len(self.ground) != 3 or not all(0 <= part <= 1 for part in self.ground):
-            raise ValueError(f"ground must be 3 numbers in [0, 1]; got {self.ground}")
-        if len(self.shares) != 3 or not all(
-            0 <= part < math.inf for part in self.shares
-        ):
-            raise ValueError(f"shares must be 3 numbers from 0 on; got {self.shares}")
-        for layer in (*self.layers, *self.refine_layers):
-            vgg.receptive_field(layer)
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -122,8 +98,3 @@ def check_keys(keys: Iterable[str]) -> None:
         raise ValueError(
             f"must have the painter's settings; missing or unknown: {names}"
         )
-
-
-def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")

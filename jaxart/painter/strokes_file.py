@@ -34,6 +34,7 @@ from jaxart import atomic, images
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings, check_keys
 from jaxart.painter.strokes import COLUMNS
+from jaxart.validation import build
 
 
 FORMAT = "jaxart strokes"
@@ -272,16 +273,9 @@ def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
 def _settings(members: dict[str, Any]) -> Settings:
     check_keys(members)
     try:
-        return Settings(**{name: _to_tuples(value) for name, value in members.items()})
+        return build(Settings, members)
     except ValueError as error:
         raise ValueError(f"has settings that cannot be: {error}") from None
-    except TypeError:
-        raise ValueError("has settings that cannot be: one is no number") from None
-
-
-def _to_tuples(value: Any) -> Any:
-    """Return lists as tuples, as settings have them."""
-    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 
 def _member(document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The settings of a run: what they may be, and what they become."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -49,20 +50,24 @@ def test_a_whole_number_serves_where_any_number_does(config: Any):
         ("batch_size", 0, "batch_size must be at least 1"),
         ("steps", 0, "steps must be at least 1"),
         ("steps_per_call", 0, "steps_per_call must be at least 1"),
-        ("seed", -1, "seed must be from 0 to 4294967295; got -1"),
-        ("seed", 2**32, "seed must be from 0 to 4294967295"),
+        ("seed", -1, "seed must be at least 0; got -1"),
+        ("seed", 2**32, "seed must be at most 4,294,967,295; got 42"),
         ("samples.every_steps", 0, "samples.every_steps must be at least 1"),
-        ("evaluate.every_steps", -1, "evaluate.every_steps must not be negative"),
+        ("evaluate.every_steps", -1, "evaluate.every_steps must be at least 0"),
         ("evaluate.count", 19, "evaluate.count must be at least 20; got 19"),
         ("loss", "hinge", "loss must be one of .*; got 'hinge'"),
         ("parallel", "threads", "parallel must be one of .*; got 'threads'"),
         ("dtype", "float8", "dtype must be one of .*; got 'float8'"),
-        ("data.workers", -1, "data.workers must not be negative; got -1"),
+        ("data.workers", -1, "data.workers must be at least 0; got -1"),
         ("data.on_device", "yes", "data.on_device must be auto, true or false"),
-        ("steps", 2.5, "steps must be of type int; got 2.5"),
-        ("steps", True, "steps must be of type int; got True"),
-        ("data.name", None, "data.name must be of type str; got None"),
-        ("optimizer.b1", "0.5", "optimizer.b1 must be of type float; got '0.5'"),
+        ("steps", 2.5, "steps must be a whole number; got 2.5"),
+        ("steps", True, "steps must be a whole number; got True"),
+        ("data.name", None, "data.name must be text; got None"),
+        ("optimizer.b1", "0.5", "optimizer.b1 must be a number; got '0.5'"),
+        ("optimizer.eps", math.nan, "optimizer.eps must be a finite number; got nan"),
+        ("optimizer.b2", 1, "optimizer.b2 must be below 1; got 1"),
+        ("generator.width", 10**15, "generator.width must be at most 8,192; got 10"),
+        ("optimizer.eps", 10**400, "optimizer.eps must be a finite number; got 10+"),
         ("seeds", 2, "seeds is gone.*: run the command once per seed"),
         ("widht", 2, "unknown setting: widht"),
     ],

@@ -131,4 +131,4 @@ def detect_layout(tree: dict[str, files.File]) -> str:
 def _root(name: str) -> Path:
     if name.startswith(huggingface.HUB):
         return huggingface.download(name.removeprefix(huggingface.HUB))
-    return Path(name).expanduser().absolute()  # as other machines see it
+    return Path(name).absolute()  # as other machines see it
