@@ -455,7 +455,7 @@ def portrait(s: Scene) -> tuple[str, str]:
     _face(head, yaw, skin)
     if below < 1 and s.rng.random() < 0.3:
         beard = lambda x, y: 0.85 - np.hypot(x - 0.15 * yaw, y - 0.5)  # noqa: E731
-        chin = lambda x, y: np.minimum(beard(x, y), y - 0.68)  # noqa: E731
+        chin = lambda x, y: np.minimum(beard(x, y), y - 0.78)  # noqa: E731
         head.fill(chin, hair, lit, 1.57, 0.25)
     if below > 1 or s.rng.random() < 0.8:  # else bald
         head.fill(fringe, hair, lit, _around, 0.24, 0.8)
@@ -520,7 +520,7 @@ def _fields(s: Scene, colours: Colours) -> None:
     cuts = [0.05, *np.sort(s.uniform(0.2, 0.8, s.rng.integers(1, 4))), 0.95]
     for top, foot, colour in zip(cuts, cuts[1:], colours, strict=False):
         shape = _box(s.aspect / 2 - 0.06, top + 0.01, foot - 0.01)
-        s.at(s.aspect / 2, 0).fill(shape, s.body(colour), 0.5, 0.0, 0.12, length=1.6)
+        s.at(s.aspect / 2, 0).fill(shape, s.body(colour), 0.5, 0.0, 0.12)
 
 
 def _rings(s: Scene, colours: Colours) -> None:
