@@ -99,7 +99,7 @@ Rooms, each importing only from those below it::
     films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together
     memory.py          the process's memory, kept for the next update
-    machine.py         the machine's free memory and peak FLOP/s
+    machine.py         the machine's free memory, processors and peak FLOP/s
     checkpoints.py     save and restore; the only file that knows Orbax
 
 Axis letters

@@ -43,7 +43,9 @@ def main(
         Literal["auto", *inputs.READERS],  # pyright: ignore[reportInvalidTypeForm]
         "layout of the collection; auto: detected from its files",
     ] = "auto",
-    processes: Annotated[int, "worker processes; 0: one for each core"] = 0,
+    processes: Annotated[
+        int, "worker processes; 0: one for each core that it may use"
+    ] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
     keep_duplicates: Annotated[
         bool, "keep pictures that look the same as an earlier one"

@@ -140,11 +140,14 @@ def _classes_of(name: str, file: File) -> Iterator[tuple[int, str, str]]:
     """Yield line, path and class number; a line of headings may come first."""
     lines = tables.text(name, file).splitlines()
     try:
-        separator = tables.delimiter(lines[-1] if lines else "", _has_class)
+        full = (line for line in reversed(lines) if line.strip(tables.DELIMITERS + " "))
+        separator = tables.delimiter(next(full, ""), _has_class)
         reader = csv.reader(lines, delimiter=separator)
         for cells in reader:
             first = reader.line_num == 1
-            if not any(cells) or (first and not cells[-1].strip().isdecimal()):
+            if not any(map(str.strip, cells)) or (
+                first and not cells[-1].strip().isdecimal()
+            ):
                 continue
             if not _has_class(cells):
                 raise ValueError(

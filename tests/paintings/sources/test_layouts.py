@@ -260,3 +260,27 @@ def test_a_relative_input_is_found_from_everywhere(write, monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     [painting] = inputs.open_inputs(["collection"])
     assert painting.file == OnDisk(str(tmp_path / "collection" / "a.jpg"))
+
+
+def test_kaggles_catalogue_may_come_from_another_system(tmp_path):
+    for name in ("train/1.JPG", "train/11.jpg", "train/1 (1).jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    table = "filename;title\r\ntrain\\1.jpg;One\r\n11.JPG;Eleven\r\n;\r\n"
+    (tmp_path / "train_info.csv").write_text(table)
+    found = {p.filename: p.labels["title"] for p in kaggle.read(files.tree(tmp_path))}
+    assert found == {
+        "train/1.JPG": "One",
+        "train/11.jpg": "Eleven",
+        "train/1 (1).jpg": "",
+    }
+
+
+def test_wikiarts_lists_may_come_from_another_system(tmp_path):
+    (tmp_path / "Cubism").mkdir()
+    (tmp_path / "Cubism" / "pablo-picasso_guernica.jpg").touch()
+    (tmp_path / "genre_class.txt").write_text("3 portrait\n")
+    line = "C:\\wikiart\\Cubism\\Pablo-Picasso_guernica.JPG;3\n\n"
+    (tmp_path / "genre_train.csv").write_text(line)
+    [painting] = wikiart.read(files.tree(tmp_path))
+    assert painting.labels["genre"] == "portrait"
