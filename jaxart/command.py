@@ -18,10 +18,12 @@ import functools
 import inspect
 import logging
 import os
+import shlex
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import (
@@ -53,6 +55,9 @@ CACHE_HELP = (
     "keeps them elsewhere, JAX_ENABLE_COMPILATION_CACHE=false not at all.\n"
 )
 
+# Of this process, as its words; empty unless `run` parsed one.
+_command_line: list[str] = []
+
 _DEFINERS = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
@@ -82,6 +87,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     one line, and the exit code is 2. Any other exception is a bug and keeps its
     traceback.
     """
+    _remember_command_line()
     _quiet_libraries()
     _set_up_compilation_cache()
     names, required = _define_flags(command)
@@ -118,6 +124,7 @@ def run_one_of(*commands: Callable[..., None]) -> NoReturn:
         summaries = (f"  {n}: {t.splitlines()[0]}\n" for n, t in texts.items() if t)
         main_module.__doc__ = f"{main_module.__doc__ or ''}\n{''.join(summaries)}"
         run(_nameless(by_name))
+    _remember_command_line()
     name = sys.argv.pop(index)
     main_module.__doc__ = f"{name}: {texts[name]}\n"
     run(by_name[name])
@@ -142,6 +149,26 @@ def line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else text
+
+
+def provenance(**values: object) -> dict[str, str]:
+    """Return how a result came to be, as texts by name, for `images.save_png`.
+
+    These are the command line, in a form that a shell runs again, and the version of
+    jaxart; a command that was called from Python has no command line.
+
+    >>> provenance(seed=3)["Seed"]
+    '3'
+
+    Args:
+        values: what decides the result besides, by name.
+    """
+    texts = {name.capitalize(): str(value) for name, value in values.items()}
+    if _command_line:
+        texts["Command"] = shlex.join(_command_line)
+    with contextlib.suppress(PackageNotFoundError):
+        texts["Version"] = version("jaxart")
+    return texts
 
 
 def settings_diff(
@@ -381,6 +408,12 @@ def _config_folder() -> Path:
     package = Path(__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
+
+
+def _remember_command_line() -> None:
+    """Keep the words of the command line for `provenance`, before any is taken away."""
+    if not _command_line:
+        _command_line.extend(["jaxart", Path(sys.argv[0]).stem, *sys.argv[1:]])
 
 
 def _quiet_libraries() -> None:

@@ -67,7 +67,8 @@ def interpolation(
         frames = latent_figures.interpolation_frames(generator, path)
         films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
     else:
-        images.save_png(out, latent_figures.interpolation_grid(generator, path))
+        grid = latent_figures.interpolation_grid(generator, path)
+        images.save_png(out, grid, about=_about(generator, seed))
     visited = ", ".join(map(str, (*numbers, *numbers[:loop])))
     print(f"the path through {visited} at step {generator.step} is in {out}")
 
@@ -91,7 +92,8 @@ def arithmetic(
     z1, z2 = _numbers("plus", plus, count), _numbers("minus", minus, count)
     z3s = [_numbers("to", text, count, separator="+") for text in to.split(",")]
     generator = trained.generator(workdir, step)
-    images.save_png(out, latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed))
+    figure = latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed)
+    images.save_png(out, figure, about=_about(generator, seed))
     print(f"{len(z3s)} sums at step {generator.step} are in {out}")
 
 
@@ -137,8 +139,12 @@ def deconvnet(
         figure = feature_figures.of_picture(
             model, picture, keep=keep, filters=filters, grey=data.name in choice.GREY
         )
-    images.save_png(out, figure)
+    images.save_png(out, figure, about=_about(model, seed))
     print(f"{len(model.network.stages)} layers at step {model.step} are in {out}")
+
+
+def _about(model: trained.Trained, seed: int) -> dict[str, str]:
+    return command.provenance(seed=seed, step=model.step)
 
 
 def _numbers(flag: str, text: str, count: int, separator: str = ",") -> list[int]:

@@ -20,7 +20,7 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -227,7 +227,12 @@ def grid(
     return canvas
 
 
-def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
+def save_png(
+    path: str | os.PathLike[str],
+    pixels: UInt8[np.ndarray, "h w 3"],
+    *,
+    about: Mapping[str, str] | None = None,
+) -> None:
     """Write a PNG atomically, and make the folders above it.
 
     An existing file is replaced only if it is ours: our PNGs carry a mark.
@@ -235,14 +240,18 @@ def save_png(path: str | os.PathLike[str], pixels: UInt8[np.ndarray, "h w 3"]) -
     Args:
         path: of the file; the suffix is ignored.
         pixels: the picture.
+        about: texts that the file carries besides, as from `command.provenance`; what
+            is not Unicode in them is escaped.
 
     Raises:
         FileExistsError: the file exists and is not ours.
     """
-    mark = PngImagePlugin.PngInfo()
-    mark.add_text(*MARK)
+    texts = PngImagePlugin.PngInfo()
+    for name, text in (MARK, *(about or {}).items()):
+        # File names may hold bytes that are no text.
+        texts.add_text(name, text.encode("utf-8", "backslashreplace").decode())
     with atomic.replacing(path, is_our_png) as unfinished:
-        Image.fromarray(pixels).save(unfinished, "PNG", pnginfo=mark)
+        Image.fromarray(pixels).save(unfinished, "PNG", pnginfo=texts)
 
 
 def is_our_png(path: Path) -> bool:

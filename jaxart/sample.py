@@ -30,16 +30,18 @@ def main(
     generator = trained.generator(workdir, step)
     points = latents.draw(seed, range(count), generator.settings.generator.latent)
     sampler = latents.make_sampler(generator.network)
+    about = command.provenance(seed=seed, step=generator.step)
     parts = latents.sample_pictures(sampler, generator.state, points)
     if into_folder:
         for number, picture in enumerate(itertools.chain.from_iterable(parts)):
-            images.save_png(Path(out) / f"{number:06d}.png", picture)
+            path = Path(out) / f"{number:06d}.png"
+            images.save_png(path, picture, about=about)
     else:
         pixels = np.concatenate([*parts])
         if numbered:
             captions = [str(number) for number in range(count)]
             pixels = figures.add_captions(pixels, captions)
-        images.save_png(out, images.grid(pixels))
+        images.save_png(out, images.grid(pixels), about=about)
     print(f"{count} pictures of step {generator.step} are in {out}")
 
 

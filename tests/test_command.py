@@ -280,6 +280,15 @@ def test_help_lists_several_commands_and_shows_the_flags_of_one(tmp_path: Path):
     assert "--times" not in shown("draw")
 
 
+def test_a_result_knows_the_command_line_that_made_it(tmp_path: Path):
+    body = "print(command.provenance(seed=3)['Command'])"
+    result = run(tmp_path, body, "--name=Ada L.", "--times", "3")
+    assert result.stdout == "jaxart greet '--name=Ada L.' --times 3\n"
+    code = TWO.replace('"draws:"', "command.provenance()['Command']")
+    result = start(tmp_path, code, "draw", "--name=A")
+    assert result.stdout == "jaxart greet draw --name=A A\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

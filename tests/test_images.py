@@ -408,6 +408,17 @@ def test_a_png_is_written_whole_and_may_be_written_again(tmp_path, painted):
     assert Image.open(path).info["Software"] == "jaxart"
 
 
+def test_a_png_carries_texts_about_itself(tmp_path, painted):
+    about = {"Seed": "7", "Command": "--out=☼.png", "Picture": "\udcfc.jpg"}
+    for name in ("a.png", "b.png"):
+        images.save_png(tmp_path / name, painted, about=about)
+    image = Image.open(tmp_path / "a.png")
+    np.testing.assert_array_equal(image, painted)
+    assert image.info == {"Software": "jaxart", **about, "Picture": r"\udcfc.jpg"}
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    images.save_png(tmp_path / "a.png", painted)
+
+
 @pytest.mark.parametrize("name", ["other.png", "text.png", "folder"])
 def test_a_file_that_is_not_ours_is_not_overwritten(tmp_path, painted, name):
     Image.fromarray(painted).save(tmp_path / "other.png")

@@ -1,3 +1,4 @@
+import importlib.metadata
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from jaxart import figures, sample
+from jaxart import command, figures, sample
 from jaxart.gan import latents
 
 
@@ -52,13 +53,30 @@ def test_a_picture_does_not_depend_on_the_count(workdir: str, tmp_path: Path):
 def test_seed_and_step_decide_the_pictures(workdir: str, tmp_path: Path):
     def sampled(name: str, **settings: Any) -> bytes:
         sample.main(workdir, str(tmp_path / name), count=4, **settings)
-        return (tmp_path / name).read_bytes()
+        return pixels(tmp_path / name).tobytes()
 
     latest = sampled("a.png")
     assert sampled("b.png") == latest
     assert sampled("c.png", step="12") == latest
     assert sampled("d.png", step="4") != latest
     assert sampled("e.png", seed=1) != latest
+
+
+def test_a_sample_says_how_it_came_to_be(
+    workdir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    words = ["jaxart", "sample", "--out=my samples/", "--seed=3"]
+    monkeypatch.setattr(command, "_command_line", words)
+    sample.main(workdir, f"{tmp_path}/", count=1, seed=3)
+    with Image.open(tmp_path / "000000.png") as picture:
+        about = picture.info
+    assert about.pop("Version") == importlib.metadata.version("jaxart")
+    assert about == {
+        "Software": "jaxart",
+        "Command": "jaxart sample '--out=my samples/' --seed=3",
+        "Seed": "3",
+        "Step": "12",
+    }
 
 
 def test_numbers_are_below_the_pictures(workdir: str, tmp_path: Path):
