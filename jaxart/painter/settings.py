@@ -1,12 +1,13 @@
 """Settings of a painting: everything that a user chooses, and the allowed values."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import get_args
+from typing import Any, get_args
+
+import numpy as np
 
 from jaxart import vgg
-from jaxart.painter.brushes import BRUSHES
+from jaxart.painter import brushes
 from jaxart.painter.gradients import Method
 from jaxart.painter.medium import Medium
 from jaxart.painter.pigments import PIGMENTS
@@ -14,16 +15,19 @@ from jaxart.painter.pigments import PIGMENTS
 
 DISTANCES = ("mse", "vgg", "essay")
 
-MINIMA = {
-    "strokes": 1,
-    "seed": 0,
-    "steps": 1,
-    "refine": 0,
-    "refine_half": 0,
-    "refine_whole": 0,
-    "prune": 0,
-    "psnr": 0,
-    "seconds": 0,
+MAX_STROKES = 300_000  # of a painting
+
+# Type, smallest and largest value of each number.
+NUMBERS = {
+    "strokes": (int, 1, MAX_STROKES),
+    "seed": (int, 0, 2**32 - 1),
+    "steps": (int, 1, 10_000),
+    "refine": (int, 0, 1_000_000),
+    "refine_half": (int, 0, 1_000_000),
+    "refine_whole": (int, 0, 1_000_000),
+    "prune": (float, 0.0, 1.0),
+    "psnr": (float, 0.0, 1e3),
+    "seconds": (float, 0.0, 1e9),
 }
 
 
@@ -34,7 +38,7 @@ class Settings:
     Args:
         strokes: how many.
         seed: of everything random.
-        brush: name of one of `brushes.BRUSHES`.
+        brush: name of one of `brushes.BRUSHES`, or the path of a picture.
         pigment: name of one of `pigments.PIGMENTS`.
         ground: colour of the empty canvas, sRGB in [0, 1].
         distance: "mse"; "vgg"; or "essay", the author's own recipe with VGG16.
@@ -83,30 +87,35 @@ class Settings:
     @property
     def medium(self) -> Medium:
         """The brush and the pigment."""
-        return Medium(BRUSHES[self.brush], PIGMENTS[self.pigment])
+        return Medium(brushes.find(self.brush), PIGMENTS[self.pigment])
 
     def __post_init__(self):
-        # A config's lists, and a file's, are tuples here.
-        for name in ("ground", "layers", "refine_layers", "shares"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_choice("brush", self.brush, BRUSHES)
+        # Values have their fields' types from here on: a config's lists, and a file's,
+        # are tuples, and whole numbers may stand for floats.
+        converted = {
+            **{
+                name: _number(name, getattr(self, name), kind, low, high)
+                for name, (kind, low, high) in NUMBERS.items()
+            },
+            "ground": _three_floats("ground", self.ground, 1.0),
+            "shares": _three_floats("shares", self.shares, 1e9),
+            "layers": _layers("layers", self.layers),
+            "refine_layers": _layers("refine_layers", self.refine_layers),
+        }
+        for name, value in converted.items():
+            object.__setattr__(self, name, value)
+        if self.prune == 1:
+            raise ValueError("prune must be below 1; got 1")
+        brushes.find(self.brush)
         _check_choice("pigment", self.pigment, PIGMENTS)
         _check_choice("distance", self.distance, DISTANCES)
         _check_choice("slope", self.slope, get_args(Method))
-        for name, least in MINIMA.items():
-            value = getattr(self, name)
-            if not least <= value < math.inf:
-                raise ValueError(f"{name} must be at least {least}; got {value}")
-        if self.prune >= 1:
-            raise ValueError(f"prune must be below 1; got {self.prune}")
-        if len(self.ground) != 3 or not all(0 <= part <= 1 for part in self.ground):
-            raise ValueError(f"ground must be 3 numbers in [0, 1]; got {self.ground}")
-        if len(self.shares) != 3 or not all(
-            0 <= part < math.inf for part in self.shares
-        ):
-            raise ValueError(f"shares must be 3 numbers from 0 on; got {self.shares}")
-        for layer in (*self.layers, *self.refine_layers):
-            vgg.receptive_field(layer)
+        if not isinstance(self.emphasis, bool):
+            raise ValueError(
+                f"emphasis must be true or false; got {short(self.emphasis)}"
+            )
+        if not isinstance(self.vgg_weights, str):
+            raise ValueError(f"vgg_weights must be text; got {short(self.vgg_weights)}")
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -117,13 +126,53 @@ def check_keys(keys: Iterable[str]) -> None:
     """
     known = {field.name for field in fields(Settings)}
     if differing := known ^ set(keys):
-        names = repr(", ".join(sorted(differing)))[1:-1]  # on one line
-        names = names if len(names) <= 80 else f"{names[:77]}..."
+        names = short(", ".join(sorted(differing)))[1:-1]
         raise ValueError(
             f"must have the painter's settings; missing or unknown: {names}"
         )
 
 
-def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+def short(value: Any) -> str:
+    """Return a value in a form that fits into a line."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of too many digits
+        text = type(value).__name__
+    return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
+
+
+def _check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"{name} must be one of {', '.join(choices)}; got {short(value)}"
+        )
+
+
+def _number(name: str, value: Any, kind: type, low: float, high: float) -> Any:
+    """Return a number as `kind`, int or float, if it is in range."""
+    kinds = (int, np.integer) if kind is int else (int, float, np.number)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        which = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name} must be {which}; got {short(value)}")
+    if not low <= value <= high:
+        limit = f"least {low:g}" if value < low else f"most {high:,}"
+        raise ValueError(f"{name} must be at {limit}; got {short(value)}")
+    return kind(value)
+
+
+def _three_floats(name: str, values: Any, high: float) -> tuple[float, ...]:
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise ValueError(f"{name} must be 3 numbers; got {short(values)}")
+    return tuple(_number(name, value, float, 0.0, high) for value in values)
+
+
+def _layers(name: str, values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or len(values) > len(vgg.LAYERS):
+        raise ValueError(
+            f"{name} must be a list of VGG16's layers; got {short(values)}"
+        )
+    for value in values:
+        if not isinstance(value, str) or len(value) > 80:
+            raise ValueError(f"{name} must be names; got {short(value)}")
+        vgg.receptive_field(value)
+    return tuple(values)
