@@ -102,13 +102,13 @@ def find(name: str) -> Brush | PictureBrush:
     Raises:
         ValueError: there is no such brush, or its picture cannot be used.
     """
-    if not isinstance(name, str) or not (name in BRUSHES or Path(name).suffix):
-        raise ValueError(
-            f"brush must be one of {', '.join(BRUSHES)}, or the file of a picture; "
-            f"got {str(name)[:80]!r}"
-        )
     if name in BRUSHES:
         return BRUSHES[name]
+    if not Path(name).suffix:
+        raise ValueError(
+            f"brush must be one of {', '.join(BRUSHES)}, or the file of a picture; "
+            f"got {name[:80]!r}"
+        )
     try:
         status = os.stat(name)
     except (OSError, ValueError):
@@ -116,7 +116,7 @@ def find(name: str) -> Brush | PictureBrush:
     try:
         return _read(name, status.st_mtime_ns, status.st_size)
     except images.PictureError as error:
-        raise ValueError(f"brush {name} is {error}") from None
+        raise ValueError(f"brush {name[:200]!r} is {error}") from None
 
 
 def sha256(brush: Brush | PictureBrush) -> str | None:

@@ -149,9 +149,14 @@ def _buffer(
 
 
 def _stages(
-    problem: Problem, buffer: StrokeBuffer, counts: list[int], most: int
+    problem: Problem,
+    buffer: StrokeBuffer,
+    counts: list[int],
+    most: int,
+    *,
+    exactly: bool = False,
 ) -> Iterator[tuple[StrokeBuffer, list[int], float]]:
-    """Paint stages until there are `most` strokes or more.
+    """Paint stages until there are `most` strokes; or, unless `exactly`, some more.
 
     Yields the strokes, how many there were after each stage, and the PSNR.
     """
@@ -159,7 +164,8 @@ def _stages(
     count, barren = int(buffer.count), 0
     while True:
         stage_key = jax.random.fold_in(key, len(counts))
-        goal = jnp.int32(math.ceil(GROWTH * count) + 1)
+        goal = math.ceil(GROWTH * count) + 1
+        goal = jnp.int32(min(goal, most) if exactly else goal)
         stage = problem.stage(count)
         buffer, error = rounds.paint_stage(buffer, stage_key, goal, stage)
         barren = barren + 1 if int(buffer.count) == count else 0
@@ -271,7 +277,8 @@ def _replace_hidden(
     dropped = round(share * count)
     kept = np.sort(np.argsort(visible, stable=True)[dropped:])
     buffer = _buffer(count, strokes[kept], seeds[kept])
-    *_, (buffer, _, _) = _stages(problem, buffer, [0] * REPAINT_STAGE, count)
+    stages = _stages(problem, buffer, [0] * REPAINT_STAGE, count, exactly=True)
+    *_, (buffer, _, _) = stages
     most = min(count, int(buffer.count))
     return buffer.strokes[:most], buffer.seeds[:most]
 
@@ -317,13 +324,22 @@ def frames(
     else:
         blank = medium.blank(np.asarray(settings.ground, np.float32), height, width)
         planes = jnp.pad(blank, ((0, 1), (0, 0), (0, 0)))
-    # Numbers of new strokes differ by one at most; filled up, they share a program.
+    # The numbers of new strokes differ by one; filled up, they share a program.
     per_frame = max(1, -(-n // count))
-    for first, end in pairwise(np.arange(count + 1) * n // count):
+    for first, end in pairwise([0, *frame_ends(n, count)]):
         part = np.full(per_frame, n)
         part[: end - first] = np.arange(first, end)
         planes = _draw(planes, strokes[part], seeds[part], medium)
         yield np.asarray(_to_light(planes, pigment=medium.pigment))
+
+
+def frame_ends(strokes: int, count: int) -> list[int]:
+    """Return how many strokes there are in each of a film's frames.
+
+    >>> frame_ends(5, 3)
+    [1, 3, 5]
+    """
+    return [strokes * frame // count for frame in range(1, count + 1)]
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -1,6 +1,6 @@
 """Settings of a painting: everything that a user chooses, and the allowed values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -90,32 +90,17 @@ class Settings:
         return Medium(brushes.find(self.brush), PIGMENTS[self.pigment])
 
     def __post_init__(self):
-        # Values have their fields' types from here on: a config's lists, and a file's,
-        # are tuples, and whole numbers may stand for floats.
-        converted = {
-            **{
-                name: _number(name, getattr(self, name), kind, low, high)
-                for name, (kind, low, high) in NUMBERS.items()
-            },
-            "ground": _three_floats("ground", self.ground, 1.0),
-            "shares": _three_floats("shares", self.shares, 1e9),
-            "layers": _layers("layers", self.layers),
-            "refine_layers": _layers("refine_layers", self.refine_layers),
-        }
-        for name, value in converted.items():
+        for name, value in _checked(vars(self)).items():
             object.__setattr__(self, name, value)
-        if self.prune == 1:
-            raise ValueError("prune must be below 1; got 1")
-        brushes.find(self.brush)
-        _check_choice("pigment", self.pigment, PIGMENTS)
-        _check_choice("distance", self.distance, DISTANCES)
-        _check_choice("slope", self.slope, get_args(Method))
-        if not isinstance(self.emphasis, bool):
-            raise ValueError(
-                f"emphasis must be true or false; got {short(self.emphasis)}"
-            )
-        if not isinstance(self.vgg_weights, str):
-            raise ValueError(f"vgg_weights must be text; got {short(self.vgg_weights)}")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Settings":
+        """Return the settings of a config, or of a file, whose types may be wrong.
+
+        Raises:
+            ValueError: as above, or a value is of a wrong type.
+        """
+        return cls(**_checked(config))
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -126,10 +111,37 @@ def check_keys(keys: Iterable[str]) -> None:
     """
     known = {field.name for field in fields(Settings)}
     if differing := known ^ set(keys):
-        names = short(", ".join(sorted(differing)))[1:-1]
+        names = short(", ".join(sorted(differing))).strip("'")
         raise ValueError(
             f"must have the painter's settings; missing or unknown: {names}"
         )
+
+
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in the types of their fields, if they are in range.
+
+    Lists become tuples, and whole numbers may stand for floats.
+    """
+    for name in ("brush", "vgg_weights"):
+        if not isinstance(value := values[name], str):
+            raise ValueError(f"{name} must be text; got {short(value)}")
+    brushes.find(values["brush"])
+    _check_choice("pigment", values["pigment"], PIGMENTS)
+    _check_choice("distance", values["distance"], DISTANCES)
+    _check_choice("slope", values["slope"], get_args(Method))
+    if not isinstance(value := values["emphasis"], bool):
+        raise ValueError(f"emphasis must be true or false; got {short(value)}")
+    numbers = {name: _number(name, values[name], *NUMBERS[name]) for name in NUMBERS}
+    if numbers["prune"] == 1:
+        raise ValueError("prune must be below 1; got 1")
+    return {
+        **values,
+        **numbers,
+        "ground": _three_floats("ground", values["ground"], 1.0),
+        "shares": _three_floats("shares", values["shares"], 1e9),
+        "layers": _layers("layers", values["layers"]),
+        "refine_layers": _layers("refine_layers", values["refine_layers"]),
+    }
 
 
 def short(value: Any) -> str:
@@ -138,7 +150,7 @@ def short(value: Any) -> str:
         text = repr(value)
     except ValueError:  # an integer of too many digits
         text = type(value).__name__
-    return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
@@ -148,7 +160,9 @@ def _check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
         )
 
 
-def _number(name: str, value: Any, kind: type, low: float, high: float) -> Any:
+def _number(
+    name: str, value: Any, kind: type, low: float | int, high: float | int
+) -> Any:
     """Return a number as `kind`, int or float, if it is in range."""
     kinds = (int, np.integer) if kind is int else (int, float, np.number)
     if isinstance(value, bool) or not isinstance(value, kinds):

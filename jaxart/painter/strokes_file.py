@@ -46,7 +46,7 @@ MAX_BYTES = 100_000_000  # of a file that is read at all
 MAX_VALUES = 20 * MAX_STROKES  # of all columns together, and whatever else
 MAX_LISTS = 1_000
 MIN_SIDE, MAX_SIDE = 16, 65_535  # of a picture that is painted, in pixels
-ROUNDING = 1e-5  # by which a number may be out of range, and is clipped
+ROUNDING = 1e-5  # by which a colour may be out of range, and is clipped
 
 # Smallest and largest number of each column. A stroke costs what it covers: one of
 # absurd length would cost absurd memory.
@@ -269,17 +269,18 @@ def _column(
     columns: dict[str, Any], name: str, where: str, count: int
 ) -> Float32[np.ndarray, " n"]:
     numbers, (low, high) = columns.get(name), RANGES[name]
+    rounding = ROUNDING if name in ("red", "green", "blue") else 0
     if not isinstance(numbers, list) or len(numbers) != count:
         raise ValueError(f"must hold {where}.{name}, a list of {count} numbers")
     for number in numbers:
         # Comparison also turns away NaN, and integers of any length.
         if type(number) not in (int, float) or not (
-            low - ROUNDING <= number <= high + ROUNDING
+            low - rounding <= number <= high + rounding
         ):
             raise ValueError(
                 f"must have {where}.{name} in [{low:g}, {high:g}]; got {short(number)}"
             )
-    return np.array(numbers, np.float32).clip(low, high)
+    return np.array([min(max(number, low), high) for number in numbers], np.float32)
 
 
 def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
@@ -297,7 +298,7 @@ def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
 def _settings(members: dict[str, Any]) -> Settings:
     check_keys(members)
     try:
-        return Settings(**members)
+        return Settings.from_config(members)
     except ValueError as error:
         raise ValueError(f"has settings that cannot be: {error}") from None
 
