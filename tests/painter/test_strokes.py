@@ -201,8 +201,8 @@ def test_a_brush_that_is_known_when_compiling_draws_the_same(brush: Brush):
 
 
 # Of the pixels, in a weighted sum of a canvas that is not black.
-WEIGHTS = np.random.default_rng(2).random((4, 32, 32))
-GROUND = np.random.default_rng(3).random((4, 32, 32))
+WEIGHTS = np.random.default_rng(2).random((5, 32, 32))
+GROUND = np.random.default_rng(3).random((5, 32, 32))
 
 
 def weighted_sum(strokes, ground, brush: Brush, planes: int):
