@@ -81,7 +81,7 @@ def _settings(config: Config) -> Settings:
         check_keys(config.keys())
     except ValueError as error:
         raise ValueError(f"config {error}") from None
-    return Settings.from_config(config)
+    return Settings.from_config({**config})
 
 
 def _refuse(flags: dict[str, str | None], where: str) -> None:

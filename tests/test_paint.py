@@ -182,7 +182,7 @@ def test_a_transparent_picture_is_painted_on_nothing(
     paint.main(str(cut_out), out=str(again), redraw=strokes, film=f"{tmp_path}/a.gif")
     assert again.read_bytes() == (out / "painting.png").read_bytes()
     with Image.open(tmp_path / "a.gif") as frames:
-        assert frames.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+        assert np.asarray(frames.convert("RGB"))[0, 0].min() > 245  # of a palette
     with pytest.raises(ValueError, match=r"transparent \(was True, now False\)"):
         paint_disc(cut_out, config, "bare", resume=strokes, film=None)
 
@@ -467,7 +467,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(
 @pytest.mark.parametrize(
     ("size", "complaint"),
     [
-        ((1, 1), "at least 16 pixels; .* is 1 x 1"),
+        ((1, 1), "at least 16 pixels .* is 1 x 1"),
         ((15, 400), "is 15 x 400"),
         ((65_536, 16), "65,535; .* is 65536 x 16"),
     ],

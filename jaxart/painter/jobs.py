@@ -278,7 +278,6 @@ def _farthest_colour(pixels: UInt8[np.ndarray, "n 3"]) -> tuple[float, ...]:
 def _read_start(path: str | Path, job: Job) -> Painting:
     """Return the painting in a strokes file, if it can be resumed by a job."""
     content = strokes_file.read(path)
-    strokes_file.check_picture(content, job.picture)
     old = dataclasses.asdict(content.settings) | {
         "weights": content.weights,
         "transparent": content.transparent,
@@ -292,6 +291,7 @@ def _read_start(path: str | Path, job: Job) -> Painting:
             f"strokes file {path} was painted with other settings: "
             f"{', '.join(differing)}"
         )
+    strokes_file.check_picture(content, job.picture)
     if (count := content.painting.stages.size) > job.settings.strokes:
         raise ValueError(
             f"strokes must be at least the {count} in {path}; "
