@@ -23,7 +23,7 @@ from PIL import ExifTags, Image
 from jaxart import atomic
 
 
-Pixels = UInt8[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "h w c"]  # RGB; or RGBA, in a WebP
 
 # The longest side that a format supports, in pixels.
 MAX_SIDE = {".gif": 65_535, ".webp": 16_383, ".mp4": 16_384}

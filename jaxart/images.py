@@ -98,9 +98,56 @@ def read_pixels(path: Location) -> UInt8[np.ndarray, "h w 3"]:
         PictureError: the file is missing, unreadable, truncated, not a picture or too
             large; the text says which, in one line.
     """
+    pixels, alpha = read_straight(path)
+    if alpha is None:
+        return pixels
+    return over_white(np.dstack([pixels, alpha]))
+
+
+def read_straight(
+    path: Location, *, max_side: int | None = None
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"] | None]:
+    """Read a picture's own colours, and its alpha; None if it is opaque.
+
+    Args:
+        path: as in `read_pixels`.
+        max_side: width and height at most, if there is such a limit.
+
+    Raises:
+        PictureError: as in `read_pixels`, or a side is too long.
+    """
     with _opened(path) as image:
+        if max_side is not None and max(image.size) > max_side:
+            raise PictureError(
+                f"too large: {image.width} x {image.height} pixels; at most "
+                f"{max_side:,} a side"
+            )
         image.load()
-        return np.asarray(_upright(_rgb(image), _turn(image)))
+        (rgb, alpha), turn = _straight(image), _turn(image)
+        pixels = np.asarray(_upright(rgb, turn))
+        if alpha is None or alpha.getextrema()[0] == 255:
+            return pixels, None
+        return pixels, np.asarray(_upright(alpha, turn))
+
+
+def over_white(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return RGBA pixels over white; RGB as it is."""
+    return (
+        over(pixels[..., :3], pixels[..., 3], "white")
+        if pixels.shape[2] == 4
+        else pixels
+    )
+
+
+def over(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    alpha: UInt8[np.ndarray, "h w"],
+    ground: str | tuple[int, ...],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a transparent picture over a ground of one colour."""
+    canvas = Image.new("RGB", alpha.shape[::-1], ground)
+    canvas.paste(Image.fromarray(pixels), mask=Image.fromarray(alpha))
+    return np.asarray(canvas)
 
 
 def read_resized(path: Location, size: int = CROP) -> Resized:
@@ -210,7 +257,7 @@ def grid(
 
 def save_png(
     path: str | os.PathLike[str],
-    pixels: UInt8[np.ndarray, "h w 3"],
+    pixels: UInt8[np.ndarray, "h w c"],
     *,
     about: Mapping[str, str] | None = None,
 ) -> None:
@@ -220,7 +267,7 @@ def save_png(
 
     Args:
         path: of the file; the suffix is ignored.
-        pixels: the picture.
+        pixels: the picture, RGB or RGBA.
         about: texts that the file carries besides, as from `command.provenance`; what
             is not Unicode in them is escaped.
 
@@ -314,19 +361,25 @@ def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded picture of any mode to sRGB, over white."""
+    rgb, alpha = _straight(image)
+    if alpha is None:
+        return rgb
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgb, mask=alpha)
+    return white
+
+
+def _straight(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Convert a loaded picture of any mode to sRGB, and return its alpha, if any."""
     if image.mode == "LAB":
-        return ImageCms.applyTransform(image, _lab_to_srgb()) or image
+        return ImageCms.applyTransform(image, _lab_to_srgb()) or image, None
     colours, alpha = _plain(image)
     rgb = profiles.to_srgb(colours)
     if rgb is None:
         if colours.mode == "F":
             colours = Image.fromarray(np.rint(np.asarray(colours)).astype(np.uint8))
         rgb = _converted(colours, "RGB")
-    if alpha is None:
-        return rgb
-    white = Image.new("RGB", image.size, "white")
-    white.paste(rgb, mask=alpha)
-    return white
+    return rgb, alpha
 
 
 def _plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

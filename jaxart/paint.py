@@ -39,6 +39,7 @@ def main(
     svg: Annotated[
         FilePath | None, "FILE.svg for the strokes as shapes; or FOLDER/"
     ] = None,
+    transparent: Annotated[bool, "leave the canvas bare where the picture is"] = False,
     film: Annotated[
         FilePath | None, "FILE.gif, .webp or .mp4: the painting as it grows; or FOLDER/"
     ] = None,
@@ -57,13 +58,20 @@ def main(
         _refuse(flags, "with redraw, which does not paint")
         paths = outputs_from_flags(outputs, Path(redraw).stem)
         original = None if picture is None else Path(picture)
-        jobs.redraw(Path(redraw), paths, appearance, original)
+        jobs.redraw(Path(redraw), paths, appearance, original, transparent=transparent)
     elif picture is None:
         raise ValueError("missing argument: PICTURE (only redraw goes without)")
     elif Path(picture).is_dir():
         _refuse({"resume": resume}, "with a folder, which goes on by itself")
         settings = _settings(config)
-        jobs.paint_folder(Path(picture), outputs, settings, appearance, weights=weights)
+        jobs.paint_folder(
+            Path(picture),
+            outputs,
+            settings,
+            appearance,
+            weights=weights,
+            transparent=transparent,
+        )
     else:
         paths = outputs_from_flags(outputs, Path(picture).stem)
         jobs.paint_picture(
@@ -72,6 +80,7 @@ def main(
             _settings(config),
             appearance,
             weights=weights,
+            transparent=transparent,
             resume=resume,
         )
 

@@ -95,7 +95,7 @@ class Range:
         elif self.below is not None and value >= self.below:
             wrong = f"below {self.below:,}"
         if wrong:
-            raise ValueError(f"{name} must be {wrong}; got {_short(value)}")
+            raise ValueError(f"{name} must be {wrong}; got {short(value)}")
         return value
 
 
@@ -114,7 +114,7 @@ class OneOf:
         if value not in self.choices:
             raise ValueError(
                 f"{name} must be one of {', '.join(map(str, self.choices))}; "
-                f"got {_short(value)}"
+                f"got {short(value)}"
             )
         return value
 
@@ -176,7 +176,7 @@ def _tuple(name: str, value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
     if kinds[1:] == (...,):
         kinds = kinds[:1] * len(value)
     if len(value) != len(kinds):
-        raise ValueError(f"{name} must have {len(kinds)} parts; got {_short(value)}")
+        raise ValueError(f"{name} must have {len(kinds)} parts; got {short(value)}")
     return tuple(validate(name, v, kind) for v, kind in zip(value, kinds, strict=True))
 
 
@@ -197,7 +197,7 @@ def _float(name: str, value: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number; got {_short(value)}")
+        raise ValueError(f"{name} must be a finite number; got {short(value)}")
     return number
 
 
@@ -228,10 +228,10 @@ _SCALARS: dict[Any, Callable[[str, Any], Any]] = {
 
 
 def _type_error(name: str, expected: str, value: Any) -> ValueError:
-    return ValueError(f"{name} must be {expected}; got {_short(value)}")
+    return ValueError(f"{name} must be {expected}; got {short(value)}")
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Return a value in a form that fits into a line."""
     try:
         text = repr(value)

@@ -10,9 +10,11 @@ Source: PyTorch's torch/serialization.py and torch/_utils.py, for its formats.
 
 import collections
 import hashlib
+import io
 import math
 import os
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -109,7 +111,16 @@ class _Parameter(_View):
 
 def _view(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _View:
     """Replace PyTorch's functions that rebuild a tensor."""
+    if len(shape) > MAX_AXES or len(strides) > MAX_AXES:
+        raise pickle.UnpicklingError("it has a tensor of too many axes")
     return _View(storage, offset, tuple(shape), tuple(strides))
+
+
+def _ordered_dict(*items: Any) -> collections.OrderedDict[Any, Any]:
+    """Replace OrderedDict: a copy of many items, made often, would fill memory."""
+    if sum(map(len, items)) > MAX_ITEMS:
+        raise pickle.UnpicklingError("it has too many items")
+    return collections.OrderedDict(*items)
 
 
 # The globals that a pickle may name, and what each is replaced by.
@@ -119,7 +130,7 @@ NUMPY_GLOBALS = {
     ("numpy", "dtype"): np.dtype,
 }
 TORCH_GLOBALS = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "OrderedDict"): _ordered_dict,
     ("torch._utils", "_rebuild_tensor"): _view,
     ("torch._utils", "_rebuild_tensor_v2"): _view,
     ("torch._utils", "_rebuild_parameter"): lambda view, *_: view,
@@ -135,8 +146,11 @@ TORCH_GLOBALS = {
 # First bytes of a legacy PyTorch file: its magic number, pickled.
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
-# Bytes of the pickle that describes the tensors; real ones are far smaller.
+# Bytes of what describes the tensors, items in one of its containers, and axes of a
+# tensor; real ones are far smaller.
 MAX_INDEX_BYTES = 1 << 20
+MAX_ITEMS = 10_000
+MAX_AXES = 8
 
 
 class _Unpickler(pickle.Unpickler):
@@ -155,6 +169,17 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         _, dtype, key, _, length = pid[:5]
         return self.storages.setdefault(key, _Storage(key, dtype, length))
+
+
+def _load(file: io.BytesIO, allowed: dict[tuple[str, str], Any]) -> _Unpickler:
+    """Unpickle what follows in memory, if it asks for no more than it holds."""
+    start, size = file.tell(), file.getbuffer().nbytes
+    # An index into its memo, which the unpickler makes room for.
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name.endswith("PUT") and (argument or 0) > size:
+            raise pickle.UnpicklingError("its pickle is damaged")
+    file.seek(start)
+    return _Unpickler(file, allowed)
 
 
 def _read_checked(file: _File, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -179,6 +204,8 @@ def _open(path: Path) -> _File:
         return _open_zip(path)
     # Eight bytes of length, then a JSON header.
     if head[8:9] == b"{":
+        if int.from_bytes(head[:8], "little") > MAX_INDEX_BYTES:
+            raise ValueError("its header is too large")
         return _open_safetensors(path)
     raise ValueError("it is neither PyTorch's nor safetensors")
 
@@ -205,7 +232,7 @@ def _open_zip(path: Path) -> _File:
         if len(indices) != 1 or archive.getinfo(indices[0]).file_size > MAX_INDEX_BYTES:
             raise ValueError("it is a zip, but not PyTorch's")
         with archive.open(indices[0]) as file:
-            views = _views(_Unpickler(file, TORCH_GLOBALS).load())
+            views = _views(_load(io.BytesIO(file.read()), TORCH_GLOBALS).load())
     folder = indices[0].removesuffix(".pkl")
 
     def read(name: str) -> np.ndarray:
@@ -227,11 +254,14 @@ def _open_legacy(path: Path) -> _File:
     """
     starts = {}
     with path.open("rb") as file:
+        index = io.BytesIO(file.read(MAX_INDEX_BYTES))
         for _ in range(3):
-            _Unpickler(file, TORCH_GLOBALS).load()
-        unpickler = _Unpickler(file, TORCH_GLOBALS)
+            _load(index, TORCH_GLOBALS).load()
+        unpickler = _load(index, TORCH_GLOBALS)
         views = _views(unpickler.load())
-        for key in _Unpickler(file, TORCH_GLOBALS).load():
+        keys = _load(index, TORCH_GLOBALS).load()
+        file.seek(index.tell())
+        for key in keys:
             (length,) = struct.unpack("<q", file.read(8))
             starts[key] = file.tell()
             file.seek(length * unpickler.storages[key].dtype.itemsize, os.SEEK_CUR)

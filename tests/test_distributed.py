@@ -199,7 +199,7 @@ def test_what_cannot_be_joined_is_refused(
 ):
     monkeypatch.setattr(processes, "TIMEOUT_SECONDS", 0.1)
     with pytest.raises(ValueError, match=complaint):
-        train.main(config, str(tmp_path / "run"), distributed)
+        train.main(config, str(tmp_path / "run"), distributed=distributed)
     assert not (tmp_path / "run").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from jaxart import images
 
@@ -420,6 +420,6 @@ def test_a_picture_that_does_not_fit_in_memory_is_refused(monkeypatch, tmp_path)
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr(Image.Image, "convert", no_memory)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", no_memory)
     with pytest.raises(images.PictureError, match=r"^too large: not enough memory"):
         images.read_pixels(path)

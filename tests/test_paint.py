@@ -17,6 +17,7 @@ from jaxart import command, images, paint
 from jaxart.painter import jobs, outputs, painting, strokes_file
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import X
+from jaxart.validation import build
 
 
 ROOT = Path(__file__).parents[1]
@@ -143,6 +144,101 @@ def test_a_painting_is_drawn_at_any_size_and_in_any_light(
     right = drawn("right.png", scale=4.0, relief=True, light=90.0)
     assert abs(left.astype(float) - right).mean() > 0.2
     assert abs(left.astype(float) - large).mean() < 30
+
+
+@pytest.fixture
+def cut_out(tmp_path: Path) -> Path:
+    """The disc without its ground; a part is as grey as the canvas."""
+    y, x = np.mgrid[:40, :48]
+    colours = np.full((40, 48, 3), (40, 60, 180), np.uint8)
+    colours[:20] = 204
+    alpha = np.where((y - 20) ** 2 + (x - 26) ** 2 < 200, 255, 0).astype(np.uint8)
+    Image.fromarray(np.dstack([colours, alpha])).save(tmp_path / "cut_out.png")
+    return tmp_path / "cut_out.png"
+
+
+def test_a_transparent_picture_is_painted_on_nothing(
+    cut_out: Path, config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outputs, "FRAMES", 2)
+    config.strokes, config.steps, config.refine = 60, 8, 60
+    out = tmp_path / "bare"
+    film, shapes = str(out / "film.webp"), str(out / "shapes.svg")
+    paint_disc(cut_out, config, "bare", transparent=True, film=film, svg=shapes)
+    with Image.open(cut_out) as source, Image.open(out / "painting.png") as painted:
+        assert painted.mode == "RGBA"
+        expected, found = (np.asarray(image, float) for image in (source, painted))
+    inside = expected[..., 3] == 255
+    assert found[inside, 3].mean() > 245
+    assert found[~inside, 3].mean() < 10
+    assert abs(found - expected)[inside, :3].mean() < 15
+    with Image.open(film) as frames:
+        frames.seek(getattr(frames, "n_frames", 1) - 1)
+        last = np.asarray(frames.convert("RGBA"), float)
+    assert abs(last - found)[..., 3].mean() < 5
+    assert "<rect" not in (out / "shapes.svg").read_text()
+    # It is known to be transparent when it is drawn anew, and is no other picture.
+    strokes = str(out / "strokes.json")
+    again = tmp_path / "again.png"
+    paint.main(str(cut_out), out=str(again), redraw=strokes, film=f"{tmp_path}/a.gif")
+    assert again.read_bytes() == (out / "painting.png").read_bytes()
+    with Image.open(tmp_path / "a.gif") as frames:
+        assert np.asarray(frames.convert("RGB"))[0, 0].min() > 245  # of a palette
+    with pytest.raises(ValueError, match=r"transparent \(was True, now False\)"):
+        paint_disc(cut_out, config, "bare", resume=strokes, film=None)
+
+
+def test_a_transparent_picture_is_said_to_be_painted_over_white(
+    cut_out: Path, picture: Path, config: Any, capsys: pytest.CaptureFixture[str]
+):
+    note = "picture is transparent: painted over white; --transparent leaves it bare"
+    paint_disc(picture, config, "opaque")
+    assert note not in capsys.readouterr().err
+    out = paint_disc(cut_out, config, "white")
+    assert capsys.readouterr().err.count(note) == 1
+    content = strokes_file.read(out / "strokes.json")
+    strokes_file.check_picture(content, images.read_pixels(cut_out))
+    paint.main(str(cut_out), out=f"{out}/b.png", redraw=str(out / "strokes.json"))
+
+
+def test_a_wholly_transparent_picture_is_refused(config: Any, tmp_path: Path):
+    Image.new("RGBA", (20, 20)).save(tmp_path / "none.png")
+    out = str(tmp_path / "out.png")
+    with pytest.raises(ValueError, match="wholly transparent: there is nothing"):
+        paint.main(str(tmp_path / "none.png"), out=out, config=config, transparent=True)
+
+
+def test_a_brush_of_ones_own_paints_and_is_known_again(
+    picture: Path, config: Any, tmp_path: Path
+):
+    brush = tmp_path / "brush.png"
+    y, x = (np.indices((64, 64)) - 31.5) / 31.5
+    Image.fromarray(
+        (255 * np.clip(2 - 2 * x**2 - 2 * y**2, 0, 1)).astype(np.uint8)
+    ).save(brush)
+    config.brush = str(brush)
+    out = paint_disc(picture, config, "own")
+    ground = np.rint(255 * np.array(config.ground))
+    error = ((pixels(out / "painting.png") - pixels(picture).astype(float)) ** 2).mean()
+    assert error < 0.7 * ((ground - pixels(picture)) ** 2).mean()
+    strokes, again = str(out / "strokes.json"), tmp_path / "again.png"
+    paint.main(out=str(again), redraw=strokes, svg=str(tmp_path / "a.svg"))
+    assert again.read_bytes() == (out / "painting.png").read_bytes()
+    assert "<ellipse" in (tmp_path / "a.svg").read_text()
+    Image.new("L", (64, 64), 255).save(brush)
+    with pytest.raises(ValueError, match="painted with another brush than"):
+        paint.main(out=str(again), redraw=strokes)
+    brush.unlink()
+    with pytest.raises(ValueError, match=r"brush '.*brush.png' is missing"):
+        paint.main(out=str(again), redraw=strokes)
+
+
+def test_a_painting_says_how_it_came_to_be(painted: Path):
+    with Image.open(painted / "painting.png") as image:
+        texts = getattr(image, "text")  # noqa: B009
+    assert texts["Seed"] == "0"
+    assert texts["Strokes"] == str(STROKES)
+    assert texts["Version"]
 
 
 def test_weights_change_where_strokes_go(picture: Path, config: Any, tmp_path: Path):
@@ -284,7 +380,9 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, config: Any):
         ("distance", "smell", "distance must be one of"),
         ("slope", "steep", "slope must be one of"),
         ("ground", (0.5, 0.5, 2.0), "ground must be"),
-        ("ground", (0.5, 0.5), "ground must be"),
+        ("ground", (0.5, 0.5), "ground must have 3 parts"),
+        ("seed", 2**32, "seed must be at most 4,294,967,295; got 4294967296"),
+        ("strokes", 10**6, "strokes must be at most 300,000"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(
@@ -294,6 +392,13 @@ def test_a_setting_that_cannot_be_is_refused(
     with pytest.raises(ValueError, match=complaint):
         paint.main(str(picture), out=str(tmp_path / "out.png"), config=config)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_whole_numbers_may_stand_for_others(config: Any):
+    config = config.to_dict() | {"ground": [1, 0, 1], "prune": 0}
+    settings = build(Settings, config)
+    assert settings.ground == (1.0, 0.0, 1.0)
+    assert {type(part) for part in (*settings.ground, settings.prune)} == {float}
 
 
 def test_a_config_with_other_keys_is_refused(
@@ -362,7 +467,11 @@ def test_what_cannot_be_done_is_refused_before_any_work(
 
 @pytest.mark.parametrize(
     ("size", "complaint"),
-    [((1, 1), "at least 16 pixels; .* is 1 x 1"), ((15, 400), "is 15 x 400")],
+    [
+        ((1, 1), "at least 16 pixels .* is 1 x 1"),
+        ((15, 400), "is 15 x 400"),
+        ((65_536, 16), "65,535; .* is 65536 x 16"),
+    ],
 )
 def test_a_picture_too_small_to_paint_is_refused(
     config: Any, tmp_path: Path, size: tuple[int, int], complaint: str
@@ -395,7 +504,7 @@ def test_a_painting_is_resumed_with_its_own_settings_only(
 ):
     strokes = str(painted / "strokes.json")
     config.seed = 3
-    with pytest.raises(ValueError, match=r"other settings: seed \(0 there, 3 here\)"):
+    with pytest.raises(ValueError, match=r"other settings: seed \(was 0, now 3\)"):
         paint_disc(picture, config, "other", resume=strokes)
     config.seed = 0
     config.strokes = STROKES - 1

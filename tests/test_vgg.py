@@ -5,6 +5,7 @@ import pickle
 import re
 import struct
 import sys
+import tracemalloc
 import types
 import zipfile
 from collections.abc import Callable, Iterator
@@ -464,6 +465,39 @@ def test_a_storage_that_was_cut_short_is_refused(others: Tensors, path: Path):
     write_legacy(path, {"features.0.weight": others["features.0.weight"]})
     path.write_bytes(path.read_bytes()[:-400])
     assert "cut short" in refusal(path)
+
+
+# What each asks for, of how little: a memo of 2**25 entries; a text of 2**40 bytes; a
+# thousand copies of ten thousand items.
+GREEDY = {
+    "memo": b"\x80\x02Nr\x00\x00\x00\x02.",
+    "text": b"\x80\x04\x8d" + (1 << 40).to_bytes(8, "little") + b"a.",
+    "bytes": b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"a.",
+    "shapes": b"\x80\x02]("
+    + b"K\x01" * 10_000
+    + b"eq\x00](ctorch._utils\n_rebuild_tensor"
+    b"\nq\x01" + b"h\x01(NK\x00h\x00h\x00tR" * 1_000 + b"e.",
+    "copies": b"\x80\x02]("
+    + b"K\x01" * 20_000
+    + b"eq\x00](ccollections\nOrderedDict\nq\x01"
+    + b"h\x01h\x00\x85R" * 1_000
+    + b"e.",
+}
+
+
+@pytest.mark.parametrize("content", GREEDY.values(), ids=GREEDY.keys())
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_small_file_takes_little_memory(path: Path, content: bytes, legacy: bool):
+    if legacy:
+        path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + content)
+    else:
+        write_zip(path, {}, content)
+    tracemalloc.start()
+    try:
+        refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pickle_calls_nothing(path: Path):

@@ -1,8 +1,9 @@
 """Brush marks: coverage (alpha) and height of a stroke's paint, as a formula.
 
-All marks are one formula with a few parameters, and a brush is a set of parameters.
-There is no bitmap to sample: a mark is as sharp at 4,096 pixels as at 64, and smooth in
-between.
+The marks of all built-in brushes are one formula with a few parameters, and a brush is
+a set of parameters. There is no bitmap to sample: a mark is as sharp at 4,096 pixels as
+at 64, and smooth in between. A user's own brush is a picture of its mark, interpolated
+between its pixels.
 
 A mark is a function of its stroke's own frame: `u` runs along it and `v` across, both
 from -1 to 1. Its hairs depend on the stroke's seed and that frame, never on the pixel
@@ -14,15 +15,28 @@ Deviation: that program scales photographs of marks. Ours are formulas, which ar
 differentiable and need no file.
 """
 
+import functools
+import hashlib
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, ScalarLike
+from PIL import Image
+
+from jaxart import images
 
 
 # Phases of the waves of a stroke's hairs: the fractional part of the seed times each of
 # these is as good as random.
 PHASES = (127.1, 311.7, 74.7, 269.5, 183.3)
+
+
+MARK_SIDE = 64  # of a brush's picture as it is used, in pixels: all share programs
+MAX_MARK_SIDE = 1_024  # of a brush's picture as it is read, in pixels
+FAINTEST = 8  # level that must be reached in a brush's picture
 
 
 class Brush(NamedTuple):
@@ -67,8 +81,75 @@ BRUSHES = {
 }
 
 
+class PictureBrush(NamedTuple):
+    """A brush whose mark is a picture.
+
+    Args:
+        plane: coverage, which is the height of the paint as well, in [0, 1]: columns
+            along the stroke, rows across. The outermost pixels lie on the frame of the
+            stroke, and are 0.
+    """
+
+    plane: Float[Array | np.ndarray, "side side"]
+
+
+def find(name: str) -> Brush | PictureBrush:
+    """Return a brush by its name in `BRUSHES`, or by the path of its picture.
+
+    The picture is bright where the brush leaves paint; or, if it is transparent, opaque
+    there. Its width is the stroke's length.
+
+    Raises:
+        ValueError: there is no such brush, or its picture cannot be used.
+    """
+    if name in BRUSHES:
+        return BRUSHES[name]
+    if not Path(name).suffix:
+        raise ValueError(
+            f"brush must be one of {', '.join(BRUSHES)}, or the file of a picture; "
+            f"got {name[:80]!r}"
+        )
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        raise ValueError(f"brush {name[:200]!r} is missing") from None
+    try:
+        return _read(name, status.st_mtime_ns, status.st_size)
+    except images.PictureError as error:
+        raise ValueError(f"brush {name[:200]!r} is {error}") from None
+
+
+def sha256(brush: Brush | PictureBrush) -> str | None:
+    """Return the hash of a brush's picture; None for a formula."""
+    if isinstance(brush, Brush):
+        return None
+    return hashlib.sha256(np.asarray(brush.plane).tobytes()).hexdigest()
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: str, time: int, size: int) -> PictureBrush:
+    """Read a brush's picture, unless that was done since it was changed."""
+    del time, size
+    if not Path(path).is_file():
+        raise images.PictureError("no file")
+    pixels, alpha = images.read_straight(path, max_side=MAX_MARK_SIDE)
+    picture = Image.fromarray(pixels if alpha is None else alpha).convert("L")
+    # Each pixel is the average of what is around its point of the frame.
+    dx, dy = (side / (2 * (MARK_SIDE - 1)) for side in picture.size)
+    box = (dx, dy, picture.width - dx, picture.height - dy)
+    inner = MARK_SIDE - 2
+    small = picture.resize((inner, inner), Image.Resampling.BOX, box=box)
+    levels = np.pad(np.asarray(small), 1)
+    if levels.max() < FAINTEST:
+        raise images.PictureError("empty: it must be bright where paint goes")
+    return PictureBrush(levels.astype(np.float32) / 255)
+
+
 def mark(
-    brush: Brush, u: Float[Array, "*point"], v: Float[Array, "*point"], seed: ScalarLike
+    brush: Brush | PictureBrush,
+    u: Float[Array, "*point"],
+    v: Float[Array, "*point"],
+    seed: ScalarLike,
 ) -> tuple[Float[Array, "*point"], Float[Array, "*point"]]:
     """Return coverage and height of a brush's mark.
 
@@ -82,6 +163,9 @@ def mark(
         Share of the ground that the paint hides, and thickness of the paint, both in
         [0, 1]. Coverage is zero outside the frame.
     """
+    if isinstance(brush, PictureBrush):
+        coverage = _interpolate(jnp.asarray(brush.plane), u, v)
+        return coverage, coverage
     if isinstance(brush.hairs, float | int) and brush.hairs == 0:
         hair = jnp.ones_like(u)
     else:
@@ -96,6 +180,25 @@ def mark(
     body = brush.body * (0.35 + 0.65 * hair) * (1 - 0.5 * brush.dryness * travel)
     height = body + brush.ridge * (1 - body) * v**4
     return coverage, jnp.clip(height, 0, 1)
+
+
+def _interpolate(
+    plane: Float[Array, "side side"],
+    u: Float[Array, "*point"],
+    v: Float[Array, "*point"],
+) -> Float[Array, "*point"]:
+    """Return a plane between its pixels, bilinearly; its own border outside."""
+    side = plane.shape[0]
+    x, y = ((side - 1) * (jnp.clip(axis, -1, 1) + 1) / 2 for axis in (u, v))
+    left, top = (jnp.minimum(jnp.floor(axis), side - 2) for axis in (x, y))
+    right_share, down_share = x - left, y - top
+    index = (side * top + left).astype(int)
+    upper, upper_right, lower, lower_right = (
+        plane.ravel()[index + offset] for offset in (0, 1, side, side + 1)
+    )
+    above = upper + right_share * (upper_right - upper)
+    below = lower + right_share * (lower_right - lower)
+    return above + down_share * (below - above)
 
 
 def _hairs(

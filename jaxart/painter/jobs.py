@@ -1,12 +1,14 @@
 """Jobs of the painting command: paint a picture or a folder, or redraw a painting."""
 
 import dataclasses
+import itertools
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from tqdm import tqdm
 
 from jaxart import command, images
@@ -15,11 +17,13 @@ from jaxart.painter.outputs import Appearance, Outputs
 from jaxart.painter.painting import Painting
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes_file import StrokesFile
+from jaxart.painter.strokes_file import MAX_SIDE, MIN_SIDE, StrokesFile
 
 
-MIN_SIDE = 16  # of a picture that is painted, in pixels
-MAY_CHANGE = {"strokes"}  # settings, when a painting is resumed
+MAY_CHANGE = ("strokes",)  # settings, when a painting is resumed
+OVER_WHITE = (
+    "picture is transparent: painted over white; --transparent leaves it bare there"
+)
 UNITS = {"painting": "stroke", "refining": "step"}
 
 Pixels = UInt8[np.ndarray, "h w 3"]
@@ -33,12 +37,16 @@ class Job(NamedTuple):
         settings: how it is painted.
         weights: how much each pixel counts, or None.
         weights_name: identifies the weights in a strokes file.
+        alpha: share of each pixel that is to be painted; None for all.
+        over_white: whether the picture is transparent and yet all of it is painted.
     """
 
     picture: Pixels
     settings: Settings
     weights: Float32[np.ndarray, "h w"] | None
     weights_name: str | None
+    alpha: Float32[np.ndarray, "h w"] | None
+    over_white: bool
 
 
 class Result(NamedTuple):
@@ -62,6 +70,7 @@ def paint_picture(
     appearance: Appearance,
     *,
     weights: str | None,
+    transparent: bool,
     resume: str | None,
 ) -> None:
     """Paint a picture, and write all outputs that are wanted.
@@ -72,13 +81,16 @@ def paint_picture(
         settings: how it is painted.
         appearance: how it is drawn.
         weights: "saliency", a file with a mask, or None.
+        transparent: leave the canvas bare where the picture is.
         resume: strokes file of the unfinished painting, or None.
 
     Raises:
         ValueError: an input cannot be used, or an output not be written.
         Stopped: a signal came; the painting so far is written.
     """
-    job = _open(path, settings, appearance, weights)
+    job = _open(path, settings, appearance, weights, transparent)
+    if job.over_white:
+        print(OVER_WHITE, file=sys.stderr)
     start = None if resume is None else _read_start(resume, job)
     paths.check(path)
     content, psnr, stop_signal = _paint(job, paths, start)
@@ -100,6 +112,7 @@ def paint_folder(
     appearance: Appearance,
     *,
     weights: str | None,
+    transparent: bool,
 ) -> None:
     """Paint all pictures of a folder that are not painted yet.
 
@@ -109,6 +122,7 @@ def paint_folder(
         settings: how they are painted.
         appearance: how they are drawn.
         weights: "saliency" or None.
+        transparent: leave the canvas bare where the pictures are.
 
     Raises:
         ValueError: as `paint_picture`, or there are no pictures.
@@ -117,18 +131,21 @@ def paint_folder(
     if weights not in (None, "saliency"):
         raise ValueError(f"weights must be saliency for a folder; got {weights!r}")
     outputs_of = _outputs_of_folder(folder, flags)
-    finished, skipped = 0, []
+    finished, skipped, over_white = 0, [], False
     for path, paths in outputs_of.items():
         if all(file.exists() for file in paths.wanted().values()):
             continue
         resume = paths.strokes_out
         try:
-            job = _open(path, settings, appearance, weights)
+            job = _open(path, settings, appearance, weights, transparent)
             if resume and resume.exists():
                 _check_picture(resume, path, job.picture)
         except ValueError as error:
             skipped.append(error)
             continue
+        if job.over_white and not over_white:
+            print(OVER_WHITE, file=sys.stderr)
+            over_white = True
         start = _read_start(resume, job) if resume and resume.exists() else None
         content, _, stop_signal = _paint(job, paths, start, f"{path.name} ")
         if stop_signal is not None:
@@ -154,7 +171,12 @@ def paint_folder(
 
 
 def redraw(
-    strokes: Path, paths: Outputs, appearance: Appearance, picture: Path | None
+    strokes: Path,
+    paths: Outputs,
+    appearance: Appearance,
+    picture: Path | None,
+    *,
+    transparent: bool,
 ) -> None:
     """Draw a painting from its strokes file.
 
@@ -163,13 +185,19 @@ def redraw(
         paths: of the outputs.
         appearance: how it is drawn.
         picture: that was painted, to be compared with the file; or None.
+        transparent: draw the strokes on nothing, whatever was painted.
 
     Raises:
         ValueError: an input cannot be used, or an output not be written.
     """
     content = strokes_file.read(strokes)
     if picture is not None:
-        strokes_file.check_picture(content, _read(picture))
+        pixels, alpha = _read(picture)
+        if alpha is not None:
+            ground = content.settings.ground if content.transparent else (1.0, 1.0, 1.0)
+            pixels = _over(pixels, alpha, ground)
+        strokes_file.check_picture(content, pixels)
+    content = content._replace(transparent=content.transparent or transparent)
     appearance.size(content.height, content.width)  # is checked
     paths.check(picture)
     outputs.write_image(paths, content, appearance)
@@ -178,35 +206,77 @@ def redraw(
 
 
 def _open(
-    path: Path, settings: Settings, appearance: Appearance, weights: str | None
+    path: Path,
+    settings: Settings,
+    appearance: Appearance,
+    weights: str | None,
+    transparent: bool,
 ) -> Job:
     """Read a picture and its weights, and check that the painting has a size."""
-    picture = _read(path)
+    picture, alpha = _read(path)
     height, width, _ = picture.shape
     appearance.size(height, width)
-    if weights is None:
-        return Job(picture, settings, None, None)
-    if weights == "saliency":
-        return Job(picture, settings, saliency.saliency(picture), weights)
-    try:
-        mask = saliency.read_weights(weights, height, width)
-    except images.PictureError as error:
-        raise ValueError(f"weights {weights} are {error}") from None
-    return Job(picture, settings, mask, strokes_file.sha256(mask))
+    over_white = alpha is not None and not transparent
+    ground = (1.0, 1.0, 1.0)
+    if alpha is not None and transparent:
+        if not alpha.any():
+            raise ValueError(f"{path} is wholly transparent: there is nothing to paint")
+        # A bare canvas is then as wrong as can be wherever there is something.
+        ground = _farthest_colour(picture[alpha >= alpha.max() / 2])
+        settings = dataclasses.replace(settings, ground=ground)
+    if alpha is not None:
+        picture = _over(picture, alpha, ground)
+        alpha = None if over_white else alpha / np.float32(255)
+    values, name = _read_weights(weights, picture)
+    return Job(picture, settings, values, name, alpha, over_white)
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: Path) -> tuple[Pixels, UInt8[np.ndarray, "h w"] | None]:
+    """Read a picture's colours and alpha, and check its size."""
     try:
-        picture = images.read_pixels(path)
+        picture, alpha = images.read_straight(path)
     except images.PictureError as error:
         raise ValueError(f"{path} is {error}") from None
     height, width, _ = picture.shape
-    if min(height, width) < MIN_SIDE:
+    if not MIN_SIDE <= min(height, width) <= max(height, width) <= MAX_SIDE:
         raise ValueError(
-            f"picture must have sides of at least {MIN_SIDE} pixels; {path} is "
-            f"{width} x {height}"
+            f"picture must have sides of at least {MIN_SIDE} pixels and at most "
+            f"{MAX_SIDE:,}; {path} is {width} x {height}"
         )
-    return picture
+    return picture, alpha
+
+
+def _read_weights(
+    weights: str | None, picture: Pixels
+) -> tuple[Float32[np.ndarray, "h w"] | None, str | None]:
+    """Return the weights of a picture's pixels, and what identifies them in a file."""
+    if weights is None:
+        return None, None
+    if weights == "saliency":
+        return saliency.saliency(picture), weights
+    try:
+        mask = saliency.read_weights(weights, *picture.shape[:2])
+    except images.PictureError as error:
+        raise ValueError(f"weights {weights} are {error}") from None
+    return mask, strokes_file.sha256(mask)
+
+
+def _over(
+    pixels: Pixels, alpha: UInt8[np.ndarray, "h w"], ground: tuple[float, ...]
+) -> Pixels:
+    return images.over(pixels, alpha, tuple(round(255 * part) for part in ground))
+
+
+def _farthest_colour(pixels: UInt8[np.ndarray, "n 3"]) -> tuple[float, ...]:
+    """Return a colour, sRGB in [0, 1], that is far from those of all pixels.
+
+    >>> _farthest_colour(np.array([[0, 0, 0], [255, 0, 0]], np.uint8))
+    (0.0, 1.0, 1.0)
+    """
+    # Without those of few pixels.
+    sample: Float[np.ndarray, "n 3"] = pixels[:: -(-len(pixels) // 4_096)] / 255
+    colours = list(itertools.product((0.0, 0.5, 1.0), repeat=3))
+    return max(colours, key=lambda colour: ((sample - colour) ** 2).sum(1).min())
 
 
 def _check_picture(strokes: Path, path: Path, picture: Pixels) -> None:
@@ -220,19 +290,20 @@ def _check_picture(strokes: Path, path: Path, picture: Pixels) -> None:
 def _read_start(path: str | Path, job: Job) -> Painting:
     """Return the painting in a strokes file, if it can be resumed by a job."""
     content = strokes_file.read(path)
-    strokes_file.check_picture(content, job.picture)
-    old = dataclasses.asdict(content.settings) | {"weights": content.weights}
-    new = dataclasses.asdict(job.settings) | {"weights": job.weights_name}
-    differing = [
-        f"{name} ({old[name]} there, {new[name]} here)"
-        for name in old
-        if old[name] != new[name] and name not in MAY_CHANGE
-    ]
-    if differing:
+    old = dataclasses.asdict(content.settings) | {
+        "weights": content.weights,
+        "transparent": content.transparent,
+    }
+    new = dataclasses.asdict(job.settings) | {
+        "weights": job.weights_name,
+        "transparent": job.alpha is not None,
+    }
+    if differing := command.settings_diff(old, new, MAY_CHANGE):
         raise ValueError(
             f"strokes file {path} was painted with other settings: "
             f"{', '.join(differing)}"
         )
+    strokes_file.check_picture(content, job.picture)
     if (count := content.painting.stages.size) > job.settings.strokes:
         raise ValueError(
             f"strokes must be at least the {count} in {path}; "
@@ -245,8 +316,8 @@ def _paint(
     job: Job, paths: Outputs, start: Painting | None, prefix: str = ""
 ) -> Result:
     """Paint until the job is finished or a signal comes; write the strokes file."""
-    picture, settings, weights, weights_name = job
-    problem = make_problem(picture, settings, weights)
+    picture, settings = job.picture, job.settings
+    problem = make_problem(picture, settings, job.weights, job.alpha)
     resumed, total = 0 if start is None else start.stages.size, settings.strokes
     phase, progress, stop_signal = "painting", None, None
     bar = tqdm(total=total, initial=resumed, dynamic_ncols=True, unit=UNITS[phase])
@@ -266,7 +337,13 @@ def _paint(
     assert progress, "painting.progress yields at least the finished painting"
     sha256, (height, width, _) = strokes_file.sha256(picture), picture.shape
     content = StrokesFile(
-        progress.painting, settings, sha256, height, width, weights_name
+        progress.painting,
+        settings,
+        sha256,
+        height,
+        width,
+        job.weights_name,
+        job.alpha is not None,
     )
     if paths.strokes_out:
         strokes_file.write(paths.strokes_out, content)

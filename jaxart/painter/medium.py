@@ -5,29 +5,44 @@ The strokes of a painting have sRGB colours, and the canvas is in paint space (s
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
-from jaxart.painter.brushes import Brush
+from jaxart.painter.brushes import Brush, PictureBrush
 from jaxart.painter.pigments import Pigment
 from jaxart.painter.strokes import COLOUR, Canvas, HostStrokes, Strokes, draw
 
 
-@jax.tree_util.register_static
+@jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True)
 class Medium:
-    """What strokes are painted with, known when compiling.
+    """What strokes are painted with, known when compiling but for a brush's picture.
 
     Args:
         brush: of all strokes.
         pigment: how their paints mix.
     """
 
-    brush: Brush
+    brush: Brush | PictureBrush
     pigment: Pigment
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Brush | None, Pigment]]:
+        """Return what is traced, and what is known when compiling."""
+        if isinstance(self.brush, Brush):
+            return (), (self.brush, self.pigment)
+        return (self.brush,), (None, self.pigment)
+
+    @classmethod
+    def tree_unflatten(
+        cls, known: tuple[Brush | None, Pigment], traced: tuple[Any, ...]
+    ) -> "Medium":
+        """Undo `tree_flatten`."""
+        brush, pigment = known
+        return cls(brush or traced[0], pigment)
 
     def blank(
         self, ground: Float[Array | np.ndarray, " 3"], height: int, width: int

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from jaxart import atomic, films, images
+from jaxart import atomic, command, films, images
 from jaxart.painter import painting, relief, strokes_file, svg
 from jaxart.painter.relief import Light
 from jaxart.painter.strokes_file import StrokesFile
@@ -136,9 +136,11 @@ def outputs_from_flags(flags: dict[str, str | None], name: str) -> Outputs:
 
 def write_image(paths: Outputs, content: StrokesFile, appearance: Appearance) -> None:
     """Draw a painting and write it as a PNG."""
+    painted, settings = content.painting, content.settings
     size = appearance.size(content.height, content.width)
-    canvas = painting.canvas(content.painting, content.settings, *size)
-    images.save_png(paths.out, _to_pixels(canvas, appearance.light))
+    canvas = painting.canvas(painted, settings, *size, transparent=content.transparent)
+    about = command.provenance(seed=settings.seed, strokes=painted.seeds.size)
+    images.save_png(paths.out, _to_pixels(canvas, appearance.light), about=about)
 
 
 def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -> None:
@@ -148,8 +150,8 @@ def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -
     if paths.svg:
         text = svg.svg(
             strokes,
-            brush=settings.brush,
-            ground=settings.ground,
+            brush=settings.medium.brush,
+            ground=None if content.transparent else settings.ground,
             height=height,
             width=width,
             title=paths.out.stem,
@@ -159,16 +161,23 @@ def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -
     if paths.film:
         scale = min(1, FILM_SIDE / max(height, width))
         h, w = (max(1, round(side * scale)) for side in (height, width))
-        canvases = painting.frames(content.painting, settings, h, w, FRAMES)
+        canvases = painting.frames(
+            content.painting, settings, h, w, FRAMES, transparent=content.transparent
+        )
         frames = (_to_pixels(canvas, appearance.light) for canvas in canvases)
+        if paths.film.suffix.lower() != ".webp":
+            frames = map(images.over_white, frames)
         bar = tqdm(frames, desc="film", unit="frame", total=FRAMES, dynamic_ncols=True)
         films.write(paths.film, iter(bar), fps=FPS, hold=HOLD)
 
 
 def _to_pixels(
-    canvas: Float32[np.ndarray, "4 h w"], light: Light | None
-) -> UInt8[np.ndarray, "h w 3"]:
-    colours = canvas[:3]
+    canvas: Float32[np.ndarray, "planes h w"], light: Light | None
+) -> UInt8[np.ndarray, "h w c"]:
+    """Return a canvas as RGB or, if it has an opacity, as RGBA."""
+    colours, opacity = canvas[:3], canvas[4:]
     if light is not None:
-        colours = np.asarray(relief.lit(canvas, light=light, pixels=canvas.shape[1]))
-    return images.to_pixels(np.moveaxis(2 * colours - 1, 0, -1))
+        lit = relief.lit(canvas[:4], light=light, pixels=canvas.shape[1])
+        colours = np.asarray(lit)
+    planes = np.concatenate([colours, opacity])
+    return images.to_pixels(np.moveaxis(2 * planes - 1, 0, -1))

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Literal, NamedTuple, SupportsFloat
 
 import jax
@@ -85,9 +86,10 @@ def paint(
     *,
     start: Painting | None = None,
     weights: Float32[np.ndarray, "h w"] | None = None,
+    alpha: Float32[np.ndarray, "h w"] | None = None,
 ) -> Painting:
     """Return the finished painting of a picture; see `progress` and `Problem`."""
-    *_, last = progress(make_problem(picture, settings, weights), start)
+    *_, last = progress(make_problem(picture, settings, weights, alpha), start)
     return last.painting
 
 
@@ -104,7 +106,8 @@ def progress(problem: Problem, start: Painting | None = None) -> Iterator[Progre
     """
     start_time = time.monotonic()
     settings, greedy = problem.settings, None
-    for buffer, counts, psnr in _stages(problem, *_resume(settings, start)):
+    start_strokes = _resume(settings, start)
+    for buffer, counts, psnr in _stages(problem, *start_strokes, settings.strokes):
         greedy = _greedy_painting(buffer, counts, settings.strokes)
         yield Progress(greedy, "painting", greedy.seeds.size, settings.strokes, psnr)
         late = settings.seconds and time.monotonic() - start_time > settings.seconds
@@ -121,7 +124,8 @@ def _resume(
     if start is None or not start.stages.size:
         return _buffer(settings.strokes), []
     # The last stage may not have been painted to its end.
-    counts = [int((start.stages <= k).sum()) for k in range(start.stages[-1])]
+    stages = np.arange(start.stages[-1])
+    counts = np.searchsorted(start.stages, stages, side="right").tolist()
     count = counts[-1] if counts else 0
     strokes, seeds = start.greedy_strokes[:count], start.greedy_seeds[:count]
     return _buffer(settings.strokes, strokes, seeds), counts
@@ -145,22 +149,30 @@ def _buffer(
 
 
 def _stages(
-    problem: Problem, buffer: StrokeBuffer, counts: list[int]
+    problem: Problem,
+    buffer: StrokeBuffer,
+    counts: list[int],
+    most: int,
+    *,
+    exactly: bool = False,
 ) -> Iterator[tuple[StrokeBuffer, list[int], float]]:
-    """Paint stages; yield strokes, how many there were after each, and the PSNR."""
-    settings = problem.settings
-    key = jax.random.key(settings.seed)
+    """Paint stages until there are `most` strokes; or, unless `exactly`, some more.
+
+    Yields the strokes, how many there were after each stage, and the PSNR.
+    """
+    key = jax.random.key(problem.settings.seed)
     count, barren = int(buffer.count), 0
     while True:
         stage_key = jax.random.fold_in(key, len(counts))
-        goal = jnp.int32(math.ceil(GROWTH * count) + 1)
+        goal = math.ceil(GROWTH * count) + 1
+        goal = jnp.int32(min(goal, most) if exactly else goal)
         stage = problem.stage(count)
         buffer, error = rounds.paint_stage(buffer, stage_key, goal, stage)
         barren = barren + 1 if int(buffer.count) == count else 0
         count = int(buffer.count)
         counts = [*counts, count]
         yield buffer, counts, _decibels(error)
-        if count >= settings.strokes or barren == MAX_BARREN:
+        if count >= most or barren == MAX_BARREN:
             return
 
 
@@ -205,7 +217,7 @@ def _refine(problem: Problem, greedy: Painting) -> Iterator[Progress]:
             )
             step += count
             yield Progress(painting, "refining", step, total, _decibels(error))
-    psnr = _psnr(painting, problem.settings, problem.picture)
+    psnr = _psnr(painting, problem)
     yield Progress(painting, "refining", total, total, psnr)
 
 
@@ -265,14 +277,20 @@ def _replace_hidden(
     dropped = round(share * count)
     kept = np.sort(np.argsort(visible, stable=True)[dropped:])
     buffer = _buffer(count, strokes[kept], seeds[kept])
-    *_, (buffer, _, _) = _stages(problem, buffer, [0] * REPAINT_STAGE)
+    stages = _stages(problem, buffer, [0] * REPAINT_STAGE, count, exactly=True)
+    *_, (buffer, _, _) = stages
     most = min(count, int(buffer.count))
     return buffer.strokes[:most], buffer.seeds[:most]
 
 
 def canvas(
-    painting: Painting, settings: Settings, height: int, width: int
-) -> Float32[np.ndarray, "4 h w"]:
+    painting: Painting,
+    settings: Settings,
+    height: int,
+    width: int,
+    *,
+    transparent: bool = False,
+) -> Float32[np.ndarray, "c h w"]:
     """Draw a painting: sRGB in [0, 1], and the height of the paint in [0, 1].
 
     Args:
@@ -280,27 +298,48 @@ def canvas(
         settings: what it was painted with.
         height: of the canvas, in pixels.
         width: of the canvas, in pixels; in heights, that of the picture.
+        transparent: draw on nothing instead of the ground; a fifth plane is then the
+            opacity of the paint.
     """
-    *_, last = frames(painting, settings, height, width, 1)
+    *_, last = frames(painting, settings, height, width, 1, transparent=transparent)
     return last
 
 
 def frames(
-    painting: Painting, settings: Settings, height: int, width: int, count: int
-) -> Iterator[Float32[np.ndarray, "4 h w"]]:
+    painting: Painting,
+    settings: Settings,
+    height: int,
+    width: int,
+    count: int,
+    *,
+    transparent: bool = False,
+) -> Iterator[Float32[np.ndarray, "c h w"]]:
     """Yield the canvas as it grows, `count` times; see `canvas`."""
     medium = settings.medium
-    per_frame = max(1, -(-len(painting.strokes) // count))
-    spare = per_frame * count - len(painting.strokes)
-    strokes = np.concatenate([painting.strokes, np.tile(PADDING, (spare, 1))])
-    seeds = np.pad(painting.seeds, (0, spare))
-    blank = medium.blank(np.asarray(settings.ground, np.float32), height, width)
-    planes = jnp.pad(blank, ((0, 1), (0, 0), (0, 0)))
-    for first in range(0, per_frame * count, per_frame):
-        part = slice(first, first + per_frame)
+    n = len(painting.strokes)
+    strokes = np.concatenate([painting.strokes, PADDING[None]])
+    seeds = np.append(painting.seeds, np.float32(0))
+    if transparent:
+        planes = jnp.zeros((5, height, width))
+    else:
+        blank = medium.blank(np.asarray(settings.ground, np.float32), height, width)
+        planes = jnp.pad(blank, ((0, 1), (0, 0), (0, 0)))
+    # The numbers of new strokes differ by one; filled up, they share a program.
+    per_frame = max(1, -(-n // count))
+    for first, end in pairwise([0, *frame_ends(n, count)]):
+        part = np.full(per_frame, n)
+        part[: end - first] = np.arange(first, end)
         planes = _draw(planes, strokes[part], seeds[part], medium)
-        light = np.asarray(_to_light(planes, pigment=medium.pigment))
-        yield light
+        yield np.asarray(_to_light(planes, pigment=medium.pigment))
+
+
+def frame_ends(strokes: int, count: int) -> list[int]:
+    """Return how many strokes there are in each of a film's frames.
+
+    >>> frame_ends(5, 3)
+    [1, 3, 5]
+    """
+    return [strokes * frame // count for frame in range(1, count + 1)]
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -315,13 +354,17 @@ def _draw(
 
 @partial(jax.jit, static_argnames="pigment")
 def _to_light(planes: Canvas, *, pigment: Pigment) -> Canvas:
-    light = jnp.clip(pigment.to_light(planes[:3]), 0, 1)
+    colours = planes[:3]
+    if len(planes) == 5:
+        colours /= jnp.maximum(planes[4:], 1e-6)  # of the paint alone
+    light = jnp.clip(pigment.to_light(colours), 0, 1)
     return jnp.concatenate([light, jnp.clip(planes[3:], 0, 1)])
 
 
-def _psnr(
-    painting: Painting, settings: Settings, picture: UInt8[np.ndarray, "h w 3"]
-) -> float:
-    image = canvas(painting, settings, *picture.shape[:2])[:3]
-    error = image - np.moveaxis(picture, 2, 0) / np.float32(255)
-    return _decibels((error**2).mean())
+def _psnr(painting: Painting, problem: Problem) -> float:
+    picture, alpha = problem.picture, problem.alpha
+    image = canvas(painting, problem.settings, *picture.shape[:2])[:3]
+    error = (image - np.moveaxis(picture, 2, 0) / np.float32(255)) ** 2
+    return _decibels(
+        error.mean() if alpha is None else (error * alpha).mean() / alpha.mean()
+    )

@@ -33,6 +33,7 @@ WINDOW = 48  # side of the square that holds a stroke, in pixels of its level
 LENGTHS = (16.0, 30.0)  # range of a stroke's initial length, in pixels of its level
 ASPECT = 0.4  # initial width of a stroke, in its lengths
 BOX_SIDE = 5  # of the box filter that averages the structure tensor, in pixels
+BARE = 0.03  # cost of hiding what should stay bare, in squared errors of 1
 BOX_PASSES = 2  # how often it is applied
 
 
@@ -45,6 +46,7 @@ class Level(NamedTuple):
         orientation: angle of the picture's edges at each pixel, in radians.
         pixels: height of the picture, in pixels.
         size: height and width of the picture, in pixels.
+        bare: cost of paint on each pixel, where some are to stay bare; 0 outside.
     """
 
     picture: Float[Array | np.ndarray, "3 h w"]
@@ -52,6 +54,7 @@ class Level(NamedTuple):
     orientation: Float[Array | np.ndarray, "h w"]
     pixels: Float[Array | np.ndarray, ""]
     size: Int[Array | np.ndarray, " 2"]
+    bare: Float[Array | np.ndarray, "h w"] | None = None
 
 
 class Placement(NamedTuple):
@@ -119,6 +122,7 @@ def make_level(
     weights: Float[np.ndarray, "h w"] | None,
     height: int,
     layout: Layout,
+    alpha: Float[np.ndarray, "h w"] | None = None,
 ) -> Level:
     """Return the level of a picture at one size.
 
@@ -127,8 +131,9 @@ def make_level(
         weights: how much each of its pixels counts, not below 0; None for all alike.
         height: of the level, in pixels; not above the picture's.
         layout: one that is large enough.
+        alpha: share of each pixel that is to be painted; None for all.
     """
-    planes, pixel_weights = resize(picture, weights, height)
+    planes, pixel_weights, bare = resize(picture, weights, height, alpha)
     rows, columns = (
         (layout.border, array_side - layout.border - side)
         for array_side, side in zip(layout.shape, pixel_weights.shape, strict=True)
@@ -139,6 +144,7 @@ def make_level(
         np.pad(_orientation(planes.mean(0)), (rows, columns)),
         np.array(height, np.float32),
         np.array(pixel_weights.shape, np.int32),
+        None if bare is None else np.pad(bare, (rows, columns)),
     )
 
 
@@ -146,23 +152,41 @@ def resize(
     picture: UInt8[np.ndarray, "h w 3"],
     weights: Float[np.ndarray, "h w"] | None,
     height: int,
-) -> tuple[Float[np.ndarray, "3 h2 w2"], Float[np.ndarray, "h2 w2"]]:
-    """Return a picture, in [0, 1], and its weights, of sum 1, at another height.
+    alpha: Float[np.ndarray, "h w"] | None = None,
+) -> tuple[
+    Float[np.ndarray, "3 h2 w2"],
+    Float[np.ndarray, "h2 w2"],
+    Float[np.ndarray, "h2 w2"] | None,
+]:
+    """Return a picture at another height.
 
     Args:
         picture: of any size.
         weights: how much each of its pixels counts; None for all alike.
         height: in pixels; the aspect ratio is kept.
+        alpha: share of each pixel that is to be painted; None for all.
+
+    Returns:
+        The picture in [0, 1]; the pixels' weights, of sum 1; and None or, where
+        `alpha` is below 1, what paint costs there.
     """
     h, w = picture.shape[:2]
     size = (max(1, round(w * height / h)), height)
     small = Image.fromarray(picture).resize(size, Image.Resampling.BOX)
     planes = np.moveaxis(np.asarray(small, np.float32) / 255, 2, 0)
+
+    def small_map(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
+        large = Image.fromarray(values.astype(np.float32))
+        return np.asarray(large.resize(size, Image.Resampling.BOX))
+
+    if alpha is not None:
+        weights = alpha if weights is None else alpha * weights
     pixel_weights = np.ones(planes.shape[1:], np.float32)
     if weights is not None:
-        mask = Image.fromarray(weights.astype(np.float32))
-        pixel_weights = np.asarray(mask.resize(size, Image.Resampling.BOX))
-    return planes, pixel_weights / pixel_weights.sum()
+        pixel_weights = small_map(weights)
+    total = pixel_weights.sum()
+    bare = None if alpha is None else BARE * small_map(1 - alpha) / total
+    return planes, pixel_weights / total, bare
 
 
 def place(

@@ -53,12 +53,15 @@ class Problem(NamedTuple):
     Args:
         picture: what is painted.
         weights: how much each of its pixels counts, from 0 on; None for all alike.
+        alpha: share of each pixel that is to be painted, in [0, 1]; the picture is over
+            the ground. None to paint all.
         settings: how it is painted.
         distances: whose losses are minimised.
     """
 
     picture: UInt8[np.ndarray, "h w 3"]
     weights: Float32[np.ndarray, "h w"] | None
+    alpha: Float32[np.ndarray, "h w"] | None
     settings: Settings
     distances: Distances
 
@@ -86,7 +89,9 @@ class Problem(NamedTuple):
         settings = self.settings
         method = cast(Method, settings.slope)
         return Stage(
-            placement.make_level(self.picture, self.weights, height, layout),
+            placement.make_level(
+                self.picture, self.weights, height, layout, self.alpha
+            ),
             jnp.array(settings.ground),
             self.distances.rounds,
             Options(settings.medium, method, settings.steps, layout),
@@ -94,7 +99,9 @@ class Problem(NamedTuple):
 
     def objective(self, height: int, distance: Distance) -> Objective:
         """Return what refinement minimises on a picture so many pixels high."""
-        planes, weights = placement.resize(self.picture, self.weights, height)
+        planes, weights, bare = placement.resize(
+            self.picture, self.weights, height, self.alpha
+        )
         ground = jnp.array(self.settings.ground)
         return Objective(
             jnp.array(planes),
@@ -102,6 +109,7 @@ class Problem(NamedTuple):
             ground,
             distance,
             self.settings.medium,
+            None if bare is None else jnp.array(bare),
         )
 
     def _layout(self, height: int) -> Layout:
@@ -120,13 +128,14 @@ def make_problem(
     picture: UInt8[np.ndarray, "h w 3"],
     settings: Settings,
     weights: Float32[np.ndarray, "h w"] | None = None,
+    alpha: Float32[np.ndarray, "h w"] | None = None,
 ) -> Problem:
     """Return the problem of painting a picture; the arguments are its fields.
 
     Raises:
         ValueError: the file of weights of VGG16 cannot be used.
     """
-    return Problem(picture, weights, settings, _distances(settings))
+    return Problem(picture, weights, alpha, settings, _distances(settings))
 
 
 def _distances(settings: Settings) -> Distances:

@@ -32,7 +32,8 @@ COLOUR_RATE = 0.02
 FINAL_RATE = 0.05  # share of the learning rates at the last step, of the first one
 SHORTEST = 1.5  # side of a stroke, in pixels
 
-ADAM = optax.scale_by_adam(0.9, 0.99)
+# Gradients of a small stroke are tiny.
+ADAM = optax.scale_by_adam(0.9, 0.99, eps=1e-14)
 
 
 class Objective(NamedTuple):
@@ -44,6 +45,7 @@ class Objective(NamedTuple):
         ground: colour of the empty canvas, sRGB in [0, 1].
         distance: between canvas and picture.
         medium: brush and pigment.
+        bare: cost of paint on each pixel, if some are to stay bare.
     """
 
     picture: Float[Array, "3 h w"]
@@ -51,6 +53,7 @@ class Objective(NamedTuple):
     ground: Float[Array, " 3"]
     distance: Distance
     medium: Medium
+    bare: Float[Array, "h w"] | None = None
 
 
 class RefineState(NamedTuple):
@@ -112,9 +115,11 @@ def refine(
 
     def loss_fn(strokes):
         canvas = render(strokes, seeds, objective)
-        image = objective.medium.pigment.to_light(canvas)
+        image = objective.medium.pigment.to_light(canvas[:3])
         features = distance.features(image[None])
         loss = distance.loss(features, target, weights[None])[0]
+        if objective.bare is not None:
+            loss += (objective.bare * canvas[4]).sum()
         error = (((image - objective.picture) ** 2).mean(0) * weights).sum()
         return loss, error
 
@@ -142,9 +147,14 @@ def _clip(strokes: Float[Array, "n 8"], shortest: float) -> Float[Array, "n 8"]:
 def render(
     strokes: Float[Array, "n 8"], seeds: Float[Array, " n"], objective: Objective
 ) -> Canvas:
-    """Return the painting at the size of the objective's picture, in paint space."""
+    """Return the painting at the size of the objective's picture, in paint space.
+
+    Where something is to stay bare, height and coverage follow.
+    """
     _, height, width = objective.picture.shape
     canvas = objective.medium.blank(objective.ground, height, width)
+    if objective.bare is not None:
+        canvas = jnp.pad(canvas, ((0, 2), (0, 0), (0, 0)))
     return objective.medium.draw(canvas, strokes, seeds, pixels=height)
 
 

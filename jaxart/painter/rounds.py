@@ -66,10 +66,14 @@ BATCH_BYTES = 1 << 30
 BATCH_BYTES_ON_CPU = 12 << 20
 
 
-@jax.tree_util.register_static
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["medium"],
+    meta_fields=["method", "steps", "layout"],
+)
 @dataclass(frozen=True)
 class Options:
-    """What a stage is compiled for.
+    """What a stage is compiled for, but for a medium's own picture of a mark.
 
     Args:
         medium: brush and pigment.
@@ -128,6 +132,7 @@ class Crop(NamedTuple):
         picture: likewise.
         weights: of the pixels that the stroke's loss depends on, else 0; likewise.
         inside: 1 in the picture, 0 around it; of the window alone.
+        bare: cost of paint on each pixel of the window, if some are to stay bare.
     """
 
     corner: Int[Array, " 2"]
@@ -136,6 +141,7 @@ class Crop(NamedTuple):
     picture: Float[Array, "3 side side"]
     weights: Float[Array, "side side"]
     inside: Float[Array, "window window"]
+    bare: Float[Array, "window window"] | None
 
 
 @jax.jit
@@ -268,6 +274,7 @@ def crop_window(
         crop(level.picture),
         crop(level.weights) * is_near[None] * is_near[:, None],
         _crop(inside, corner, WINDOW),
+        None if level.bare is None else _crop(level.bare, corner, WINDOW),
     )
 
 
@@ -300,7 +307,11 @@ def losses(
     features = distance.features(to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
     target = jax.tree.map(lambda t, f: jnp.broadcast_to(t, f.shape), target, features)
     weights = jnp.broadcast_to(crop.weights, (len(strokes), *crop.weights.shape))
-    return distance.loss(features, target, weights)
+    loss = distance.loss(features, target, weights)
+    if crop.bare is None:
+        return loss
+    coverage, _ = _footprints(crop, strokes, stage)
+    return loss + (coverage * crop.bare[None]).sum((1, 2))
 
 
 def batch_size(count: int, stage: Stage) -> int:
@@ -365,7 +376,8 @@ def _with_best_colour(
     residual -= (1 - coverage) * crop.canvas[:, window, window]
     weights = crop.weights[window, window][None] * coverage
     colour = (weights * residual).sum((1, 2)) / ((weights * coverage).sum() + 1e-12)
-    return stroke.at[COLOUR].set(pigment.to_light(jnp.clip(colour, 0, 1)))
+    light = pigment.to_light(jnp.clip(colour, 0, 1))
+    return stroke.at[COLOUR].set(jnp.clip(light, 0, 1))
 
 
 def _footprints(

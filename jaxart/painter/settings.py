@@ -5,25 +5,52 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from jaxart import vgg
-from jaxart.painter.brushes import BRUSHES
+from jaxart.painter import brushes
 from jaxart.painter.gradients import Method
 from jaxart.painter.medium import Medium
 from jaxart.painter.pigments import PIGMENTS
-from jaxart.validation import MAX_COUNT, Count, FilePath, OneOf, Range, Seed, Validated
+from jaxart.validation import (
+    MAX_COUNT,
+    FilePath,
+    OneOf,
+    Range,
+    Seed,
+    Validated,
+    expand_home,
+    short,
+)
 
+
+MAX_STROKES = 300_000  # of a painting
+MAX_STEPS = 10_000  # of a stroke
 
 Level = Annotated[float, Range(0, 1)]
 NotNegative = Annotated[float, Range(0)]
 Steps = Annotated[int, Range(0, MAX_COUNT)]
 
 
+def _brush(name: str, value: str) -> str:
+    """Return a brush: its name, or the path of a picture that can be read."""
+    del name
+    brushes.find(value)
+    return value
+
+
+def _few(name: str, layers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return layers that are not more than VGG16 has."""
+    if len(layers) > len(vgg.LAYERS):
+        raise ValueError(f"{name} must be layers of VGG16; got {len(layers)} of them")
+    return layers
+
+
 def _layer(name: str, layer: str) -> str:
     """Return the name of a layer of VGG16 that exists."""
+    del name
     vgg.receptive_field(layer)
     return layer
 
 
-Layers = tuple[Annotated[str, _layer], ...]
+Layers = Annotated[tuple[Annotated[str, _layer], ...], _few]
 
 
 @dataclass(frozen=True)
@@ -33,7 +60,7 @@ class Settings(Validated):
     Args:
         strokes: how many.
         seed: of everything random.
-        brush: name of one of `brushes.BRUSHES`.
+        brush: name of one of `brushes.BRUSHES`, or the path of a picture.
         pigment: name of one of `pigments.PIGMENTS`.
         ground: colour of the empty canvas, sRGB in [0, 1].
         distance: "mse"; "vgg"; or "essay", the author's own recipe with VGG16.
@@ -59,9 +86,9 @@ class Settings(Validated):
         ValueError: a value is out of range.
     """
 
-    strokes: Count
+    strokes: Annotated[int, Range(1, MAX_STROKES)]
     seed: Seed
-    brush: Annotated[str, OneOf(tuple(BRUSHES))]
+    brush: Annotated[str, expand_home, _brush]
     pigment: Annotated[str, OneOf(tuple(PIGMENTS))]
     ground: tuple[Level, Level, Level]
     distance: Literal["mse", "vgg", "essay"]
@@ -71,7 +98,7 @@ class Settings(Validated):
     shares: tuple[NotNegative, NotNegative, NotNegative]
     vgg_weights: FilePath
     slope: Method
-    steps: Count
+    steps: Annotated[int, Range(1, MAX_STEPS)]
     refine: Steps
     refine_half: Steps
     refine_whole: Steps
@@ -82,7 +109,7 @@ class Settings(Validated):
     @property
     def medium(self) -> Medium:
         """The brush and the pigment."""
-        return Medium(BRUSHES[self.brush], PIGMENTS[self.pigment])
+        return Medium(brushes.find(self.brush), PIGMENTS[self.pigment])
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -93,8 +120,7 @@ def check_keys(keys: Iterable[str]) -> None:
     """
     known = {field.name for field in fields(Settings)}
     if differing := known ^ set(keys):
-        names = repr(", ".join(sorted(differing)))[1:-1]  # on one line
-        names = names if len(names) <= 80 else f"{names[:77]}..."
+        names = short(", ".join(sorted(differing))).strip("'")
         raise ValueError(
             f"must have the painter's settings; missing or unknown: {names}"
         )

@@ -29,7 +29,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, ScalarLike
 
-from jaxart.painter.brushes import Brush, mark
+from jaxart.painter.brushes import Brush, PictureBrush, mark
 
 
 TILE = 16  # side of a tile, in pixels
@@ -49,8 +49,8 @@ COLUMNS = ("x", "y", "length", "width", "angle", "red", "green", "blue")
 Strokes = Float[Array, "n 8"]
 HostStrokes = Float[np.ndarray, "n 8"]
 
-# Colours first, and perhaps the height of the paint after them: a row of pixels is then
-# contiguous in memory.
+# Colours first, and perhaps the height of the paint and its opacity after them: a row
+# of pixels is then contiguous in memory.
 Canvas = Float[Array, "c h w"]
 
 # Tiles of one group with the upper left pixel (row, column) of each, and all tiles of a
@@ -87,7 +87,7 @@ class Drawing(NamedTuple):
         pixels: height of the picture, in pixels.
     """
 
-    brush: Brush
+    brush: Brush | PictureBrush
     strokes: Strokes
     seeds: Float[Array, " n"]
     pixels: ScalarLike
@@ -117,7 +117,7 @@ def empty_buffer(capacity: int) -> StrokeBuffer:
 def draw(
     canvas: Canvas,
     strokes: Strokes | HostStrokes,
-    brush: Brush,
+    brush: Brush | PictureBrush,
     seeds: Float[Array | np.ndarray, " n"],
     *,
     pixels: ScalarLike,
@@ -127,8 +127,8 @@ def draw(
     Differentiable in the canvas and the strokes; not in brush, seeds and pixels.
 
     Args:
-        canvas: three planes of colour and, if there is a fourth, the height of the
-            paint.
+        canvas: three planes of colour and, if there are more, the height of the paint
+            and its opacity.
         strokes: of which some may lie partly or wholly outside.
         brush: of all these strokes; if its numbers are Python's, features that it does
             not have are not computed.
@@ -168,7 +168,7 @@ def composite(
     height: Float[Array, "n h w"],
 ) -> Float[Array, "n c h w"]:
     """Return each canvas with one mark composited over it; `c` is as in `draw`."""
-    paints = [*colours.T[:, :, None, None], height][: canvases.shape[1]]
+    paints = [*colours.T[:, :, None, None], height, 1.0][: canvases.shape[1]]
     # Plane by plane, because XLA is slow on a CPU at sums over so few planes, which the
     # gradient of a broadcast coverage would be.
     planes = jnp.moveaxis(canvases, 1, 0)
@@ -179,7 +179,7 @@ def composite(
     return jnp.stack(over, axis=1)
 
 
-def _rasterizer(brush: Brush) -> Callable[..., Groups]:
+def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Groups]:
     """Return the differentiable function that draws on all tiles with a brush."""
 
     @jax.custom_vjp
@@ -320,6 +320,7 @@ def _backward_strokes(
     """
     cotangent, strokes_cotangent = carry
     planes = cotangent.shape[1] - 2  # of a mark: coverage, and height if it is drawn
+    has_opacity = cotangent.shape[1] == 5
     drawing = _gather(drawing, indices)
 
     def marks(strokes):
@@ -329,6 +330,8 @@ def _backward_strokes(
     colours = cotangent[:, :3]
     paint = drawing.strokes[:, COLOUR, None, None]
     coverage_cotangent = (colours * (paint - below[:, :3])).sum(1)
+    if has_opacity:
+        coverage_cotangent += cotangent[:, 4] * (1 - below[:, 4])
     if height:
         coverage_cotangent += cotangent[:, 3] * (height[0] - below[:, 3])
         (grads,) = vjp((coverage_cotangent, cotangent[:, 3] * coverage))

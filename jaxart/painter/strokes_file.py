@@ -5,11 +5,13 @@ resumed, and no bit is lost: every float32 is written in the fewest digits that 
 it exactly. The file is JSON, one object:
 
     format     "jaxart strokes"
-    version    1
+    version    2; in files of version 1, `transparent` and `brush` are missing
     picture    what was painted: {"sha256", "width", "height"}, the hash of its decoded
                RGB pixels, row by row, and its sides in pixels
     settings   all settings of the painter, the seed among them
     weights    null, "saliency", or the sha256 of the map of weights
+    transparent  whether the canvas is bare where the picture is
+    brush      null, or the sha256 of the brush's picture, whose path is in `settings`
     strokes    the strokes in the order in which they are drawn, column by column: {"x",
                "y", "length", "width", "angle", "red", "green", "blue", "seed"}, each a
                list of as many numbers; `jaxart.painter.strokes` has their units
@@ -31,17 +33,21 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from jaxart import atomic, images
-from jaxart.painter.painting import Painting
-from jaxart.painter.settings import Settings, check_keys
+from jaxart.painter import brushes
+from jaxart.painter.painting import MAX_BARREN, Painting
+from jaxart.painter.settings import MAX_STROKES, Settings, check_keys
 from jaxart.painter.strokes import COLUMNS
-from jaxart.validation import build
+from jaxart.validation import build, short
 
 
 FORMAT = "jaxart strokes"
-VERSION = 1
+VERSION = 2
 HEAD = f'{{\n"format": {json.dumps(FORMAT)},'  # how each of our files begins
 MAX_BYTES = 100_000_000  # of a file that is read at all
-MAX_STROKES = 1_000_000  # of a painting
+MAX_VALUES = 20 * MAX_STROKES  # of all columns together, and whatever else
+MAX_LISTS = 1_000
+MIN_SIDE, MAX_SIDE = 16, 65_535  # of a picture that is painted, in pixels
+ROUNDING = 1e-5  # by which a colour may be out of range, and is clipped
 
 # Smallest and largest number of each column. A stroke costs what it covers: one of
 # absurd length would cost absurd memory.
@@ -70,6 +76,7 @@ class StrokesFile(NamedTuple):
         height: of the picture, in pixels.
         width: of the picture, in pixels.
         weights: None, "saliency", or the hash of the map of weights.
+        transparent: whether the canvas is bare where the picture is.
     """
 
     painting: Painting
@@ -78,6 +85,7 @@ class StrokesFile(NamedTuple):
     height: int
     width: int
     weights: str | None
+    transparent: bool = False
 
 
 def write(path: str | os.PathLike[str], content: StrokesFile) -> None:
@@ -99,6 +107,8 @@ def write(path: str | os.PathLike[str], content: StrokesFile) -> None:
         },
         "settings": dataclasses.asdict(content.settings),
         "weights": content.weights,
+        "transparent": content.transparent,
+        "brush": brushes.sha256(content.settings.medium.brush),
         "strokes": {name: _digits(column) for name, column in strokes.items()},
         "laid": {
             name: _digits(column)
@@ -172,6 +182,9 @@ def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
         raise ValueError(f"must have at most {MAX_BYTES:,} bytes; it has more")
+    # Each takes dozens of bytes of memory.
+    if content.count(b",") > MAX_VALUES or content.count(b"[") > MAX_LISTS:
+        raise ValueError(f"must have at most {MAX_VALUES:,} values; it has more")
     try:
         document = json.loads(content)
     # Not UTF-8, not JSON, a number of a million digits, or nested a million deep.
@@ -179,10 +192,9 @@ def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError("must be JSON; it is not") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f'must be of the format "{FORMAT}"; it is not')
-    if document.get("version") != VERSION:
-        raise ValueError(
-            f"must be of version {VERSION}; got {_short(document.get('version'))}"
-        )
+    version = document.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ValueError(f"must be of version 1 or {VERSION}; got {short(version)}")
     return document
 
 
@@ -191,12 +203,23 @@ def _content(document: dict[str, Any]) -> StrokesFile:
     sha256 = picture.get("sha256")
     if not isinstance(sha256, str) or not isinstance(weights, str | None):
         raise ValueError("must hold hashes as text; it does not")
+    transparent = document.get("transparent", False)
+    if not isinstance(transparent, bool):
+        raise ValueError(
+            f"must have transparent, true or false; got {short(transparent)}"
+        )
+    settings = _settings(_member(document, "settings"))
+    if brushes.sha256(settings.medium.brush) != document.get("brush"):
+        raise ValueError(
+            f"was painted with another brush than the picture {settings.brush} now is"
+        )
     return StrokesFile(
         _painting(_member(document, "strokes"), _member(document, "laid")),
-        _settings(_member(document, "settings")),
+        settings,
         sha256,
         *_sides(picture),
         weights,
+        transparent,
     )
 
 
@@ -206,13 +229,13 @@ def _sides(picture: dict[str, Any]) -> tuple[int, int]:
     if (
         type(height) is int
         and type(width) is int
-        and min(height, width) > 0
+        and MIN_SIDE <= min(height, width) <= max(height, width) <= MAX_SIDE
         and height * width <= images.MAX_PIXELS
     ):
         return height, width
     raise ValueError(
-        f"must be of a picture of at most {images.MAX_PIXELS:,} pixels; got "
-        f"{_short(width)} x {_short(height)}"
+        f"must be of a picture with sides from {MIN_SIDE} to {MAX_SIDE:,} and at most "
+        f"{images.MAX_PIXELS:,} pixels; got {short(width)} x {short(height)}"
     )
 
 
@@ -247,24 +270,27 @@ def _column(
     columns: dict[str, Any], name: str, where: str, count: int
 ) -> Float32[np.ndarray, " n"]:
     numbers, (low, high) = columns.get(name), RANGES[name]
+    rounding = ROUNDING if name in ("red", "green", "blue") else 0
     if not isinstance(numbers, list) or len(numbers) != count:
         raise ValueError(f"must hold {where}.{name}, a list of {count} numbers")
     for number in numbers:
-        # Comparison also turns away what is not a number, and integers of any length.
-        if type(number) not in (int, float) or not low <= number <= high:
+        # Comparison also turns away NaN, and integers of any length.
+        if type(number) not in (int, float) or not (
+            low - rounding <= number <= high + rounding
+        ):
             raise ValueError(
-                f"must have {where}.{name} in [{low:g}, {high:g}]; got {_short(number)}"
+                f"must have {where}.{name} in [{low:g}, {high:g}]; got {short(number)}"
             )
-    return np.array(numbers, np.float32)
+    return np.array([min(max(number, low), high) for number in numbers], np.float32)
 
 
 def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
-    previous = 0
+    previous, most = 0, MAX_BARREN * len(numbers)
     for number in numbers:
-        if type(number) is not int or not previous <= number < 2**31:
+        if type(number) is not int or not previous <= number < most:
             raise ValueError(
-                f"must have laid.stage, whole numbers that never fall; got "
-                f"{_short(number)} after {previous}"
+                f"must have laid.stage, whole numbers below {most} that never fall; "
+                f"got {short(number)} after {previous}"
             )
         previous = number
     return np.array(numbers, np.int32)
@@ -283,15 +309,6 @@ def _member(document: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(member, dict):
         raise ValueError(f"must hold {name}, an object; it does not")
     return member
-
-
-def _short(value: Any) -> str:
-    """Return a value in a form that fits into a line."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of too many digits
-        text = type(value).__name__
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def is_ours(path: Path) -> bool:

@@ -9,7 +9,6 @@ Units are picture heights, as everywhere in the painter, so that a shape has the
 parameters of its stroke.
 """
 
-import functools
 import re
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxart.painter.brushes import BRUSHES, Brush, mark
+from jaxart.painter.brushes import Brush, PictureBrush, mark
 
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- painted by jaxart -->\n'
@@ -38,8 +37,8 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def svg(
     strokes: Float[np.ndarray, "n 8"],
     *,
-    brush: str,
-    ground: tuple[float, ...],
+    brush: Brush | PictureBrush,
+    ground: tuple[float, ...] | None,
     height: int,
     width: int,
     title: str,
@@ -48,23 +47,24 @@ def svg(
 
     Args:
         strokes: as they are drawn, n of them; colours are sRGB.
-        brush: its name in `brushes.BRUSHES`.
-        ground: colour below all strokes, sRGB in [0, 1].
+        brush: of all strokes.
+        ground: colour below all strokes, sRGB in [0, 1]; None for nothing.
         height: of the picture, in pixels: the size at which it is first shown.
         width: of the picture, in pixels.
         title: of the picture.
     """
     ratio = _short(width / height)
-    length_share, width_share, corner, opacity = _shape(BRUSHES[brush])
+    length_share, width_share, corner, opacity = _shape(brush)
     shape = _ellipse if corner >= ROUND_ENOUGH / 2 else _rectangle
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {ratio} 1">',
         f"<title>{escape(FORBIDDEN.sub(' ', title))}</title>",
         f"<desc>{DESCRIPTION}</desc>",
-        f'<rect width="{ratio}" height="1" fill="{_colour(*ground)}"/>',
-        f'<g fill-opacity="{opacity:.2f}">',
     ]
+    if ground is not None:
+        lines.append(f'<rect width="{ratio}" height="1" fill="{_colour(*ground)}"/>')
+    lines.append(f'<g fill-opacity="{opacity:.2f}">')
     for x, y, length, width_, angle, *colour in np.asarray(strokes, float).tolist():
         turn = f"rotate({np.rad2deg(angle):.1f})"
         transform = f"translate({_short(x)} {_short(y)}) {turn}"
@@ -82,8 +82,7 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-@functools.cache
-def _shape(brush: Brush) -> tuple[float, float, float, float]:
+def _shape(brush: Brush | PictureBrush) -> tuple[float, float, float, float]:
     """Return the shape of a brush's average mark.
 
     Returns:
@@ -99,7 +98,14 @@ def _shape(brush: Brush) -> tuple[float, float, float, float]:
     # Through the middle of the mark, along it and across.
     length = _profile_width(coverage[28:36].mean(0))
     width = _profile_width(coverage[:, 28:36].mean(1))
-    return length, width, float(np.asarray(brush.roundness)) / 2, float(opacity)
+    if isinstance(brush, Brush):
+        roundness = float(np.asarray(brush.roundness))
+    else:
+        # An ellipse leaves the corners of its box bare.
+        row, column = (32 + int(27 * share) for share in (width, length))
+        corners = coverage[[row, row, 63 - row, 63 - row], [column, 63 - column] * 2]
+        roundness = 1.0 if corners.mean() < opacity / 4 else 0.2
+    return length, width, roundness / 2, float(opacity)
 
 
 def _profile_width(coverage: Float[np.ndarray, " points"]) -> float:

@@ -1,15 +1,30 @@
+import tempfile
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jaxart.painter import painting
-from jaxart.painter.painting import Painting, Progress, canvas, frames, paint
+from jaxart.painter import painting, strokes_file
+from jaxart.painter.brushes import BRUSHES
+from jaxart.painter.painting import (
+    Painting,
+    Progress,
+    canvas,
+    frame_ends,
+    frames,
+    paint,
+)
+from jaxart.painter.pigments import PIGMENTS
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import X
+from jaxart.painter.strokes_file import StrokesFile
 
 
 def steps_of(
@@ -184,6 +199,87 @@ def test_a_film_ends_with_the_painting(painted: Painting, few: Settings):
         assert abs(one - other).max() > 0.01
     # More frames than strokes are no harm.
     assert len(list(frames(painted, few, 20, 24, 50))) == 50
+
+
+@pytest.mark.parametrize("strokes", [1, 2, 119, 120, 121, 239, 241, 1000])
+def test_a_film_grows_evenly(strokes: int):
+    ends = frame_ends(strokes, 120)
+    steps = np.diff([0, *ends])
+    assert len(ends) == 120
+    assert ends[-1] == strokes
+    assert steps.max() - steps.min() <= 1
+    # It does not stand still for longer than it must.
+    changes = np.flatnonzero(steps)
+    assert np.diff(changes, prepend=-1).max() <= -(-120 // strokes)
+
+
+def test_on_nothing_there_is_only_paint(painted: Painting, few: Settings):
+    planes = canvas(painted, few, 40, 48, transparent=True)
+    assert planes.shape == (5, 40, 48)
+    colours, height, opacity = planes[:3], planes[3], planes[4]
+    opaque = canvas(painted, few, 40, 48)
+    np.testing.assert_allclose(height, opaque[3], atol=1e-6)
+    over_ground = opacity * colours + (1 - opacity) * np.float32(0.8)
+    np.testing.assert_allclose(over_ground, opaque[:3], atol=1e-3)
+
+
+def test_what_was_pruned_is_painted_anew_and_no_more(
+    disc: np.ndarray, few: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    counts, paint_stage = [], painting.rounds.paint_stage
+
+    def counting(*args: Any) -> Any:
+        buffer, error = paint_stage(*args)
+        counts.append(int(buffer.count))
+        return buffer, error
+
+    monkeypatch.setattr(painting.rounds, "paint_stage", counting)
+    settings = replace(few, strokes=900, psnr=17.0, refine=20)
+    steps = steps_of(disc, settings)
+    finished = steps[-1].painting
+    assert finished.seeds.size == finished.stages.size == greedy_of(steps).seeds.size
+    assert max(counts) == finished.seeds.size
+
+
+def paint_and_read(settings: Settings, h: int, w: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture = rng.choice(np.array([0, 255, rng.integers(256)]), (h, w, 3)).astype(
+        np.uint8
+    )
+    finished = paint(picture, settings)
+    content = StrokesFile(finished, settings, "", h, w, None)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "strokes.json"
+        strokes_file.write(path, content)
+        read = strokes_file.read(path)
+    assert equal(read.painting, finished)
+    assert read.settings == settings
+
+
+channels = st.sampled_from([0.0, 1.0]) | st.floats(0, 1)
+grounds = st.tuples(channels, channels, channels)
+
+
+@hypothesis.settings(max_examples=4, deadline=None)
+@given(ground=grounds, seed=st.integers(0, 99))
+def test_what_is_painted_can_be_read(few: Settings, ground: Any, seed: int):
+    paint_and_read(replace(few, ground=ground, pigment="absorbance"), 40, 48, seed)
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=30, deadline=None)
+@given(
+    brush=st.sampled_from(sorted(BRUSHES)),
+    pigment=st.sampled_from(sorted(PIGMENTS)),
+    ground=grounds,
+    sides=st.sampled_from([(16, 16), (48, 64), (16, 90), (90, 16)]),
+    refine=st.sampled_from([0, 20]),
+    seed=st.integers(0, 99),
+)
+def test_whatever_is_painted_can_be_read(
+    few: Settings, sides: tuple[int, int], refine: int, seed: int, **choices: Any
+):
+    paint_and_read(replace(few, refine=refine, **choices), *sides, seed)
 
 
 def test_no_strokes_are_a_blank_canvas(painted: Painting, few: Settings):

@@ -65,6 +65,19 @@ def test_a_stroke_paints_its_own_area_in_its_own_colour():
     np.testing.assert_allclose(canvas[:3, 64, 64], RED, rtol=1e-6)
 
 
+def test_opacity_is_what_a_ground_lacks_behind_paint():
+    strokes = random_strokes(5)
+    black, white = (jnp.full((5, 64, 64), level).at[4].set(0) for level in (0.0, 1.0))
+    on_black, on_white = (
+        np.asarray(draw(canvas, strokes, BRISTLE, seeds_of(strokes), pixels=64))
+        for canvas in (black, white)
+    )
+    expected = 1 - (on_white[:3] - on_black[:3])
+    np.testing.assert_allclose(
+        np.broadcast_to(on_black[4], expected.shape), expected, atol=1e-6
+    )
+
+
 def test_angles_go_from_right_towards_down():
     canvas = on_black(stroke(0.5, 0.5, 0.8, 0.1, np.pi / 4), STAMP)
     assert canvas[0, 48, 48] > 0.8
@@ -188,8 +201,8 @@ def test_a_brush_that_is_known_when_compiling_draws_the_same(brush: Brush):
 
 
 # Of the pixels, in a weighted sum of a canvas that is not black.
-WEIGHTS = np.random.default_rng(2).random((4, 32, 32))
-GROUND = np.random.default_rng(3).random((4, 32, 32))
+WEIGHTS = np.random.default_rng(2).random((5, 32, 32))
+GROUND = np.random.default_rng(3).random((5, 32, 32))
 
 
 def weighted_sum(strokes, ground, brush: Brush, planes: int):
@@ -203,7 +216,7 @@ value_of = jax.jit(weighted_sum, static_argnames=static)
 grads_of = jax.jit(jax.grad(weighted_sum, (0, 1)), static_argnames=static)
 
 
-@pytest.mark.parametrize(("brush", "planes"), [(BRISTLE, 4), (ROUND, 3), (SOFT, 4)])
+@pytest.mark.parametrize(("brush", "planes"), [(BRISTLE, 4), (ROUND, 3), (SOFT, 5)])
 def test_the_canvas_has_a_gradient_in_each_parameter(brush: Brush, planes: int):
     step = 1e-6
     with jax.enable_x64(True):

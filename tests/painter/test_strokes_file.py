@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxart.painter import strokes_file
-from jaxart.painter.painting import Painting
+from jaxart.painter.painting import MAX_BARREN, Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import COLUMNS
 from jaxart.painter.strokes_file import StrokesFile
@@ -45,7 +45,8 @@ def paintings(draw: Any) -> Painting:
     n, m = draw(st.integers(0, 5)), draw(st.integers(0, 5))
     *strokes, seeds = draw(columns(n))
     *greedy, greedy_seeds = draw(columns(m))
-    stages = np.sort(draw(hnp.arrays(np.int32, m, elements=st.integers(0, 99))))
+    stages = st.integers(0, max(0, MAX_BARREN * m - 1))
+    stages = np.sort(draw(hnp.arrays(np.int32, m, elements=stages)))
     return Painting(
         np.stack(strokes, 1), seeds, np.stack(greedy, 1), greedy_seeds, stages
     )
@@ -143,15 +144,45 @@ def put(*path: str, value: Any) -> Callable[[dict], None]:
     ("change", "complaint"),
     [
         (put("format", value="other strokes"), 'of the format "jaxart strokes"'),
-        (put("version", value=2), "must be of version 1; got 2"),
+        (put("version", value=3), "must be of version 1 or 2; got 3"),
+        (put("version", value=True), "must be of version 1 or 2; got True"),
+        (put("transparent", value="yes"), "transparent, true or false; got 'yes'"),
+        (put("brush", value="0" * 64), "painted with another brush"),
         (put("picture", value=None), "must hold picture, an object"),
         (put("picture", "sha256", value=7), "must hold hashes as text"),
         (put("weights", value=[]), "must hold hashes as text"),
         (put("picture", "width", value=10**9), "1000000000 x 40"),
+        (put("picture", "width", value=65_536), "65536 x 40"),
+        (put("picture", "width", value=15), "15 x 40"),
+        (
+            put("picture", value={"sha256": "", "height": 1, "width": 178_956_970}),
+            "x 1",
+        ),
+        (put("picture", value={"sha256": "", "height": 20_000, "width": 20_000}), "x"),
         (put("picture", "width", value=True), "True x 40"),
         (put("picture", "width", value=-1), "-1 x 40"),
         (put("settings", "strokes", value=-7), "settings that cannot be: "),
         (put("settings", "strokes", value="many"), "settings that cannot be: "),
+        (put("settings", "strokes", value=2.0), "strokes must be a whole number"),
+        (put("settings", "strokes", value=True), "strokes must be a whole number"),
+        (put("settings", "strokes", value=10**9), "strokes must be at most 300,000"),
+        (put("settings", "steps", value=2**31), "steps must be at most"),
+        (put("settings", "refine", value=10**4000), "refine must be at most"),
+        (put("settings", "seed", value=2**32), "seed must be at most 4,294,967,295"),
+        (put("settings", "psnr", value="high"), "psnr must be a number; got 'high'"),
+        (put("settings", "emphasis", value=1), "emphasis must be true or false; got 1"),
+        (put("settings", "layers", value=[5]), "layers must be names; got 5"),
+        (put("settings", "layers", value="relu1_2"), "layers must be a list"),
+        (put("settings", "layers", value=["relu1_2"] * 99), "layers must be a list"),
+        (put("settings", "ground", value=[0, 1, [1]]), r"ground must be a number; got"),
+        (put("settings", "shares", value={}), "shares must be 3 numbers; got {}"),
+        (put("settings", "brush", value=["soft"]), "brush must be text"),
+        (
+            put("settings", "brush", value="no/such.png"),
+            "brush 'no/such.png' is missing",
+        ),
+        (put("settings", "brush", value="x" * 10**6), "brush must be one of"),
+        (put("settings", "vgg_weights", value=7), "vgg_weights must be text; got 7"),
         (put("settings", "strokez", value=7), "missing or unknown: strokez"),
         (put("strokes", value=[]), "must hold strokes, an object"),
         (put("strokes", "x", value=7), "must hold strokes.x, a list"),
@@ -160,6 +191,7 @@ def put(*path: str, value: Any) -> Callable[[dict], None]:
         (put("strokes", "red", value=[0, 1, None]), "got None"),
         (put("strokes", "red", value=[0, 1, True]), "got True"),
         (put("strokes", "red", value=[0, 1, float("nan")]), "got nan"),
+        (put("strokes", "red", value=[0, 1, 1.0001]), "got 1.0001"),
         (put("strokes", "x", value=[0, 1, float("inf")]), "got inf"),
         (put("strokes", "x", value=[0, 1, 1e300]), "got 1e[+]300"),
         (put("strokes", "x", value=[0, 1, 10**4000]), "got 1000.*[.]{3}$"),
@@ -168,9 +200,10 @@ def put(*path: str, value: Any) -> Callable[[dict], None]:
         (put("laid", "stage", value=[0, 0]), "laid.x, a list of 2 numbers"),
         (put("laid", "stage", value=[0, 2, 1]), "never fall; got 1 after 2"),
         (put("laid", "stage", value=[0, 1, 2**31]), "never fall"),
+        (put("laid", "stage", value=[0, 1, 2**31 - 1]), "below 9 that never fall"),
         (put("laid", "stage", value=[0, 1, 1.5]), "never fall"),
         (put("laid", "seed", value=[0.5]), "laid.seed, a list of 3 numbers"),
-        (put("laid", "stage", value=[0] * 1_000_001), "a list of at most 1,000,000"),
+        (put("laid", "stage", value=[0] * 300_001), "a list of at most 300,000"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(
@@ -205,6 +238,33 @@ def test_what_is_no_strokes_file_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "strokes.json"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(f"strokes file {path} must ")):
+        strokes_file.read(path)
+
+
+def test_a_file_of_version_1_is_read(settings: Settings, tmp_path: Path):
+    path = tmp_path / "strokes.json"
+    write(path, make_painting(), settings)
+    document = json.loads(path.read_text())
+    document["version"] = 1
+    del document["transparent"], document["brush"]
+    path.write_text(json.dumps(document))
+    assert not strokes_file.read(path).transparent
+
+
+def test_a_colour_is_forgiven_a_rounding(settings: Settings, tmp_path: Path):
+    path = tmp_path / "strokes.json"
+    painting = make_painting()
+    painting.strokes[:, 5:] = [[1 + 1e-5, 1 + 1e-7, -1e-6], [1, -0.0, 0], [0, 1, 0]]
+    write(path, painting, settings)
+    colours = strokes_file.read(path).painting.strokes[:, 5:]
+    np.testing.assert_array_equal(colours, [[1, 1, 0], [1, 0, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize("text", ["[" + "[]," * 10_000, "[" + "0," * 6_000_001])
+def test_more_values_than_a_painting_has_are_not_parsed(tmp_path: Path, text: str):
+    path = tmp_path / "strokes.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="must have at most 6,000,000 values"):
         strokes_file.read(path)
 
 

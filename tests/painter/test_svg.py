@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxart.painter import svg
-from jaxart.painter.brushes import BRUSHES
+from jaxart.painter.brushes import BRUSHES, PictureBrush
 from jaxart.painter.strokes import ANGLE, LENGTH, WIDTH, X, Y
 
 
@@ -21,9 +21,10 @@ STROKES = np.array(
 )
 
 
-def text(strokes=STROKES, brush="bristle", title="A flower") -> str:
+def text(strokes=STROKES, brush="bristle", title="A flower", ground=GROUND) -> str:
+    mark = BRUSHES[brush] if isinstance(brush, str) else brush
     return svg.svg(
-        strokes, brush=brush, ground=GROUND, height=400, width=600, title=title
+        strokes, brush=mark, ground=ground, height=400, width=600, title=title
     )
 
 
@@ -92,6 +93,20 @@ def test_a_dry_brush_hides_less_than_a_knife():
         return float(group.attrib["fill-opacity"])
 
     assert 0 < opacity("dry") < 0.6 < opacity("knife") <= 1
+
+
+def test_a_brush_from_a_picture_has_the_shape_of_its_mark():
+    y, x = (np.indices((64, 64)) - 31.5) / 31.5
+    for plane, tag in [(x**2 + y**2 < 0.9, "ellipse"), (abs(x * y) < 2, "rect")]:
+        brush = PictureBrush(np.pad(plane[1:-1, 1:-1], 1).astype(np.float32))
+        shape = shapes(parsed(brush=brush))[0]
+        assert shape.tag == f"{SPACE}{tag}"
+        length = float(shape.get("width") or 2 * float(shape.attrib["rx"]))
+        assert length == pytest.approx(STROKES[0, LENGTH], rel=0.15)
+
+
+def test_a_transparent_painting_has_no_ground():
+    assert parsed(ground=None).find(f"{SPACE}rect") is None
 
 
 def test_it_says_that_it_is_an_approximation():
