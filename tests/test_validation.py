@@ -49,7 +49,7 @@ def test_numbers_become_those_of_the_type():
         ("prune", 1, "prune must be below 1; got 1"),
         ("emphasis", 1, "emphasis must be true or false; got 1"),
         ("emphasis", "no", "emphasis must be true or false; got 'no'"),
-        ("ground", (1, 1), r"ground must have 3 parts; got \(1, 1\)"),
+        ("ground", (1, 1), r"ground must be 3 values; got \(1, 1\)"),
         ("ground", 1, "ground must be a tuple; got 1"),
         ("ground", (0, 0, 1.5), "ground must be at most 1; got 1.5"),
         ("ground", (0, 0, math.nan), "ground must be a finite number; got nan"),

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ from jaxart.painter.painting import Painting, Progress, canvas, frames, paint
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import X
+from jaxart.validation import build
 
 
 def steps_of(
@@ -240,6 +241,6 @@ def test_vgg_and_absorbance_paint_as_well(disc: np.ndarray, few: Settings):
 )
 def test_a_setting_that_cannot_be_is_refused(few: Settings, name: str, value: Any):
     with pytest.raises(ValueError, match=r"; got |must be") as refused:
-        replace(few, **{name: value})
+        build(Settings, asdict(few) | {name: value})
     assert "\n" not in str(refused.value)
     assert name.removeprefix("refine_").rstrip("s") in str(refused.value)
