@@ -176,7 +176,7 @@ def _tuple(name: str, value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
     if kinds[1:] == (...,):
         kinds = kinds[:1] * len(value)
     if len(value) != len(kinds):
-        raise ValueError(f"{name} must have {len(kinds)} parts; got {short(value)}")
+        raise ValueError(f"{name} must be {len(kinds)} values; got {short(value)}")
     return tuple(validate(name, v, kind) for v, kind in zip(value, kinds, strict=True))
 
 

@@ -380,7 +380,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, config: Any):
         ("distance", "smell", "distance must be one of"),
         ("slope", "steep", "slope must be one of"),
         ("ground", (0.5, 0.5, 2.0), "ground must be"),
-        ("ground", (0.5, 0.5), "ground must have 3 parts"),
+        ("ground", (0.5, 0.5), "ground must be 3 values"),
         ("seed", 2**32, "seed must be at most 4,294,967,295; got 4294967296"),
         ("strokes", 10**6, "strokes must be at most 300,000"),
     ],

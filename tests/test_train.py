@@ -349,6 +349,63 @@ def test_a_setting_that_cannot_be_is_refused(
     assert not list((tmp_path / "run").glob("*"))
 
 
+def test_a_run_may_begin_with_the_networks_of_another(
+    config: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    first: list[np.ndarray] = []  # samples before each first update
+    loop = train_loop.train_loop
+
+    def spy(*arguments: Any, state: TrainState, **others: Any) -> Any:
+        first.append(np.asarray(sampler(state.generator, points)))
+        return loop(*arguments, state=state, **others)
+
+    monkeypatch.setattr(train_loop, "train_loop", spy)
+    generator = trained.generator(str(tiny_run), "8")
+    points = latents.draw(0, range(4), generator.settings.generator.latent)
+    sampler = latents.make_sampler(generator.network)
+    config.seed, config.optimizer.learning_rate = 5, 1e-3
+    start = {"from_": str(tiny_run), "step": "8"}
+    train.main(config, str(whole), **start)
+    assert [line["step"] for line in lines(whole)] == [2, 4, 6, 8, 10, 12]
+    assert run_dir.read_origin(whole) == run_dir.Origin(str(tiny_run), 8)
+    np.testing.assert_array_equal(first[0], sampler(generator.state, points))
+
+    config.steps = 6
+    train.main(config, str(parts), **start)
+    config.steps = 12
+    train.main(config, str(parts))  # goes on without being told from what
+    assert_same_run(parts, whole)
+    train.main(config, str(parts), from_=str(tiny_run))
+    for other, complaint in (
+        ({"from_": str(whole)}, f"it began from {tiny_run}, not from {whole}"),
+        ({"from_": str(tiny_run), "step": "4"}, "step must be what .* 8; got 4"),
+        ({"step": "8"}, "step must go with from; got 8"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            train.main(config, str(parts), **other)
+
+
+def test_a_run_begins_with_another_one_only_if_their_networks_agree(
+    config: Any, tiny_run: Path, tmp_path: Path
+):
+    config.generator.width = 8
+    with pytest.raises(ValueError, match=r"generator.width \(there 4, here 8\)"):
+        train.main(config, str(tmp_path / "run"), from_=str(tiny_run))
+    config.generator.width = 4
+    for other, complaint in (
+        ({"from_": str(tmp_path)}, "must hold a run"),
+        ({"from_": str(tiny_run), "step": "5"}, "step must be one of"),
+        ({"from_": str(tiny_run), "step": "best"}, "step best needs a checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            train.main(config, str(tmp_path / "run"), **other)
+    assert not list((tmp_path / "run").glob("*.json"))
+    shutil.copytree(tiny_run, tmp_path / "other")
+    with pytest.raises(ValueError, match="it began from new networks"):
+        train.main(config, str(tmp_path / "other"), from_=str(tiny_run))
+
+
 def test_an_older_run_is_resumed(config: Any, tiny_run: Path, tmp_path: Path):
     shutil.copytree(tiny_run, tmp_path / "run")
     path = tmp_path / "run" / "config.json"

@@ -1,5 +1,5 @@
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import X
 from jaxart.painter.strokes_file import StrokesFile
+from jaxart.validation import build
 
 
 def steps_of(
@@ -336,6 +337,6 @@ def test_vgg_and_absorbance_paint_as_well(disc: np.ndarray, few: Settings):
 )
 def test_a_setting_that_cannot_be_is_refused(few: Settings, name: str, value: Any):
     with pytest.raises(ValueError, match=r"; got |must be") as refused:
-        replace(few, **{name: value})
+        build(Settings, asdict(few) | {name: value})
     assert "\n" not in str(refused.value)
     assert name.removeprefix("refine_").rstrip("s") in str(refused.value)
