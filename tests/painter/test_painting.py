@@ -204,13 +204,13 @@ def test_a_film_ends_with_the_painting(painted: Painting, few: Settings):
 @pytest.mark.parametrize("strokes", [1, 2, 119, 120, 121, 239, 241, 1000])
 def test_a_film_grows_evenly(strokes: int):
     ends = frame_ends(strokes, 120)
-    steps = np.diff([0, *ends])
+    steps = np.diff(np.array([0, *ends]))
     assert len(ends) == 120
     assert ends[-1] == strokes
     assert steps.max() - steps.min() <= 1
     # It does not stand still for longer than it must.
     changes = np.flatnonzero(steps)
-    assert np.diff([-1, *changes]).max() <= -(-120 // strokes)
+    assert np.diff(changes, prepend=-1).max() <= -(-120 // strokes)
 
 
 def test_on_nothing_there_is_only_paint(painted: Painting, few: Settings):
@@ -243,7 +243,9 @@ def test_what_was_pruned_is_painted_anew_and_no_more(
 
 def paint_and_read(settings: Settings, h: int, w: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    picture = rng.choice([0, 255, rng.integers(256)], (h, w, 3)).astype(np.uint8)
+    picture = rng.choice(np.array([0, 255, rng.integers(256)]), (h, w, 3)).astype(
+        np.uint8
+    )
     finished = paint(picture, settings)
     content = StrokesFile(finished, settings, "", h, w, None)
     with tempfile.TemporaryDirectory() as folder:
