@@ -205,7 +205,7 @@ def test_a_film_ends_with_the_painting(painted: Painting, few: Settings):
 @pytest.mark.parametrize("strokes", [1, 2, 119, 120, 121, 239, 241, 1000])
 def test_a_film_grows_evenly(strokes: int):
     ends = frame_ends(strokes, 120)
-    steps = np.diff([0, *ends])
+    steps = np.diff(np.array([0, *ends]))
     assert len(ends) == 120
     assert ends[-1] == strokes
     assert steps.max() - steps.min() <= 1
