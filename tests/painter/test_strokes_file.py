@@ -173,7 +173,10 @@ def put(*path: str, value: Any) -> Callable[[dict], None]:
         (put("settings", "emphasis", value=1), "emphasis must be true or false; got 1"),
         (put("settings", "layers", value=[5]), "layers must be text; got 5"),
         (put("settings", "layers", value="relu1_2"), "layers must be a tuple"),
-        (put("settings", "layers", value=["relu1_2"] * 99), "layers must be layers of VGG16"),
+        (
+            put("settings", "layers", value=["relu1_2"] * 99),
+            "layers must be layers of VGG16",
+        ),
         (put("settings", "ground", value=[0, 1, [1]]), r"ground must be a number; got"),
         (put("settings", "shares", value={}), "shares must be a tuple; got {}"),
         (put("settings", "brush", value=["soft"]), "brush must be text"),
