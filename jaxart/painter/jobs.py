@@ -271,7 +271,7 @@ def _farthest_colour(pixels: UInt8[np.ndarray, "n 3"]) -> tuple[float, ...]:
     """Return a colour, sRGB in [0, 1], that is far from those of all pixels.
 
     >>> _farthest_colour(np.array([[0, 0, 0], [255, 0, 0]], np.uint8))
-    (0.0, 1.0, 1.0)
+    (0.5, 1.0, 1.0)
     """
     # Without those of few pixels.
     sample: Float[np.ndarray, "n 3"] = pixels[:: -(-len(pixels) // 4_096)] / 255
