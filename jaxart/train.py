@@ -39,16 +39,16 @@ Records = Sequence[dict[str, Any]]
 def main(
     config: Annotated[Config, "file that describes the run"],
     workdir: Annotated[FilePath, "folder of the run; if it holds one, it goes on"],
+    distributed: Annotated[
+        str | None,
+        "to be one of several processes that train together: auto where the cluster "
+        "says so, else HOST:PORT,PROCESSES,INDEX with the address of process 0",
+    ] = None,
     from_: Annotated[
         FilePath | None, "folder of another run, whose networks a new run begins with"
     ] = None,
     step: Annotated[
         str | None, "of the other run: a number, or best; the latest, if not given"
-    ] = None,
-    distributed: Annotated[
-        str | None,
-        "to be one of several processes that train together: auto where the cluster "
-        "says so, else HOST:PORT,PROCESSES,INDEX with the address of process 0",
     ] = None,
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
