@@ -72,10 +72,10 @@ Rooms, each importing only from those below it::
         distances.py   losses: squared error, VGG16's features
         medium.py      brush and pigment: from sRGB strokes to a canvas in paint space
         strokes.py     the eight parameters of a stroke, and drawing strokes in tiles
-        brushes.py     brush marks: coverage and height, as a formula or from a picture
+        brushes.py     brush marks: coverage and thickness, by formula or from a picture
         pigments.py    how paints mix
         saliency.py    weights of a picture's pixels
-        relief.py      light on the height of the paint
+        relief.py      light on the thickness of the paint
         strokes_file.py  a painting's strokes on disk
         svg.py         a painting's strokes as shapes
 
