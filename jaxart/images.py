@@ -1,10 +1,10 @@
 """Pictures: files <-> arrays, value ranges, sizes and grids.
 
 It converts between *pixels*, uint8 from 0 to 255, and the GAN's *images*, float32 in
-[-1, 1]. Files are untrusted: collections hold truncated files, web pages
-named .jpg and headers that claim a billion pixels. Each is a `PictureError`, whose text
-begins with the kind: "missing", "unreadable", "unsupported", "not a picture", "too
-large" or "too small".
+[-1, 1]. Files are untrusted: collections hold truncated files, web pages named .jpg and
+headers that claim a billion pixels. Each is a `PictureError`, whose text begins with
+the kind: "missing", "unreadable", "unsupported", "not a picture", "too large" or "too
+small".
 
 JAX is not imported, because worker processes import this file.
 
