@@ -42,7 +42,7 @@ import timing
 from absl import app, flags
 from jaxtyping import UInt8
 
-from jaxart import machine, memory, train
+from jaxart import machine, malloc, train
 from jaxart.gan import cost, devices
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import init_state
@@ -211,7 +211,7 @@ def in_own_process(make: Callable[[], Contender]) -> Iterator[Contender]:
 
 def serve(make: Callable[[], Contender], pipe: Connection) -> None:
     """Make a contender, tell how long it compiled or what is wrong, and take turns."""
-    memory.keep_freed()  # before there are threads
+    malloc.retain_freed_memory()  # before there are threads
     try:
         turn, compile_seconds = make()
     except Exception as error:

@@ -1,6 +1,6 @@
 """A picture, painted stroke by stroke.
 
-Source: the seed essay's painter: strokes of eight parameters that are placed where the
+Source: ctmakro, "Training of Artists": strokes of eight parameters, placed where the
 error is large, optimised, and accepted if the painting comes closer to the picture.
 Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
 Measured on the essay's flower, 512x512, two cores of an AMD EPYC shared with other

@@ -12,7 +12,7 @@ Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
     prepare.py         a collection of paintings -> a dataset
     paint.py           a picture -> a painting, stroke by stroke
 
-Rooms, each importing only from those below it::
+Packages, each importing only from those below::
 
     paintings/         where training pictures come from
         choice.py      which dataset a run reads, by name
@@ -72,10 +72,10 @@ Rooms, each importing only from those below it::
         distances.py   losses: squared error, VGG16's features
         medium.py      brush and pigment: from sRGB strokes to a canvas in paint space
         strokes.py     the eight parameters of a stroke, and drawing strokes in tiles
-        brushes.py     brush marks: coverage and height, as a formula or from a picture
+        brushes.py     brush marks: coverage and thickness, by formula or from a picture
         pigments.py    how paints mix
         saliency.py    weights of a picture's pixels
-        relief.py      light on the height of the paint
+        relief.py      light on the thickness of the paint
         strokes_file.py  a painting's strokes on disk
         svg.py         a painting's strokes as shapes
 
@@ -93,12 +93,12 @@ Rooms, each importing only from those below it::
     atomic.py          files written whole or not at all
     images.py          files <-> arrays, value ranges, grids
     profiles.py        colour profiles: pictures of any colour space -> sRGB
-    kinds.py           what a file is that cannot be read, and TIFFs that are misread
+    unsupported.py     formats of files that cannot be read, TIFFs that are misread
     pngs.py            PNGs without what is not their pixels
     figures.py         pictures and text laid out on white
     films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together
-    memory.py          the process's memory, kept for the next update
+    malloc.py          keep freed memory in the process (glibc)
     machine.py         the machine's free memory, processors and peak FLOP/s
     checkpoints.py     save and restore; the only file that knows Orbax
 

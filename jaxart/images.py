@@ -1,10 +1,10 @@
 """Pictures: files <-> arrays, value ranges, sizes and grids.
 
-The only file that knows value ranges: *pixels* are uint8 from 0 to 255, *images* are
-float32 in [-1, 1]. Files are untrusted: collections hold truncated files, web pages
-named .jpg and headers that claim a billion pixels. Each is a `PictureError`, whose text
-begins with the kind: "missing", "unreadable", "unsupported", "not a picture", "too
-large" or "too small".
+It converts between *pixels*, uint8 from 0 to 255, and the GAN's *images*, float32 in
+[-1, 1]. Files are untrusted: collections hold truncated files, web pages named .jpg and
+headers that claim a billion pixels. Each is a `PictureError`, whose text begins with
+the kind: "missing", "unreadable", "unsupported", "not a picture", "too large" or "too
+small".
 
 JAX is not imported, because worker processes import this file.
 
@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
-from jaxart import atomic, kinds, pngs, profiles
+from jaxart import atomic, pngs, profiles, unsupported
 
 
 # The largest picture that is decoded: where Pillow itself raises instead of warning. At
@@ -304,7 +304,7 @@ def _opened(path: Location) -> Iterator[Image.Image]:
             file = pngs.without_large_texts(path)
             with Image.open(file, formats=_formats()) as image:
                 _check_size(image)
-                if reason := kinds.misread(image):
+                if reason := unsupported.why_misread(image):
                     raise PictureError(f"unsupported: {reason}")
                 yield image
         except PictureError:
@@ -313,7 +313,7 @@ def _opened(path: Location) -> Iterator[Image.Image]:
             raise PictureError("missing") from None
         except UnidentifiedImageError:
             assert not isinstance(path, str | os.PathLike), "it was opened above"
-            raise PictureError(kinds.reason(path, _formats())) from None
+            raise PictureError(unsupported.why_unreadable(path, _formats())) from None
         except Image.DecompressionBombError:
             raise PictureError(f"too large: over {MAX_PIXELS:,} pixels") from None
         except MemoryError:
@@ -348,7 +348,10 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return what makes a loaded picture upright; None if its EXIF is broken."""
+    """Return the transposition that makes a loaded picture upright, by its EXIF.
+
+    None where there is nothing to do, or the EXIF is broken.
+    """
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
@@ -411,14 +414,14 @@ def _grey_levels(image: Image.Image) -> Float32[np.ndarray, "h w"]:
     """
     values = np.asarray(image)
     whites = (1, 255, 65_535) if values.dtype.kind == "f" else (65_535,)
-    declared = kinds.white_of(image)
+    declared = unsupported.white_level(image)
     whites = whites if declared is None else (declared,)
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     white = next((white for white in whites if low >= 0 and high <= white), high)
     black = min(0.0, low)
     shares = (values - black) * (255 / max(white - black, 1e-30))
-    return 255 - shares if kinds.is_negative(image) else shares
+    return 255 - shares if unsupported.is_white_zero(image) else shares
 
 
 @functools.cache
@@ -444,5 +447,5 @@ def _divide_rounded(numerator: int, denominator: int) -> int:
 def _squarest(count: int) -> int:
     """Return the columns of the squarest full grid that is at most twice too wide."""
     root = math.isqrt(count - 1) + 1
-    full = (columns for columns in range(root, 2 * root) if count % columns == 0)
-    return next(full, root)
+    candidates = (columns for columns in range(root, 2 * root) if count % columns == 0)
+    return next(candidates, root)

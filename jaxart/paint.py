@@ -4,8 +4,8 @@ A folder of pictures is painted one after the other; the same command resumes wh
 was stopped. `--redraw` draws a painting from its strokes file, at any size and in any
 light, without painting it again.
 
-Source: the essay's painter; `jaxart.painter.painting` is what this command drives, and
-what to call from Python.
+Source: ctmakro, "Training of Artists". `jaxart.painter.painting` is what this command
+drives, and what to call from Python.
 """
 
 from pathlib import Path

@@ -41,18 +41,18 @@ def without_large_texts(file: Readable) -> Readable:
 
 
 def _pieces(file: Readable) -> tuple[list[tuple[int, int]], bool]:
-    """Return place and length of what is not left out, and whether that is all."""
+    """Return offset and length of what is not left out, and whether that is all."""
     pieces, is_whole, begin = list[tuple[int, int]](), True, 0
     text_bytes, profile_bytes = MAX_TEXT_BYTES, profiles.MAX_PROFILE_BYTES  # at most
-    for name, length, place in _chunks(file):
+    for name, length, offset in _chunks(file):
         is_profile = name == b"iCCP"
         if not is_profile and name not in TEXTS:
             continue
         limit = profile_bytes if is_profile else text_bytes
         size = _unpacked(file, name, length, limit)
         if size > limit:
-            pieces.append((begin, place - begin))
-            begin, is_whole = place + length + 12, False
+            pieces.append((begin, offset - begin))
+            begin, is_whole = offset + length + 12, False
             size = limit // 2  # so that a million of them are soon passed over
         if is_profile:
             profile_bytes = 0  # there is one
@@ -63,19 +63,19 @@ def _pieces(file: Readable) -> tuple[list[tuple[int, int]], bool]:
 
 
 def _chunks(file: Readable) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, length and place of each chunk, as far as the file is sound.
+    """Yield name, length and offset of each chunk, as far as the file is sound.
 
     The file stands at the chunk's content meanwhile.
     """
     end = file.seek(0, io.SEEK_END)
-    place = len(SIGNATURE)
+    offset = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
-        if place + 8 > end:
+        if offset + 8 > end:
             return
-        file.seek(place)
+        file.seek(offset)
         length, name = struct.unpack(">I4s", file.read(8))
-        yield name, length, place
-        place += length + 12
+        yield name, length, offset
+        offset += length + 12
 
 
 def _unpacked(file: Readable, name: bytes, length: int, limit: int) -> int:
@@ -101,7 +101,7 @@ class _Pieces(io.RawIOBase):
 
     Args:
         file: seekable.
-        pieces: place and length of each.
+        pieces: offset and length of each.
     """
 
     def __init__(self, file: Readable, pieces: list[tuple[int, int]]):
@@ -110,7 +110,7 @@ class _Pieces(io.RawIOBase):
         self._starts = [0]
         for _, length in pieces:
             self._starts.append(self._starts[-1] + length)
-        self._place = 0
+        self._position = 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -121,24 +121,24 @@ class _Pieces(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place, and return it."""
+        """Move to a position, and return it."""
         origins = {
             io.SEEK_SET: 0,
-            io.SEEK_CUR: self._place,
+            io.SEEK_CUR: self._position,
             io.SEEK_END: self._starts[-1],
         }
-        self._place = max(0, origins[whence] + offset)
-        return self._place
+        self._position = max(0, origins[whence] + offset)
+        return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # pyright: ignore
         """Read what fits into a buffer and lies in one piece; return its length."""
-        if self._place >= self._starts[-1]:
+        if self._position >= self._starts[-1]:
             return 0
-        number = bisect.bisect_right(self._starts, self._place) - 1
-        inside = self._place - self._starts[number]
-        place, length = self._pieces[number]
-        self._file.seek(place + inside)
+        number = bisect.bisect_right(self._starts, self._position) - 1
+        inside = self._position - self._starts[number]
+        offset, length = self._pieces[number]
+        self._file.seek(offset + inside)
         content = self._file.read(min(len(buffer), length - inside))
         buffer[: len(content)] = content
-        self._place += len(content)
+        self._position += len(content)
         return len(content)

@@ -32,7 +32,8 @@ MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 TAG_TABLE_END = 128 + 4 + 12 * 100  # bytes; LittleCMS takes a hundred tags
 CLASSES = ("mntr", "scnr", "prtr", "spac")  # of profiles that describe pictures
 
-# Corners of a colour cube: a transform that moves none of them by over a level is none.
+# Levels of a probe: a transform that changes none by more than one level is the
+# identity.
 PROBE_LEVELS = (0, 32, 64, 128, 192, 255)
 
 WHITE_D65 = (0.3127, 0.3290)
@@ -45,7 +46,7 @@ ADOBE_GAMMA = 563 / 256
 UNCALIBRATED, NIKON_ADOBE_RGB = 0xFFFF, 2  # values of EXIF's ColorSpace
 
 SRGB_GAMMA = 1 / 2.2  # as PNG states it
-GAMMA_TOLERANCE = 0.05  # libpng's: a smaller change of gamma is none
+GAMMA_TOLERANCE = 0.05  # libpng's: smaller differences are ignored
 
 Chromaticity = tuple[float, float]
 
@@ -60,7 +61,7 @@ def to_srgb(image: Image.Image) -> Image.Image | None:
     Returns:
         The picture in mode RGB; None where nothing says that it is not sRGB.
     """
-    profile = image.info.get("icc_profile") or _stated(image)
+    profile = image.info.get("icc_profile") or _implied_profile(image)
     if not isinstance(profile, bytes) or len(profile) > MAX_PROFILE_BYTES:
         return None
     is_grey = image.mode in ("L", "F")
@@ -68,7 +69,7 @@ def to_srgb(image: Image.Image) -> Image.Image | None:
     if transform is None:
         return None
     if is_grey:
-        return _by_table(image, transform)
+        return _convert_grey(image, transform)
     return ImageCms.applyTransform(image, transform)
 
 
@@ -88,7 +89,9 @@ def matrix_profile(
     return _profile_of(b"RGB ", tags)
 
 
-def _by_table(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+def _convert_grey(
+    image: Image.Image, transform: ImageCms.ImageCmsTransform
+) -> Image.Image:
     """Convert grey between the 256 levels that LittleCMS converts."""
     levels = np.arange(256, dtype=np.uint8)
     ramp = ImageCms.applyTransform(Image.fromarray(levels[None]), transform)
@@ -112,8 +115,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         # them there must be one of another kind.
         head = profile[:TAG_TABLE_END].replace(b"D2B", b"d2b")
         source = ImageCms.ImageCmsProfile(io.BytesIO(head + profile[len(head) :]))
-        inside: Any = source.profile
-        if MODES.get(inside.xcolor_space) != mode or inside.device_class not in CLASSES:
+        header: Any = source.profile
+        if MODES.get(header.xcolor_space) != mode or header.device_class not in CLASSES:
             return None
         srgb = ImageCms.createProfile("sRGB")
         # Of grey, LittleCMS's short cuts lose half of a dark level's light.
@@ -139,21 +142,21 @@ def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     return bool(np.abs(after - np.asarray(probe.convert("RGB"), np.int16)).max() <= 1)
 
 
-def _stated(image: Image.Image) -> bytes | None:
+def _implied_profile(image: Image.Image) -> bytes | None:
     """Return the profile that a file without one stands for, if it says so."""
     if image.mode != "RGB" or "srgb" in image.info:
         return None
     if _is_adobe_rgb(image):
         return matrix_profile(ADOBE_GAMMA, ADOBE_RGB, WHITE_D65)
-    gamma, places = image.info.get("gamma"), image.info.get("chromaticity")
+    gamma, chromaticities = image.info.get("gamma"), image.info.get("chromaticity")
     if not isinstance(gamma, float) or not 0.05 < gamma < 5:
         return None
-    if places is None:
+    if chromaticities is None:
         if abs(gamma / SRGB_GAMMA - 1) <= GAMMA_TOLERANCE:
             return None
-        places = (*WHITE_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+        chromaticities = (*WHITE_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
     try:
-        white, *primaries = zip(places[::2], places[1::2], strict=True)
+        white, *primaries = zip(chromaticities[::2], chromaticities[1::2], strict=True)
         return matrix_profile(1 / gamma, primaries, white)
     except ValueError:
         return None

@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from jaxart import atomic, command, memory, processes
+from jaxart import atomic, command, malloc, processes
 from jaxart.command import Config
 from jaxart.gan import cost as costs
 from jaxart.gan import devices, latents, quality, train_loop, trained
@@ -230,5 +230,5 @@ def _distance_fn(
 
 
 if __name__ == "__main__":
-    memory.keep_freed()
+    malloc.retain_freed_memory()
     command.run(main)

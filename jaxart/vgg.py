@@ -43,28 +43,28 @@ EPSILON = 1e-10
 WEIGHTS_SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
 
 
-class Window(NamedTuple):
-    """The inputs of one output of a layer, along one side."""
+class KernelShape(NamedTuple):
+    """Kernel size, stride and padding of a convolution or pool, along one side."""
 
-    size: int  # how many inputs
-    stride: int  # inputs between the windows of two neighbouring outputs
-    padding: int  # inputs that the first window begins before the first one
+    size: int
+    stride: int
+    padding: int
 
 
-CONVOLUTION = Window(3, 1, 1)
-POOL = Window(2, 2, 0)
+CONVOLUTION = KernelShape(3, 1, 1)
+POOL = KernelShape(2, 2, 0)
 
 
 class Layer(NamedTuple):
     """A convolution with its ReLU, or a max-pool."""
 
     name: str
-    window: Window
+    kernel: KernelShape
     channels: int
 
 
-class Field(NamedTuple):
-    """A receptive field: output `i` depends on pixels from `start + stride * i` on."""
+class ReceptiveField(NamedTuple):
+    """Output `i` depends on pixels from `start + stride * i` on."""
 
     size: int  # how many pixels, along one side
     stride: int  # pixels from one output to the next
@@ -124,31 +124,31 @@ def features(
     convolutions = iter(weights.convolutions)
     outputs = []
     for layer in LAYERS[: max(indices, default=-1) + 1]:
-        x = _pool(x) if layer.window == POOL else _convolve(next(convolutions), x)
+        x = _pool(x) if layer.kernel == POOL else _convolve(next(convolutions), x)
         outputs.append(x)
     return tuple(outputs[index] for index in indices)
 
 
-def receptive_field(layer: str, before: Sequence[Window] = ()) -> Field:
+def receptive_field(layer: str, before: Sequence[KernelShape] = ()) -> ReceptiveField:
     """Return which pixels an output of a layer depends on, along one side.
 
     >>> receptive_field("relu3_2")
-    Field(size=32, stride=4, start=-14)
+    ReceptiveField(size=32, stride=4, start=-14)
 
     Args:
         layer: its name, as for `features`.
-        before: windows of layers before the first one; `[Window(4, 2, 0)]` is an
+        before: kernels of layers before the first one; `[KernelShape(4, 2, 0)]` is an
             average over 4 x 4 pixels with stride 2.
 
     Raises:
         ValueError: the layer is unknown.
     """
     size, stride, start = 1, 1, 0
-    for window in (*before, *(row.window for row in LAYERS[: _index(layer) + 1])):
-        size += (window.size - 1) * stride
-        start -= window.padding * stride
-        stride *= window.stride
-    return Field(size, stride, start)
+    for kernel in (*before, *(row.kernel for row in LAYERS[: _index(layer) + 1])):
+        size += (kernel.size - 1) * stride
+        start -= kernel.padding * stride
+        stride *= kernel.stride
+    return ReceptiveField(size, stride, start)
 
 
 def unit(features: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
@@ -264,8 +264,8 @@ def _torchvision_names() -> list[tuple[str, tuple[int, ...]]]:
     """
     names, number, inputs = [], 0, 3
     for layer in LAYERS:
-        if layer.window == CONVOLUTION:
-            size = layer.window.size
+        if layer.kernel == CONVOLUTION:
+            size = layer.kernel.size
             names.append((f"features.{number}", (layer.channels, inputs, size, size)))
             inputs = layer.channels
             number += 1

@@ -172,9 +172,9 @@ def test_a_png_counts_as_it_states():
     np.testing.assert_allclose(colour(linear), [expected] * 3, atol=1)
     np.testing.assert_array_equal(colour(usual), [128] * 3)
     corners = [0.3127, 0.329, *np.ravel(profiles.ADOBE_RGB)]
-    places = png_chunk(b"cHRM", *(round(100_000 * place) for place in corners))
+    chromaticities = png_chunk(b"cHRM", *(round(100_000 * place) for place in corners))
     np.testing.assert_allclose(
-        colour(usual, places, colour=GREEN), GREEN_IN_SRGB, atol=2
+        colour(usual, chromaticities, colour=GREEN), GREEN_IN_SRGB, atol=2
     )
     broken = png_chunk(b"cHRM", *[0] * 8)
     np.testing.assert_array_equal(colour(linear, broken), [128] * 3)

@@ -151,9 +151,11 @@ def test_receptive_fields_are_the_known_ones(layer: str, size: int, stride: int)
 
 
 @pytest.mark.parametrize("layer", ["relu1_1", "relu2_2", "block3_conv2", "relu4_1"])
-@pytest.mark.parametrize("before", [(), (vgg.Window(4, 2, 0),)], ids=["", "averaged"])
+@pytest.mark.parametrize(
+    "before", [(), (vgg.KernelShape(4, 2, 0),)], ids=["", "averaged"]
+)
 def test_a_receptive_field_is_where_the_gradient_is_not_zero(
-    layer: str, before: tuple[vgg.Window, ...]
+    layer: str, before: tuple[vgg.KernelShape, ...]
 ):
     field = vgg.receptive_field(layer, before)
     # The first output whose field begins inside of the image, with a pixel to spare.
@@ -174,8 +176,8 @@ def test_a_receptive_field_is_where_the_gradient_is_not_zero(
     )
 
     def output_sum(images: jax.Array) -> jax.Array:
-        for window in before:
-            sizes, strides = [(1, n, n, 1) for n in (window.size, window.stride)]
+        for kernel in before:
+            sizes, strides = [(1, n, n, 1) for n in (kernel.size, kernel.stride)]
             images = lax.reduce_window(images, 0.0, lax.add, sizes, strides, "VALID")
         return vgg.features(positive, images, (layer,))[0][:, output, output].sum()
 

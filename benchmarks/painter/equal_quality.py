@@ -86,6 +86,8 @@ def _curve(
 
 def _pad(painting: Painting, count: int) -> Painting:
     """Pad a painting to some strokes, so that all are drawn by one program."""
-    spare = count - len(painting.strokes)
-    strokes = np.concatenate([painting.strokes, np.tile(PADDING, (spare, 1))])
-    return painting._replace(strokes=strokes, seeds=np.pad(painting.seeds, (0, spare)))
+    num_padding = count - len(painting.strokes)
+    strokes = np.concatenate([painting.strokes, np.tile(PADDING, (num_padding, 1))])
+    return painting._replace(
+        strokes=strokes, seeds=np.pad(painting.seeds, (0, num_padding))
+    )

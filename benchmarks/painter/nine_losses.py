@@ -51,7 +51,7 @@ class Task(NamedTuple):
         corners: of the strokes' windows.
         seeds: of their hairs.
         strokes: whose gradients are computed.
-        nudges: to the neighbours of a stroke.
+        step_sizes: distances to the neighbours of a stroke.
         crops: of each stroke.
         targets: the distance's features of the picture, crop by crop.
         target: its features of the whole picture.
@@ -63,7 +63,7 @@ class Task(NamedTuple):
     corners: Int[Array, "k 2"]
     seeds: Float[Array, " k"]
     strokes: Float[Array, "k 8"]
-    nudges: Float[Array, " 8"]
+    step_sizes: Float[Array, " 8"]
     crops: Crop
     targets: Any
     target: Any
@@ -105,7 +105,7 @@ def nine_losses(picture: Pixels, settings: Settings, options: Options) -> list[R
     for _ in range(options.repeats):
         for name, (way, scale) in ways.items():
             seconds[name].append(scale * time_call(way))
-    expected = grads["one call"] * task.nudges
+    expected = grads["one call"] * task.step_sizes
     return [
         {
             "what": "nine losses",
@@ -115,7 +115,9 @@ def nine_losses(picture: Pixels, settings: Settings, options: Options) -> list[R
             **summary(times),
             "times_batched": ratio(times, seconds["one call"]),
             "off_by": float(
-                jnp.abs(grads[name] * task.nudges - expected[: len(grads[name])]).max()
+                jnp.abs(
+                    grads[name] * task.step_sizes - expected[: len(grads[name])]
+                ).max()
                 / jnp.abs(expected).max()
             ),
         }
@@ -141,19 +143,19 @@ def make_task(picture: Pixels, settings: Settings) -> tuple[Task, Area]:
     level, layout = stage.level, stage.options.layout
     canvas = rounds.draw_level(empty_buffer(1), stage)
     one_step = stage._replace(options=replace(stage.options, steps=1))
-    painted = _paint_round(canvas, one_step)
+    new_strokes = _paint_round(canvas, one_step)
     border, margin = layout.border, layout.margin
     area = Area(*((border - margin, border + int(n) + margin) for n in level.size))
     crop_window = functools.partial(rounds.crop_window, canvas, stage)
-    crops = jax.vmap(crop_window)(painted.corners, painted.seeds)
+    crops = jax.vmap(crop_window)(new_strokes.corners, new_strokes.seeds)
     scales = jnp.array(rounds.SCALES)
     task = Task(
         canvas,
         stage,
-        painted.corners,
-        painted.seeds,
-        painted.strokes,
-        gradients.NUDGE * scales.at[:4].divide(level.pixels),
+        new_strokes.corners,
+        new_strokes.seeds,
+        new_strokes.strokes,
+        gradients.DIFFERENCE_STEP * scales.at[:4].divide(level.resolution),
         crops,
         _features(stage.distance, crops.picture[:, None]),
         stage.distance.features(area.crop(jnp.asarray(level.picture))[None]),
@@ -180,16 +182,19 @@ def at_once(task: Task) -> Float[Array, "k 8"]:
     def gradient(row):
         crop, target, stroke = row
         losses = functools.partial(rounds.losses, crop, target, task.stage)
-        return gradients.finite_differences(losses, task.nudges)(stroke)[1]
+        return gradients.finite_differences(losses, task.step_sizes)(stroke)[1]
 
     return _map(gradient, task, task.strokes)
 
 
 def one_after_another(task: Task) -> Float[Array, "k 8"]:
     """Return the gradients of all strokes, from nine calls with one loss of each."""
-    nudged = [task.strokes, *(task.strokes + one for one in jnp.diag(task.nudges))]
-    first, *others = [losses_of_round(task, strokes) for strokes in nudged]
-    return (jnp.stack(others, axis=1) - first[:, None]) / task.nudges
+    neighbours = [
+        task.strokes,
+        *(task.strokes + one for one in jnp.diag(task.step_sizes)),
+    ]
+    first, *others = [losses_of_round(task, strokes) for strokes in neighbours]
+    return (jnp.stack(others, axis=1) - first[:, None]) / task.step_sizes
 
 
 @jax.jit
@@ -222,12 +227,12 @@ def full_canvas(task: Task, k: int, *, area: Area) -> Float[Array, " 8"]:
 
     def losses(strokes):
         canvases = jax.vmap(with_stroke)(strokes)
-        light = task.stage.options.medium.pigment.to_light(canvases.swapaxes(0, 1))
-        features = task.stage.distance.features(light.swapaxes(0, 1))
+        srgb = task.stage.options.medium.pigment.to_srgb(canvases.swapaxes(0, 1))
+        features = task.stage.distance.features(srgb.swapaxes(0, 1))
         target, weights = jax.tree.map(
             lambda array: jnp.broadcast_to(array, (len(strokes), *array.shape[1:])),
             (task.target, task.weights[None]),
         )
         return task.stage.distance.loss(features, target, weights)
 
-    return gradients.finite_differences(losses, task.nudges)(task.strokes[k])[1]
+    return gradients.finite_differences(losses, task.step_sizes)(task.strokes[k])[1]

@@ -27,7 +27,7 @@ class Twin:
         modules: list[nn.Module] = []
         convolutions = iter(weights.convolutions)
         for row in vgg.LAYERS:
-            if row.window == vgg.POOL:
+            if row.kernel == vgg.POOL:
                 modules.append(nn.MaxPool2d(2))
             else:
                 modules += [_convolution(next(convolutions)), nn.ReLU(inplace=True)]

@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 from jaxart import atomic, command
 from jaxart.checkpoints import BEST, Checkpoints
-from jaxart.gan.settings import MAY_CHANGE, Settings, flatten
+from jaxart.gan.settings import CHANGEABLE_ON_RESUME, Settings, flatten
 from jaxart.gan.update import NetworkState, TrainState
 from jaxart.validation import validate
 
@@ -101,7 +101,7 @@ class RunDir:
         if not (self.path / CONFIG).exists():
             return
         old, new = (flatten(s.to_dict()) for s in (read_settings(self.path), settings))
-        differences = command.settings_diff(old, new, MAY_CHANGE)
+        differences = command.settings_diff(old, new, CHANGEABLE_ON_RESUME)
         if differences:
             raise ValueError(
                 f"workdir {self.path} holds a run with other settings: "

@@ -36,7 +36,7 @@ from jaxart.validation import (
 Dtype = Literal["float32", "bfloat16"]
 
 # What may change when a run is resumed; any other change would make it another run.
-MAY_CHANGE = (
+CHANGEABLE_ON_RESUME = (
     "checkpoints.",
     "data.data_dir",
     "data.on_device",

@@ -1,12 +1,12 @@
-"""Brush marks: coverage (alpha) and height of a stroke's paint, as a formula.
+"""Brush marks: coverage (alpha) and thickness of a stroke's paint, as a formula.
 
 The marks of all built-in brushes are one formula with a few parameters, and a brush is
 a set of parameters. There is no bitmap to sample: a mark is as sharp at 4,096 pixels as
 at 64, and smooth in between. A user's own brush is a picture of its mark, interpolated
 between its pixels.
 
-A mark is a function of its stroke's own frame: `u` runs along it and `v` across, both
-from -1 to 1. Its hairs depend on the stroke's seed and that frame, never on the pixel
+A mark is a function of stroke coordinates: `u` runs along it and `v` across, both
+from -1 to 1. Its hairs depend on the stroke's seed and on them, never on the pixel
 grid.
 
 Source: ctmakro's opencv_playground, painterfun.py, for streaks of bristles and paint
@@ -85,7 +85,7 @@ class PictureBrush(NamedTuple):
     """A brush whose mark is a picture.
 
     Args:
-        plane: coverage, which is the height of the paint as well, in [0, 1]: columns
+        plane: coverage, which is the thickness of the paint as well, in [0, 1]: columns
             along the stroke, rows across. The outermost pixels lie on the frame of the
             stroke, and are 0.
     """
@@ -151,7 +151,7 @@ def mark(
     v: Float[Array, "*point"],
     seed: ScalarLike,
 ) -> tuple[Float[Array, "*point"], Float[Array, "*point"]]:
-    """Return coverage and height of a brush's mark.
+    """Return coverage and thickness of a brush's mark.
 
     Args:
         brush: whose numbers are scalars.
@@ -178,8 +178,8 @@ def mark(
     contact = _smoothstep((hair - dry) / 0.25 + 0.5)
     coverage = along * across * (1 - brush.depth * (1 - contact))
     body = brush.body * (0.35 + 0.65 * hair) * (1 - 0.5 * brush.dryness * travel)
-    height = body + brush.ridge * (1 - body) * v**4
-    return coverage, jnp.clip(height, 0, 1)
+    thickness = body + brush.ridge * (1 - body) * v**4
+    return coverage, jnp.clip(thickness, 0, 1)
 
 
 def _interpolate(

@@ -95,13 +95,13 @@ class FeatureSpec(NamedTuple):
         weight: of the map of each layer.
     """
 
-    pool: vgg.Window
+    pool: vgg.KernelShape
     layers: tuple[str, ...]
     weight: float
 
 
-WHOLE = vgg.Window(1, 1, 0)
-HALF = vgg.Window(2, 2, 0)
+WHOLE = vgg.KernelShape(1, 1, 0)
+HALF = vgg.KernelShape(2, 2, 0)
 
 
 @partial(
@@ -163,7 +163,7 @@ class Perceptual:
                 spec.layers, layers, target_layers, strict=True
             ):
                 stride = padded.shape[2] // layer.shape[1]
-                pooled = _average_pool(padded, vgg.Window(stride, stride, 0))[:, 0]
+                pooled = _average_pool(padded, vgg.KernelShape(stride, stride, 0))[:, 0]
                 error = self._error_map(name, layer, target_layer) * pooled
                 total += spec.weight * stride**2 * error.sum((1, 2))
         return total
@@ -187,7 +187,7 @@ class Perceptual:
         heads = self.network.heads
         return error @ heads[name] if name in heads else error.sum(3)
 
-    def _receptive_fields(self) -> list[vgg.Field]:
+    def _receptive_fields(self) -> list[vgg.ReceptiveField]:
         return [
             vgg.receptive_field(layer, [spec.pool])
             for spec in self.specs
@@ -197,7 +197,7 @@ class Perceptual:
 
 def _box_filter(maps: PixelWeights, side: int) -> PixelWeights:
     """Return the average over a square around each pixel, zeros outside."""
-    return _average_pool(maps[:, None], vgg.Window(side, 1, side // 2))[:, 0]
+    return _average_pool(maps[:, None], vgg.KernelShape(side, 1, side // 2))[:, 0]
 
 
 def _pad_to_multiple(
@@ -209,10 +209,10 @@ def _pad_to_multiple(
 
 
 def _average_pool(
-    images: Float[Array | np.ndarray, "b c h w"], window: vgg.Window
+    images: Float[Array | np.ndarray, "b c h w"], kernel: vgg.KernelShape
 ) -> Float[Array, "b c _ _"]:
     """Return averages over windows of pixels."""
-    size, stride, padding = window
+    size, stride, padding = kernel
     if size == stride:
         b, c, h, w = images.shape
         return images.reshape(b, c, h // size, size, w // size, size).mean((3, 5))

@@ -1,11 +1,11 @@
 """Minimising the loss of a stroke: finite differences, autodiff or random search.
 
-`finite_differences` is the essay's: the loss of the stroke and of its neighbours, one
-for each parameter, all in one batched call. `autodiff` differentiates the drawing and
-the distance. `monte_carlo`, the essay's first algorithm, needs no gradient: it proposes
-random changes, and accepts those that lower the loss.
+`finite_differences` is that of ctmakro's essay: the loss of the stroke and of its
+neighbours, one for each parameter, all in one batched call. `autodiff` differentiates
+the drawing and the distance. `monte_carlo`, the essay's first algorithm, needs no
+gradient: it proposes random changes, and accepts those that lower the loss.
 
-Source: the seed essay, "Training of Artists"; its author's opencv_playground for the
+Source: ctmakro, "Training of Artists"; the author's opencv_playground for the
 limits on a step. Kingma and Ba, "Adam" (2015), for the steps themselves.
 Deviation: the essay's steps are proportional to the gradient, up to a limit; ours are
 Adam's, which need no such limit.
@@ -26,14 +26,14 @@ Loss = Float[Array, ""]
 BatchLoss = Callable[[Float[Array, "m p"]], Float[Array, " m"]]
 Method = Literal["finite_differences", "autodiff", "monte_carlo"]
 
-NUDGE = 0.25  # step of a finite difference, in units of the parameter's scale
+DIFFERENCE_STEP = 0.25  # step of a finite difference, in units of the parameter's scale
 
-# Forgets fast, for a dozen steps instead of thousands; gradients may be tiny.
+# Short memory: there are a dozen steps. Gradients may be tiny.
 ADAM = optax.scale_by_adam(b1=0.7, b2=0.9, eps=1e-12)
 LEARNING_RATE = 0.5  # of the first step, in units of each parameter's scale
 
 
-class Bounds(NamedTuple):
+class SearchSpace(NamedTuple):
     """The units of a point's parameters, and the points that are allowed.
 
     Args:
@@ -46,18 +46,20 @@ class Bounds(NamedTuple):
 
 
 def finite_differences(
-    loss: BatchLoss, nudges: Point
+    loss: BatchLoss, step_sizes: Point
 ) -> Callable[[Point], tuple[Loss, Point]]:
     """Return the function of a point that returns the loss and its gradient.
 
     Args:
         loss: evaluates a batch of points; p + 1 at once.
-        nudges: distance to the neighbour in each parameter.
+        step_sizes: distances to the neighbour in each parameter.
     """
 
     def value_and_grad(point: Point) -> tuple[Loss, Point]:
-        losses = loss(jnp.concatenate([point[None], point[None] + jnp.diag(nudges)]))
-        return losses[0], (losses[1:] - losses[0]) / nudges
+        losses = loss(
+            jnp.concatenate([point[None], point[None] + jnp.diag(step_sizes)])
+        )
+        return losses[0], (losses[1:] - losses[0]) / step_sizes
 
     return value_and_grad
 
@@ -73,7 +75,7 @@ def minimize(
     key: PRNGKeyArray,
     *,
     method: Method,
-    bounds: Bounds,
+    space: SearchSpace,
     steps: int,
 ) -> tuple[Point, Loss]:
     """Return the best point found from `start` on, and its loss.
@@ -83,52 +85,54 @@ def minimize(
         start: where to begin.
         key: of the proposals of `monte_carlo`; else unused.
         method: how the gradient is computed, if at all.
-        bounds: units of a step, and allowed points.
+        space: units of a step, and allowed points.
         steps: how many. Each costs nine evaluations by finite differences, about three
             by autodiff, and one by Monte Carlo; and one more at the end.
     """
-    scales, project = bounds
+    scales, project = space
     start = project(start)
     if method == "monte_carlo":
-        return _random_search(loss, start, key, bounds, steps)
+        return _random_search(loss, start, key, space, steps)
     if method == "autodiff":
         value_and_grad = autodiff(loss)
     else:
-        value_and_grad = finite_differences(loss, NUDGE * scales)
+        value_and_grad = finite_differences(loss, DIFFERENCE_STEP * scales)
 
     def step(carry, k):
-        point, opt_state, best, least = carry
+        point, opt_state, best, best_loss = carry
         value, grads = value_and_grad(point)
-        best = jnp.where(value < least, point, best)
-        least = jnp.minimum(value, least)
+        best = jnp.where(value < best_loss, point, best)
+        best_loss = jnp.minimum(value, best_loss)
         # Of parameters in units of their scales.
         updates, opt_state = ADAM.update(grads * scales, opt_state)
         rate = LEARNING_RATE * (1 - k / steps)
         point = project(point - rate * scales * updates)
-        return (point, opt_state, best, least), None
+        return (point, opt_state, best, best_loss), None
 
     carry = (start, ADAM.init(start), start, jnp.inf)
-    (last, _, best, least), _ = lax.scan(step, carry, jnp.arange(steps))
+    (last, _, best, best_loss), _ = lax.scan(step, carry, jnp.arange(steps))
     value = loss(last[None])[0]
-    return jnp.where(value < least, last, best), jnp.minimum(value, least)
+    return jnp.where(value < best_loss, last, best), jnp.minimum(value, best_loss)
 
 
 def _random_search(
-    loss: BatchLoss, start: Point, key: PRNGKeyArray, bounds: Bounds, steps: int
+    loss: BatchLoss, start: Point, key: PRNGKeyArray, space: SearchSpace, steps: int
 ) -> tuple[Point, Loss]:
     """Return the best of random proposals around the best so far, closer and closer."""
 
     def step(carry, k):
-        best, least = carry
+        best, best_loss = carry
         noise = jax.random.normal(jax.random.fold_in(key, k), best.shape)
         step_size = 2 * (1 - k / steps)
-        proposal = bounds.project(best + step_size * bounds.scales * noise)
+        proposal = space.project(best + step_size * space.scales * noise)
         value = loss(proposal[None])[0]
-        accepted = value < least
+        accepted = value < best_loss
         return (
             jnp.where(accepted, proposal, best),
-            jnp.where(accepted, value, least),
+            jnp.where(accepted, value, best_loss),
         ), None
 
-    (best, least), _ = lax.scan(step, (start, loss(start[None])[0]), jnp.arange(steps))
-    return best, least
+    (best, best_loss), _ = lax.scan(
+        step, (start, loss(start[None])[0]), jnp.arange(steps)
+    )
+    return best, best_loss

@@ -20,7 +20,7 @@ from jaxart.painter.settings import Settings
 from jaxart.painter.strokes_file import MAX_SIDE, MIN_SIDE, StrokesFile
 
 
-MAY_CHANGE = ("strokes",)  # settings, when a painting is resumed
+CHANGEABLE_ON_RESUME = ("strokes",)  # settings, when a painting is resumed
 OVER_WHITE = (
     "picture is transparent: painted over white; --transparent leaves it bare there"
 )
@@ -88,7 +88,7 @@ def paint_picture(
         ValueError: an input cannot be used, or an output not be written.
         Stopped: a signal came; the painting so far is written.
     """
-    job = _open(path, settings, appearance, weights, transparent)
+    job = _read_job(path, settings, appearance, weights, transparent)
     if job.over_white:
         print(OVER_WHITE, file=sys.stderr)
     start = None if resume is None else _read_start(resume, job)
@@ -130,14 +130,14 @@ def paint_folder(
     """
     if weights not in (None, "saliency"):
         raise ValueError(f"weights must be saliency for a folder; got {weights!r}")
-    outputs_of = _outputs_of_folder(folder, flags)
+    outputs_by_picture = _plan_outputs(folder, flags)
     finished, skipped, over_white = 0, [], False
-    for path, paths in outputs_of.items():
+    for path, paths in outputs_by_picture.items():
         if all(file.exists() for file in paths.wanted().values()):
             continue
         resume = paths.strokes_out
         try:
-            job = _open(path, settings, appearance, weights, transparent)
+            job = _read_job(path, settings, appearance, weights, transparent)
             if resume and resume.exists():
                 _check_picture(resume, path, job.picture)
         except ValueError as error:
@@ -159,14 +159,14 @@ def paint_folder(
         finished += 1
     for error in skipped:
         print(f"skipped: {error}")
-    if len(skipped) == len(outputs_of):
+    if len(skipped) == len(outputs_by_picture):
         raise ValueError(
             f"folder must hold pictures that can be painted; {folder} holds none"
         )
-    before = len(outputs_of) - len(skipped) - finished
+    already_painted = len(outputs_by_picture) - len(skipped) - finished
     print(
-        f"{finished} pictures painted, {before} painted before, {len(skipped)} "
-        f"skipped: look into {flags['out']}"
+        f"{finished} pictures painted, {already_painted} painted before, "
+        f"{len(skipped)} skipped: look into {flags['out']}"
     )
 
 
@@ -205,7 +205,7 @@ def redraw(
     print(f"{content.painting.seeds.size} strokes: look at {paths.out}")
 
 
-def _open(
+def _read_job(
     path: Path,
     settings: Settings,
     appearance: Appearance,
@@ -298,7 +298,7 @@ def _read_start(path: str | Path, job: Job) -> Painting:
         "weights": job.weights_name,
         "transparent": job.alpha is not None,
     }
-    if differing := command.settings_diff(old, new, MAY_CHANGE):
+    if differing := command.settings_diff(old, new, CHANGEABLE_ON_RESUME):
         raise ValueError(
             f"strokes file {path} was painted with other settings: "
             f"{', '.join(differing)}"
@@ -318,9 +318,9 @@ def _paint(
     """Paint until the job is finished or a signal comes; write the strokes file."""
     picture, settings = job.picture, job.settings
     problem = make_problem(picture, settings, job.weights, job.alpha)
-    resumed, total = 0 if start is None else start.stages.size, settings.strokes
+    start_count, total = 0 if start is None else start.stages.size, settings.strokes
     phase, progress, stop_signal = "painting", None, None
-    bar = tqdm(total=total, initial=resumed, dynamic_ncols=True, unit=UNITS[phase])
+    bar = tqdm(total=total, initial=start_count, dynamic_ncols=True, unit=UNITS[phase])
     with command.stop_signals() as signals, bar:
         bar.set_description(prefix + phase)
         for progress in painting.progress(problem, start):
@@ -350,9 +350,7 @@ def _paint(
     return Result(content, progress.psnr, stop_signal)
 
 
-def _outputs_of_folder(
-    folder: Path, flags: dict[str, str | None]
-) -> dict[Path, Outputs]:
+def _plan_outputs(folder: Path, flags: dict[str, str | None]) -> dict[Path, Outputs]:
     """Return the outputs of each file in a folder that may be a picture."""
     for flag, value in flags.items():
         if value is not None and not value.endswith("/"):
@@ -363,7 +361,7 @@ def _outputs_of_folder(
         raise ValueError(f"folder must hold pictures; {folder} holds no files")
     # Without its suffix where a name is unique.
     names = Counter(name.lower() for path in files for name in (path.stem, path.name))
-    outputs_of = {}
+    outputs_by_picture = {}
     for path in files:
         name = path.stem if names[path.stem.lower()] == 1 else path.name
         paths = outputs.outputs_from_flags(flags, name)
@@ -372,5 +370,5 @@ def _outputs_of_folder(
                 f"out must be another folder than {folder}; it is the same"
             )
         paths.check(path)
-        outputs_of[path] = paths
-    return outputs_of
+        outputs_by_picture[path] = paths
+    return outputs_by_picture

@@ -63,7 +63,7 @@ class Medium:
         strokes: Strokes | HostStrokes,
         seeds: Float[Array | np.ndarray, " n"],
         *,
-        pixels: ScalarLike,
+        resolution: ScalarLike,
     ) -> Canvas:
         """Composite strokes of sRGB colours over a canvas in paint space.
 
@@ -71,4 +71,4 @@ class Medium:
         """
         colours = self.pigment.to_paint(strokes[:, COLOUR].T).T
         strokes = jnp.asarray(strokes).at[:, COLOUR].set(colours)
-        return draw(canvas, strokes, self.brush, seeds, pixels=pixels)
+        return draw(canvas, strokes, self.brush, seeds, resolution=resolution)

@@ -177,7 +177,7 @@ def _to_pixels(
     """Return a canvas as RGB or, if it has an opacity, as RGBA."""
     colours, opacity = canvas[:3], canvas[4:]
     if light is not None:
-        lit = relief.lit(canvas[:4], light=light, pixels=canvas.shape[1])
+        lit = relief.lit(canvas[:4], light=light, resolution=canvas.shape[1])
         colours = np.asarray(lit)
     planes = np.concatenate([colours, opacity])
     return images.to_pixels(np.moveaxis(2 * planes - 1, 0, -1))

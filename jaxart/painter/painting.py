@@ -9,7 +9,7 @@ resumed is the same as one that was not. At the end all strokes are refined toge
     >>> painting = paint(picture, Settings(strokes=1_000, ...))    # doctest: +SKIP
     >>> planes = canvas(painting, settings, 2_048, 2_048)          # doctest: +SKIP
 
-Source: the seed essay, "Training of Artists".
+Source: ctmakro, "Training of Artists".
 """
 
 import math
@@ -35,11 +35,11 @@ from jaxart.painter.strokes import PADDING, Canvas, StrokeBuffer, empty_buffer
 
 
 GROWTH = 1.15  # strokes after a stage, in strokes before it
-MAX_BARREN = 3  # stages without a stroke after which painting ends
-CAPACITY = 1_024  # buffers hold a multiple of so many strokes
+MAX_EMPTY_STAGES = 3  # stages without a stroke after which painting ends
+CAPACITY = 1_024  # capacity of a buffer is a multiple of this
 REPAINT_STAGE = 10_000  # number of the first stage that replaces hidden strokes
-ROUGH_SCALE = 16.0  # height of the picture that refinement begins with: see `Problem`
-GENTLE = 0.6  # step scale of the refinements after the first, which should not undo it
+FIRST_HALF_SCALE = 16.0  # of the height that refinement begins at: see `Problem`
+LATER_STEP_SCALE = 0.6  # of the refinements after the first, which should not undo it
 STEPS_PER_CALL = 10  # of refinement
 
 
@@ -110,8 +110,10 @@ def progress(problem: Problem, start: Painting | None = None) -> Iterator[Progre
     for buffer, counts, psnr in _stages(problem, *start_strokes, settings.strokes):
         greedy = _greedy_painting(buffer, counts, settings.strokes)
         yield Progress(greedy, "painting", greedy.seeds.size, settings.strokes, psnr)
-        late = settings.seconds and time.monotonic() - start_time > settings.seconds
-        if late or (settings.psnr and psnr >= settings.psnr):
+        out_of_time = (
+            settings.seconds and time.monotonic() - start_time > settings.seconds
+        )
+        if out_of_time or (settings.psnr and psnr >= settings.psnr):
             break
     assert greedy, "there is always a stage"
     yield from _refine(problem, greedy)
@@ -132,12 +134,15 @@ def _resume(
 
 
 def _buffer(
-    most: int,
+    max_strokes: int,
     strokes: Float[Array | np.ndarray, "n 8"] | None = None,
     seeds: Float[Array | np.ndarray, " n"] | None = None,
 ) -> StrokeBuffer:
-    """Return a buffer for `most` strokes and those of a stage, that holds some."""
-    empty = empty_buffer(CAPACITY * (-(-most // CAPACITY) + 1))
+    """Return a buffer with room for `max_strokes` and one stage more.
+
+    It is filled with `strokes`.
+    """
+    empty = empty_buffer(CAPACITY * (-(-max_strokes // CAPACITY) + 1))
     if strokes is None or seeds is None:
         return empty
     count = len(strokes)
@@ -152,33 +157,35 @@ def _stages(
     problem: Problem,
     buffer: StrokeBuffer,
     counts: list[int],
-    most: int,
+    max_strokes: int,
     *,
     exactly: bool = False,
 ) -> Iterator[tuple[StrokeBuffer, list[int], float]]:
-    """Paint stages until there are `most` strokes; or, unless `exactly`, some more.
+    """Paint stages until there are `max_strokes`; or, unless `exactly`, some more.
 
     Yields the strokes, how many there were after each stage, and the PSNR.
     """
     key = jax.random.key(problem.settings.seed)
-    count, barren = int(buffer.count), 0
+    count, empty_stages = int(buffer.count), 0
     while True:
         stage_key = jax.random.fold_in(key, len(counts))
         goal = math.ceil(GROWTH * count) + 1
-        goal = jnp.int32(min(goal, most) if exactly else goal)
+        goal = jnp.int32(min(goal, max_strokes) if exactly else goal)
         stage = problem.stage(count)
         buffer, error = rounds.paint_stage(buffer, stage_key, goal, stage)
-        barren = barren + 1 if int(buffer.count) == count else 0
+        empty_stages = empty_stages + 1 if int(buffer.count) == count else 0
         count = int(buffer.count)
         counts = [*counts, count]
         yield buffer, counts, _decibels(error)
-        if count >= most or barren == MAX_BARREN:
+        if count >= max_strokes or empty_stages == MAX_EMPTY_STAGES:
             return
 
 
-def _greedy_painting(buffer: StrokeBuffer, counts: list[int], most: int) -> Painting:
-    """Return a painting of at most so many strokes, not refined."""
-    count = min(int(buffer.count), most)
+def _greedy_painting(
+    buffer: StrokeBuffer, counts: list[int], max_strokes: int
+) -> Painting:
+    """Return a painting of at most `max_strokes` strokes, not refined."""
+    count = min(int(buffer.count), max_strokes)
     strokes = np.asarray(buffer.strokes[:count]), np.asarray(buffer.seeds[:count])
     stages = np.searchsorted(counts, np.arange(count), side="right").astype(np.int32)
     return Painting(*strokes, *strokes, stages)
@@ -225,17 +232,17 @@ def _refinements(problem: Problem) -> list[_Refinement]:
     """Return the refinements of a painting: from quick and rough to slow and fine."""
     settings, distances = problem.settings, problem.distances
     squared_error = SquaredError(settings.emphasis)
-    fine = problem.objective(problem.finest, squared_error)
+    fine = problem.objective(problem.max_height, squared_error)
     # Where strokes are large, a smaller picture does for the first half.
-    rough_height = problem.level_height(ROUGH_SCALE, settings.strokes)
+    rough_height = problem.level_height(FIRST_HALF_SCALE, settings.strokes)
     rough = problem.objective(rough_height, squared_error)
     phases = [_Refinement(settings.refine, (rough, fine), settings.prune, 1.0)]
     if settings.distance != "mse":
         half = fine._replace(distance=distances.half)
         whole = fine._replace(distance=distances.whole)
         phases += [
-            _Refinement(settings.refine_half, (half, half), 0, GENTLE),
-            _Refinement(settings.refine_whole, (whole, whole), 0, GENTLE),
+            _Refinement(settings.refine_half, (half, half), 0, LATER_STEP_SCALE),
+            _Refinement(settings.refine_whole, (whole, whole), 0, LATER_STEP_SCALE),
         ]
     return phases
 
@@ -275,12 +282,12 @@ def _replace_hidden(
     count = len(strokes)
     visible = np.asarray(refinement.visibility(strokes, seeds, objective))
     dropped = round(share * count)
-    kept = np.sort(np.argsort(visible, stable=True)[dropped:])
-    buffer = _buffer(count, strokes[kept], seeds[kept])
+    visible_indices = np.sort(np.argsort(visible, stable=True)[dropped:])
+    buffer = _buffer(count, strokes[visible_indices], seeds[visible_indices])
     stages = _stages(problem, buffer, [0] * REPAINT_STAGE, count, exactly=True)
     *_, (buffer, _, _) = stages
-    most = min(count, int(buffer.count))
-    return buffer.strokes[:most], buffer.seeds[:most]
+    count = min(count, int(buffer.count))
+    return buffer.strokes[:count], buffer.seeds[:count]
 
 
 def canvas(
@@ -291,7 +298,7 @@ def canvas(
     *,
     transparent: bool = False,
 ) -> Float32[np.ndarray, "c h w"]:
-    """Draw a painting: sRGB in [0, 1], and the height of the paint in [0, 1].
+    """Draw a painting: sRGB in [0, 1], and the thickness of the paint in [0, 1].
 
     Args:
         painting: of any number of strokes.
@@ -330,7 +337,7 @@ def frames(
         part = np.full(per_frame, n)
         part[: end - first] = np.arange(first, end)
         planes = _draw(planes, strokes[part], seeds[part], medium)
-        yield np.asarray(_to_light(planes, pigment=medium.pigment))
+        yield np.asarray(_to_srgb(planes, pigment=medium.pigment))
 
 
 def frame_ends(strokes: int, count: int) -> list[int]:
@@ -349,16 +356,16 @@ def _draw(
     seeds: Float[Array, " n"],
     medium: Medium,
 ) -> Canvas:
-    return medium.draw(planes, strokes, seeds, pixels=planes.shape[1])
+    return medium.draw(planes, strokes, seeds, resolution=planes.shape[1])
 
 
 @partial(jax.jit, static_argnames="pigment")
-def _to_light(planes: Canvas, *, pigment: Pigment) -> Canvas:
+def _to_srgb(planes: Canvas, *, pigment: Pigment) -> Canvas:
     colours = planes[:3]
     if len(planes) == 5:
         colours /= jnp.maximum(planes[4:], 1e-6)  # of the paint alone
-    light = jnp.clip(pigment.to_light(colours), 0, 1)
-    return jnp.concatenate([light, jnp.clip(planes[3:], 0, 1)])
+    srgb = jnp.clip(pigment.to_srgb(colours), 0, 1)
+    return jnp.concatenate([srgb, jnp.clip(planes[3:], 0, 1)])
 
 
 def _psnr(painting: Painting, problem: Problem) -> float:

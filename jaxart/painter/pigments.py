@@ -1,14 +1,12 @@
 """Pigments: the space in which paints mix.
 
 A half transparent stroke leaves the average of its own colour and the one below it.
-What that looks like depends on what is averaged. If it is light, as in plain RGB,
-yellow over blue is grey. If it is what each paint absorbs of the light, it is green. A
+Averaging sRGB makes yellow over blue grey; averaging absorbance makes it green. A
 pigment is the map from colours to the space in which its paints are averaged, its
 *paint space*, and back. Strokes of either are composited in the same way.
 
 Source: ctmakro's opencv_playground, painterfun.py, for the absorbance 1 - c**(2.2 / k):
-2.2 turns sRGB into light, and k layers of paint, more for blue than for green, take it
-away.
+the exponent 2.2 / k differs by channel.
 Deviation: that curve is infinitely steep at black, so gradient descent of a colour
 would never converge. Ours begins `TOE` above black, scaled to the same ends.
 """
@@ -24,7 +22,7 @@ from jaxtyping import Array, Float
 # Red, green and blue on the first axis.
 Planes = Float[Array | np.ndarray, "3 *point"]
 
-LAYERS = (7.0, 3.0, 13.0)  # of paint, in red, green and blue
+CHANNEL_K = (7.0, 3.0, 13.0)  # k of red, green and blue
 TOE = 1 / 1024  # where the curve of absorbance begins, in sRGB: a quarter of a level
 
 
@@ -36,21 +34,21 @@ class Pigment(NamedTuple):
 
     Args:
         to_paint: from sRGB in [0, 1] to paint space.
-        to_light: from paint space to sRGB.
+        to_srgb: from paint space to sRGB.
     """
 
     to_paint: Callable[[Planes], Planes]
-    to_light: Callable[[Planes], Planes]
+    to_srgb: Callable[[Planes], Planes]
 
 
-def absorbance(light: Planes) -> Planes:
+def absorbance(colours: Planes) -> Planes:
     """Return what share of the light a thin layer of each colour absorbs.
 
     Args:
-        light: sRGB in [0, 1]; values outside are clipped.
+        colours: sRGB in [0, 1]; values outside are clipped.
     """
-    power, black, white = _curve(light.ndim)
-    return (white - _clip(light + TOE, TOE, 1 + TOE) ** power) / (white - black)
+    power, black, white = _curve(colours.ndim)
+    return (white - _clip(colours + TOE, TOE, 1 + TOE) ** power) / (white - black)
 
 
 def transmitted(absorbed: Planes) -> Planes:
@@ -66,7 +64,7 @@ def transmitted(absorbed: Planes) -> Planes:
 
 def _curve(ndim: int) -> tuple[Float[np.ndarray, "3 ..."], ...]:
     """Return exponents of the curve, and its values at black and at white."""
-    power = 2.2 / np.array(LAYERS, np.float32).reshape(3, *[1] * (ndim - 1))
+    power = 2.2 / np.array(CHANNEL_K, np.float32).reshape(3, *[1] * (ndim - 1))
     return power, np.float32(TOE) ** power, np.float32(1 + TOE) ** power
 
 

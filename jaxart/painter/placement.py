@@ -44,7 +44,7 @@ class Level(NamedTuple):
         picture: sRGB in [0, 1], from row and column `border` on; its edges around it.
         weights: how much each pixel counts; their sum is 1, and 0 outside the picture.
         orientation: angle of the picture's edges at each pixel, in radians.
-        pixels: height of the picture, in pixels.
+        resolution: as in `strokes.Drawing`.
         size: height and width of the picture, in pixels.
         bare: cost of paint on each pixel, where some are to stay bare; 0 outside.
     """
@@ -52,7 +52,7 @@ class Level(NamedTuple):
     picture: Float[Array | np.ndarray, "3 h w"]
     weights: Float[Array | np.ndarray, "h w"]
     orientation: Float[Array | np.ndarray, "h w"]
-    pixels: Float[Array | np.ndarray, ""]
+    resolution: Float[Array | np.ndarray, ""]
     size: Int[Array | np.ndarray, " 2"]
     bare: Float[Array | np.ndarray, "h w"] | None = None
 
@@ -233,9 +233,11 @@ def _initial_stroke(
     position_key, length_key = jax.random.split(key)
     index = jax.random.categorical(position_key, jnp.log(inner + 1e-30))
     pixel = corner + half // 2 + jnp.stack(jnp.divmod(index, half))
-    y, x = (pixel + 0.5) / level.pixels
+    y, x = (pixel + 0.5) / level.resolution
     low, high = LENGTHS
-    length = jax.random.uniform(length_key, (), minval=low, maxval=high) / level.pixels
+    length = (
+        jax.random.uniform(length_key, (), minval=low, maxval=high) / level.resolution
+    )
     geometry = [x, y, length, ASPECT * length, level.orientation[*pixel]]
     stroke = jnp.concatenate([jnp.stack(geometry), jnp.zeros(3)])
     return stroke, inner.max() > 0

@@ -29,14 +29,14 @@ from jaxart.painter.rounds import Options, Stage
 from jaxart.painter.settings import Settings
 
 
-COARSEST = 40  # height of the first level, in pixels
+MIN_LEVEL_HEIGHT = 40  # height of the first level, in pixels
 LEVEL_SCALE = 12.0  # height of a level, in roots of its strokes
-FIRST = 8  # strokes that are painted at the first level
-FINEST = 1_024  # height of the finest level, in pixels
-SMALLEST = 256  # height of the levels that the smallest arrays hold, in pixels
+FIRST_LEVEL_STROKES = 8  # strokes that are painted at the first level
+MAX_LEVEL_HEIGHT = 1_024  # height of the finest level, in pixels
+MIN_ARRAY_HEIGHT = 256  # height of the levels that the smallest arrays hold, in pixels
 
 # The author's own recipe with VGG16.
-ESSAY = FeatureSpec(vgg.Window(4, 2, 1), ("block3_conv2",), 1.0)
+ESSAY = FeatureSpec(vgg.KernelShape(4, 2, 1), ("block3_conv2",), 1.0)
 
 
 class Distances(NamedTuple):
@@ -66,12 +66,12 @@ class Problem(NamedTuple):
     distances: Distances
 
     @property
-    def finest(self) -> int:
+    def max_height(self) -> int:
         """Height of the finest level, in pixels."""
-        return min(len(self.picture), FINEST)
+        return min(len(self.picture), MAX_LEVEL_HEIGHT)
 
     def level_height(self, scale: float, strokes: int) -> int:
-        """Return the height at which so many strokes are painted, in pixels.
+        """Return the height, in pixels, at which stroke number `strokes` is painted.
 
         Args:
             scale: the height of a square picture, in roots of the strokes.
@@ -79,12 +79,13 @@ class Problem(NamedTuple):
         """
         h, w = self.picture.shape[:2]
         return min(
-            max(round(scale * math.sqrt(strokes * h / w)), COARSEST), self.finest
+            max(round(scale * math.sqrt(strokes * h / w)), MIN_LEVEL_HEIGHT),
+            self.max_height,
         )
 
     def stage(self, strokes: int) -> Stage:
-        """Return the stage that follows after so many strokes."""
-        height = self.level_height(LEVEL_SCALE, max(strokes, FIRST))
+        """Return the stage that begins after `strokes` strokes."""
+        height = self.level_height(LEVEL_SCALE, max(strokes, FIRST_LEVEL_STROKES))
         layout = self._layout(height)
         settings = self.settings
         method = cast(Method, settings.slope)
@@ -98,7 +99,7 @@ class Problem(NamedTuple):
         )
 
     def objective(self, height: int, distance: Distance) -> Objective:
-        """Return what refinement minimises on a picture so many pixels high."""
+        """Return the objective of a refinement at a height."""
         planes, weights, bare = placement.resize(
             self.picture, self.weights, height, self.alpha
         )
@@ -113,14 +114,17 @@ class Problem(NamedTuple):
         )
 
     def _layout(self, height: int) -> Layout:
-        largest = SMALLEST
-        while largest < height:
-            largest *= 2
-        largest = min(largest, self.finest)
+        array_height = MIN_ARRAY_HEIGHT
+        while array_height < height:
+            array_height *= 2
+        array_height = min(array_height, self.max_height)
         h, w = self.picture.shape[:2]
         distance = self.distances.rounds
         return placement.make_layout(
-            largest, -(-w * largest // h), reach=distance.reach, stride=distance.stride
+            array_height,
+            -(-w * array_height // h),
+            reach=distance.reach,
+            stride=distance.stride,
         )
 
 

@@ -115,7 +115,7 @@ def refine(
 
     def loss_fn(strokes):
         canvas = render(strokes, seeds, objective)
-        image = objective.medium.pigment.to_light(canvas[:3])
+        image = objective.medium.pigment.to_srgb(canvas[:3])
         features = distance.features(image[None])
         loss = distance.loss(features, target, weights[None])[0]
         if objective.bare is not None:
@@ -149,13 +149,13 @@ def render(
 ) -> Canvas:
     """Return the painting at the size of the objective's picture, in paint space.
 
-    Where something is to stay bare, height and coverage follow.
+    Where something is to stay bare, thickness and coverage follow.
     """
     _, height, width = objective.picture.shape
     canvas = objective.medium.blank(objective.ground, height, width)
     if objective.bare is not None:
         canvas = jnp.pad(canvas, ((0, 2), (0, 0), (0, 0)))
-    return objective.medium.draw(canvas, strokes, seeds, pixels=height)
+    return objective.medium.draw(canvas, strokes, seeds, resolution=height)
 
 
 @jax.jit
@@ -166,12 +166,12 @@ def visibility(
 
     The canvas is linear in each colour, and its gradient is just that.
     """
-    brush, pixels = objective.medium.brush, objective.picture.shape[1]
+    brush, resolution = objective.medium.brush, objective.picture.shape[1]
 
     def visible_red(red):
         coloured = jnp.concatenate([strokes[:, :5], *3 * [red[:, None]]], axis=1)
         blank = jnp.zeros_like(objective.picture)
-        canvas = draw(blank, coloured, brush, seeds, pixels=pixels)
+        canvas = draw(blank, coloured, brush, seeds, resolution=resolution)
         return (canvas[0] * objective.weights).sum()
 
     return jax.grad(visible_red)(jnp.zeros(len(seeds)))

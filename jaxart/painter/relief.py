@@ -1,11 +1,11 @@
-"""Relief: light on the height of the paint, the look of thick oil.
+"""Relief: light on the thickness of the paint, the look of thick oil.
 
 Paint has some thickness. Its furrows and edges tilt the surface, and a lamp makes what
 faces it brighter and what faces away darker, with specular highlights. Level paint
 keeps its colour exactly.
 
 Thickness, like all lengths of the painter, is in picture heights, and so is the blur of
-the height map: a painting is the same at any size in pixels.
+its map: a painting is the same at any size in pixels.
 
 Source: Lambert's diffuse light, and Blinn, "Models of Light Reflection for Computer
 Synthesized Pictures" (1977), for the highlights.
@@ -22,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float, ScalarLike
 
 
-# Standard deviation of the blur of the height map, in picture heights: wider than a
+# Standard deviation of the blur of the thickness, in picture heights: wider than a
 # pixel from about 700 pixels on.
 GRAIN = 0.0014
 SHININESS = 24  # Blinn's exponent
@@ -48,7 +48,7 @@ class Light(NamedTuple):
 
 
 def check(light: Light) -> None:
-    """Check the numbers of a lamp.
+    """Check a light.
 
     Raises:
         ValueError: a number of `light` is out of the range that `Light` gives it.
@@ -64,21 +64,20 @@ def check(light: Light) -> None:
         raise ValueError(f"gloss must be between 0 and 1; got {gloss}")
 
 
-@partial(jax.jit, static_argnames="pixels")
+@partial(jax.jit, static_argnames="resolution")
 def lit(
-    canvas: Float[Array | np.ndarray, "4 h w"], *, light: Light, pixels: int
+    canvas: Float[Array | np.ndarray, "4 h w"], *, light: Light, resolution: int
 ) -> Float[Array, "3 h w"]:
     """Return a painting as the light shows it.
 
     Args:
         canvas: sRGB and thickness of the paint, both in [0, 1].
         light: the lamp; see `check`.
-        pixels: height of the picture, in pixels of this canvas; for each, this function
-            is compiled anew.
+        resolution: as in `strokes.Drawing`; for each, this function is compiled anew.
     """
     canvas = jnp.asarray(canvas)
-    colours, thickness = canvas[:3], _blur(canvas[3], GRAIN * pixels)
-    down, right = _gradient(jnp.asarray(light.depth * pixels) * thickness)
+    colours, thickness = canvas[:3], _blur(canvas[3], GRAIN * resolution)
+    down, right = _gradient(jnp.asarray(light.depth * resolution) * thickness)
     lamp = _direction(light)
     # Between the directions of the lamp and of the eye, which is before the picture.
     halfway = (lamp + jnp.array([0, 0, 1])) / jnp.sqrt(2 + 2 * lamp[2])
@@ -125,7 +124,7 @@ def _gradient(
 ) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:
     """Return the rise of a plane downwards and to the right, per pixel."""
     # Central differences, one-sided at the edges.
-    wide = jnp.pad(plane, 1, mode="reflect", reflect_type="odd")
-    down = (wide[2:, 1:-1] - wide[:-2, 1:-1]) / 2
-    right = (wide[1:-1, 2:] - wide[1:-1, :-2]) / 2
+    padded = jnp.pad(plane, 1, mode="reflect", reflect_type="odd")
+    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    right = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
     return down, right

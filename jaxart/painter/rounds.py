@@ -13,9 +13,9 @@ pixels by autodiff, or 9 k s by finite differences, with the margins that the di
 needs; the canvas's size counts only for the map of errors and the first drawing of a
 stage.
 
-Source: the seed essay, "Training of Artists", for placing strokes where the error is
-large and accepting what lowers it; ctmakro's opencv_playground for the gradient descent
-of a stroke.
+Source: ctmakro, "Training of Artists", for placing strokes where the error is large and
+accepting what lowers it; the author's opencv_playground for the gradient descent of a
+stroke.
 Deviation: colours are not searched but solved for where that is exact: the best colour
 of a stroke has a closed form in squared error. Only the better share of a round is
 accepted; the author accepts any stroke that helps.
@@ -33,7 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxart.painter import placement
 from jaxart.painter.distances import Distance
-from jaxart.painter.gradients import Bounds, Method, minimize
+from jaxart.painter.gradients import Method, SearchSpace, minimize
 from jaxart.painter.medium import Medium
 from jaxart.painter.placement import WINDOW, Layout, Level
 from jaxart.painter.strokes import (
@@ -73,7 +73,7 @@ BATCH_BYTES_ON_CPU = 12 << 20
 )
 @dataclass(frozen=True)
 class Options:
-    """What a stage is compiled for, but for a medium's own picture of a mark.
+    """Static settings of a stage.
 
     Args:
         medium: brush and pigment.
@@ -111,14 +111,14 @@ class Round(NamedTuple):
         corners: upper left pixel (row, column) of each window.
         strokes: whose positions are those in the arrays of the level.
         seeds: pick their hairs.
-        gains: by how much each stroke alone lowers the loss.
+        loss_reductions: by how much each stroke alone lowers the loss.
         accepted: which are to be composited.
     """
 
     corners: Int[Array, "k 2"]
     strokes: Float[Array, "k 8"]
     seeds: Float[Array, " k"]
-    gains: Float[Array, " k"]
+    loss_reductions: Float[Array, " k"]
     accepted: Bool[Array, " k"]
 
 
@@ -167,9 +167,9 @@ def paint_stage(
     def next_round(carry):
         buffer, canvas, count = carry
         round_key = jax.random.fold_in(key, count)
-        painted = paint_round(canvas, round_key, goal - buffer.count, stage)
-        canvas = composite_round(canvas, painted, stage)
-        return _append(buffer, painted, stage), canvas, count + 1
+        new_strokes = paint_round(canvas, round_key, goal - buffer.count, stage)
+        canvas = composite_round(canvas, new_strokes, stage)
+        return _append(buffer, new_strokes, stage), canvas, count + 1
 
     carry = (buffer, draw_level(buffer, stage), 0)
     buffer, canvas, _ = lax.while_loop(is_unfinished, next_round, carry)
@@ -180,23 +180,23 @@ def draw_level(buffer: StrokeBuffer, stage: Stage) -> Canvas:
     """Return the canvas of a level, in paint space, padded like the picture."""
     level, _, _, options = stage
     medium, layout = options.medium, options.layout
-    offset = layout.border / level.pixels
+    offset = layout.border / level.resolution
     strokes = buffer.strokes.at[:, POSITION].add(offset)
     blank = medium.blank(stage.ground, *level.weights.shape)
-    canvas = medium.draw(blank, strokes, buffer.seeds, pixels=level.pixels)
+    canvas = medium.draw(blank, strokes, buffer.seeds, resolution=level.resolution)
     padded = medium.pigment.to_paint(level.picture)
     return jnp.where(_inside(level, layout)[None], canvas, padded)
 
 
 def paint_round(
-    canvas: Canvas, key: PRNGKeyArray, goal: Int[Array, ""], stage: Stage
+    canvas: Canvas, key: PRNGKeyArray, max_strokes: Int[Array, ""], stage: Stage
 ) -> Round:
     """Return the strokes of one round, which are not on the canvas yet.
 
     Args:
         canvas: from `draw_level`.
         key: of the round.
-        goal: strokes at most; fewer if the round does not have so many windows.
+        max_strokes: fewer are returned if the round does not have so many windows.
         stage: what is painted.
     """
     layout = stage.options.layout
@@ -208,38 +208,52 @@ def paint_round(
     )
     seeds = jax.random.uniform(seed_key, (count,))
     # The windows with the largest errors come first; not all are needed.
-    tried = jnp.minimum(has_error.sum(), jnp.ceil(goal / ACCEPTED_SHARE).astype(int))
+    num_candidates = jnp.minimum(
+        has_error.sum(), jnp.ceil(max_strokes / ACCEPTED_SHARE).astype(int)
+    )
     keys = jax.random.split(search_key, count)
     batch = batch_size(count, stage)
 
     def next_batch(carry):
-        start, strokes, gains = carry
+        start, strokes, loss_reductions = carry
         first = jnp.minimum(start, count - batch)
         rows = (
             lax.dynamic_slice_in_dim(array, first, batch)
             for array in (corners, strokes, seeds, keys)
         )
-        optimized, reductions = jax.vmap(partial(optimize_stroke, canvas, stage))(*rows)
+        optimized, reductions_of_batch = jax.vmap(
+            partial(optimize_stroke, canvas, stage)
+        )(*rows)
         strokes = lax.dynamic_update_slice_in_dim(strokes, optimized, first, 0)
-        gains = lax.dynamic_update_slice_in_dim(gains, reductions, first, 0)
-        return start + batch, strokes, gains
+        loss_reductions = lax.dynamic_update_slice_in_dim(
+            loss_reductions, reductions_of_batch, first, 0
+        )
+        return start + batch, strokes, loss_reductions
 
-    _, strokes, gains = lax.while_loop(
-        lambda carry: carry[0] < tried, next_batch, (0, strokes, jnp.zeros(count))
+    _, strokes, loss_reductions = lax.while_loop(
+        lambda carry: carry[0] < num_candidates,
+        next_batch,
+        (0, strokes, jnp.zeros(count)),
     )
-    gains = jnp.where(jnp.arange(count) < tried, gains, 0)
-    most = jnp.ceil(ACCEPTED_SHARE * tried).astype(int)
-    threshold = -jnp.sort(-gains)[jnp.maximum(most, 1) - 1]
-    return Round(corners, strokes, seeds, gains, (gains > 0) & (gains >= threshold))
+    loss_reductions = jnp.where(jnp.arange(count) < num_candidates, loss_reductions, 0)
+    max_accepted = jnp.ceil(ACCEPTED_SHARE * num_candidates).astype(int)
+    threshold = -jnp.sort(-loss_reductions)[jnp.maximum(max_accepted, 1) - 1]
+    return Round(
+        corners,
+        strokes,
+        seeds,
+        loss_reductions,
+        (loss_reductions > 0) & (loss_reductions >= threshold),
+    )
 
 
-def composite_round(canvas: Canvas, painted: Round, stage: Stage) -> Canvas:
+def composite_round(canvas: Canvas, new_strokes: Round, stage: Stage) -> Canvas:
     """Composite the accepted strokes of a round over the canvas, window by window."""
-    corners, strokes, seeds, _, accepted = painted
+    corners, strokes, seeds, _, accepted = new_strokes
     medium = stage.options.medium
     colours = medium.pigment.to_paint(strokes[:, COLOUR].T).T
-    drawing = Drawing(medium.brush, strokes, seeds, stage.level.pixels)
-    coverage, height = footprints(drawing, corners, WINDOW)
+    drawing = Drawing(medium.brush, strokes, seeds, stage.level.resolution)
+    coverage, thickness = footprints(drawing, corners, WINDOW)
     inside = _inside(stage.level, stage.options.layout).astype(coverage.dtype)
     coverage = coverage * accepted[:, None, None]
 
@@ -248,7 +262,7 @@ def composite_round(canvas: Canvas, painted: Round, stage: Stage) -> Canvas:
         below = _crop(canvas, corner, WINDOW)
         visible = coverage[k] * _crop(inside, corner, WINDOW)
         above = composite(
-            below[None], colours[k, None], visible[None], height[k, None]
+            below[None], colours[k, None], visible[None], thickness[k, None]
         )[0]
         return lax.dynamic_update_slice(canvas, above, (0, *corner))
 
@@ -258,7 +272,7 @@ def composite_round(canvas: Canvas, painted: Round, stage: Stage) -> Canvas:
 def crop_window(
     canvas: Canvas, stage: Stage, corner: Int[Array, " 2"], seed: Float[Array, ""]
 ) -> Crop:
-    """Return what the stroke in the window at a corner depends on."""
+    """Crop canvas, picture and weights around a window, with two margins."""
     level, layout = stage.level, stage.options.layout
     side = WINDOW + 4 * layout.margin
     # A stroke changes the distance's map up to one margin outside its window, where the
@@ -282,12 +296,12 @@ def render_candidates(
     crop: Crop, strokes: Float[Array, "m 8"], stage: Stage
 ) -> Float[Array, "m 3 side side"]:
     """Return the crop's canvas with each of some strokes, in paint space."""
-    coverage, height = _footprints(crop, strokes, stage)
+    coverage, thickness = _footprints(crop, strokes, stage)
     padding = [(0, 0), *2 * [2 * [2 * stage.options.layout.margin]]]
     colours = stage.options.medium.pigment.to_paint(strokes[:, COLOUR].T).T
     below = jnp.broadcast_to(crop.canvas, (len(strokes), *crop.canvas.shape))
     return composite(
-        below, colours, jnp.pad(coverage, padding), jnp.pad(height, padding)
+        below, colours, jnp.pad(coverage, padding), jnp.pad(thickness, padding)
     )
 
 
@@ -303,8 +317,8 @@ def losses(
         strokes: the candidates.
     """
     canvases = render_candidates(crop, strokes, stage)
-    to_light, distance = stage.options.medium.pigment.to_light, stage.distance
-    features = distance.features(to_light(canvases.swapaxes(0, 1)).swapaxes(0, 1))
+    to_srgb, distance = stage.options.medium.pigment.to_srgb, stage.distance
+    features = distance.features(to_srgb(canvases.swapaxes(0, 1)).swapaxes(0, 1))
     target = jax.tree.map(lambda t, f: jnp.broadcast_to(t, f.shape), target, features)
     weights = jnp.broadcast_to(crop.weights, (len(strokes), *crop.weights.shape))
     loss = distance.loss(features, target, weights)
@@ -320,9 +334,9 @@ def batch_size(count: int, stage: Stage) -> int:
     side = WINDOW + 4 * options.layout.margin
     copies = 9 if options.method == "finite_differences" else 3
     is_cpu = jax.default_backend() == "cpu"
-    most = BATCH_BYTES_ON_CPU if is_cpu else BATCH_BYTES
+    max_bytes = BATCH_BYTES_ON_CPU if is_cpu else BATCH_BYTES
     window_bytes = copies * side**2 * stage.distance.bytes_per_pixel
-    return max(1, min(count, most // window_bytes))
+    return max(1, min(count, max_bytes // window_bytes))
 
 
 def optimize_stroke(
@@ -348,21 +362,21 @@ def optimize_stroke(
     target = stage.distance.features(crop.picture[None])
     loss = partial(losses, crop, target, stage)
     in_pixels = jnp.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
-    scales = jnp.array(SCALES) / jnp.where(in_pixels, stage.level.pixels, 1)
-    bounds = Bounds(scales, partial(_clip_to_window, corner, stage.level))
-    best, least = minimize(
+    scales = jnp.array(SCALES) / jnp.where(in_pixels, stage.level.resolution, 1)
+    space = SearchSpace(scales, partial(_clip_to_window, corner, stage.level))
+    best, best_loss = minimize(
         loss,
-        _with_best_colour(crop, bounds.project(start), stage),
+        _with_best_colour(crop, space.project(start), stage),
         key,
         method=options.method,
-        bounds=bounds,
+        space=space,
         steps=options.steps,
     )
     recoloured = _with_best_colour(crop, best, stage)
     value = loss(recoloured[None])[0]
-    before = loss(jnp.asarray(PADDING)[None])[0]  # which leaves no paint
-    stroke = jnp.where(value < least, recoloured, best)
-    return stroke, before - jnp.minimum(value, least)
+    loss_before = loss(jnp.asarray(PADDING)[None])[0]  # which leaves no paint
+    stroke = jnp.where(value < best_loss, recoloured, best)
+    return stroke, loss_before - jnp.minimum(value, best_loss)
 
 
 def _with_best_colour(
@@ -376,56 +390,58 @@ def _with_best_colour(
     residual -= (1 - coverage) * crop.canvas[:, window, window]
     weights = crop.weights[window, window][None] * coverage
     colour = (weights * residual).sum((1, 2)) / ((weights * coverage).sum() + 1e-12)
-    light = pigment.to_light(jnp.clip(colour, 0, 1))
-    return stroke.at[COLOUR].set(jnp.clip(light, 0, 1))
+    srgb = pigment.to_srgb(jnp.clip(colour, 0, 1))
+    return stroke.at[COLOUR].set(jnp.clip(srgb, 0, 1))
 
 
 def _footprints(
     crop: Crop, strokes: Float[Array, "m 8"], stage: Stage
 ) -> tuple[Float[Array, "m window window"], Float[Array, "m window window"]]:
-    """Return coverage and height of each of some strokes in the crop's window."""
+    """Return coverage and thickness of each of some strokes in the crop's window."""
     m = len(strokes)
     seeds = jnp.broadcast_to(crop.seed, m)
-    drawing = Drawing(stage.options.medium.brush, strokes, seeds, stage.level.pixels)
-    coverage, height = footprints(
+    drawing = Drawing(
+        stage.options.medium.brush, strokes, seeds, stage.level.resolution
+    )
+    coverage, thickness = footprints(
         drawing, jnp.broadcast_to(crop.corner, (m, 2)), WINDOW
     )
-    return coverage * crop.inside[None], height
+    return coverage * crop.inside[None], thickness
 
 
 def _clip_to_window(
     corner: Int[Array, " 2"], level: Level, stroke: Float[Array, " 8"]
 ) -> Float[Array, " 8"]:
     """Keep a stroke inside its window, and its colours in [0, 1]."""
-    pixels = level.pixels
-    centre = (corner[::-1] + WINDOW / 2) / pixels
-    reach = WINDOW / 4 / pixels
+    resolution = level.resolution
+    centre = (corner[::-1] + WINDOW / 2) / resolution
+    reach = WINDOW / 4 / resolution
     position = jnp.clip(stroke[POSITION], centre - reach, centre + reach)
-    sides = jnp.maximum(stroke[SIZE], SHORTEST / pixels)
+    sides = jnp.maximum(stroke[SIZE], SHORTEST / resolution)
     # A pixel is left on both sides, for rounding.
-    diagonal = (WINDOW - 2) / pixels - 2 * jnp.abs(position - centre).max()
+    diagonal = (WINDOW - 2) / resolution - 2 * jnp.abs(position - centre).max()
     sides = sides * jnp.minimum(1, diagonal / jnp.hypot(*sides))
     angle, colour = stroke[ANGLE : ANGLE + 1], jnp.clip(stroke[COLOUR], 0, 1)
     return jnp.concatenate([position, sides, angle, colour])
 
 
-def _append(buffer: StrokeBuffer, painted: Round, stage: Stage) -> StrokeBuffer:
+def _append(buffer: StrokeBuffer, new_strokes: Round, stage: Stage) -> StrokeBuffer:
     """Append the accepted strokes of a round."""
-    offset = stage.options.layout.border / stage.level.pixels
-    strokes = painted.strokes.at[:, POSITION].add(-offset)
-    capacity, accepted = buffer.seeds.size, painted.accepted
+    offset = stage.options.layout.border / stage.level.resolution
+    strokes = new_strokes.strokes.at[:, POSITION].add(-offset)
+    capacity, accepted = buffer.seeds.size, new_strokes.accepted
     index = jnp.where(accepted, buffer.count + jnp.cumsum(accepted) - 1, capacity)
     return StrokeBuffer(
         buffer.strokes.at[index].set(strokes, mode="drop"),
-        buffer.seeds.at[index].set(painted.seeds, mode="drop"),
+        buffer.seeds.at[index].set(new_strokes.seeds, mode="drop"),
         jnp.minimum(buffer.count + accepted.sum(), capacity),
     )
 
 
 def _squared_error(canvas: Canvas, stage: Stage) -> Float[Array, "h w"]:
     """Return the squared error of each pixel, weighted."""
-    light = stage.options.medium.pigment.to_light(canvas)
-    red, green, blue = (light - stage.level.picture) ** 2
+    srgb = stage.options.medium.pigment.to_srgb(canvas)
+    red, green, blue = (srgb - stage.level.picture) ** 2
     # XLA is slow on a CPU at sums over so few planes.
     return (red + green + blue) * stage.level.weights
 
@@ -442,5 +458,7 @@ def _inside(level: Level, layout: Layout) -> Bool[Array, "h w"]:
 def _crop(
     planes: Float[Array | np.ndarray, "*c h w"], corner: Int[Array, " 2"], side: int
 ) -> Float[Array, "*c side side"]:
-    lead = planes.shape[:-2]
-    return lax.dynamic_slice(planes, (*(0 for _ in lead), *corner), (*lead, side, side))
+    leading_shape = planes.shape[:-2]
+    return lax.dynamic_slice(
+        planes, (*(0 for _ in leading_shape), *corner), (*leading_shape, side, side)
+    )

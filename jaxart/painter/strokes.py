@@ -49,8 +49,8 @@ COLUMNS = ("x", "y", "length", "width", "angle", "red", "green", "blue")
 Strokes = Float[Array, "n 8"]
 HostStrokes = Float[np.ndarray, "n 8"]
 
-# Colours first, and perhaps the height of the paint and its opacity after them: a row
-# of pixels is then contiguous in memory.
+# Colours first, and perhaps the thickness of the paint and its opacity after them: a
+# row of pixels is then contiguous in memory.
 Canvas = Float[Array, "c h w"]
 
 # Tiles of one group with the upper left pixel (row, column) of each, and all tiles of a
@@ -64,10 +64,10 @@ PADDING = np.array([-1e3, -1e3, 1, 1, 0, 0, 0, 0], np.float32)
 
 
 class StrokeBuffer(NamedTuple):
-    """Strokes in an array that may be longer than they are many.
+    """A preallocated array of strokes.
 
     Args:
-        strokes: of which the first `count` count.
+        strokes: rows from `count` on are `PADDING`.
         seeds: pick the hairs of each, in [0, 1).
         count: how many strokes.
     """
@@ -78,19 +78,19 @@ class StrokeBuffer(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """All that a pixel depends on, beside the canvas.
+    """Strokes, their brush and the resolution: everything that is drawn.
 
     Args:
         brush: of all strokes.
         strokes: in their order.
         seeds: pick the hairs of each, in [0, 1).
-        pixels: height of the picture, in pixels.
+        resolution: pixels in one picture height.
     """
 
     brush: Brush | PictureBrush
     strokes: Strokes
     seeds: Float[Array, " n"]
-    pixels: ScalarLike
+    resolution: ScalarLike
 
 
 class Bins(NamedTuple):
@@ -100,12 +100,12 @@ class Bins(NamedTuple):
         corners: upper left pixel (row, column) of each tile.
         indices: of the strokes that may reach each tile, in order; then of the last
             stroke of all, which is `PADDING`.
-        depth: strokes in the longest bin.
+        max_length: strokes in the longest bin.
     """
 
     corners: Corners
     indices: Int[Array, "t m"]
-    depth: Int[Array, ""]
+    max_length: Int[Array, ""]
 
 
 def empty_buffer(capacity: int) -> StrokeBuffer:
@@ -120,20 +120,20 @@ def draw(
     brush: Brush | PictureBrush,
     seeds: Float[Array | np.ndarray, " n"],
     *,
-    pixels: ScalarLike,
+    resolution: ScalarLike,
 ) -> Canvas:
-    """Composite strokes over a canvas, the first one first.
+    """Composite strokes over a canvas, in order.
 
-    Differentiable in the canvas and the strokes; not in brush, seeds and pixels.
+    Differentiable in the canvas and the strokes; not in brush, seeds and resolution.
 
     Args:
-        canvas: three planes of colour and, if there are more, the height of the paint
-            and its opacity.
+        canvas: three planes of colour and, if there are more, the thickness of the
+            paint and its opacity.
         strokes: of which some may lie partly or wholly outside.
         brush: of all these strokes; if its numbers are Python's, features that it does
             not have are not computed.
         seeds: pick the hairs of each stroke, in [0, 1).
-        pixels: height of the picture, in pixels of this canvas.
+        resolution: as in `Drawing`.
     """
     _, h, w = canvas.shape
     padding = jnp.asarray(PADDING, strokes.dtype)[None]
@@ -141,22 +141,24 @@ def draw(
     seeds = jnp.concatenate([jnp.asarray(seeds), jnp.zeros(1)])
     # A closure, because a traced brush must not be an argument of a custom_vjp.
     rasterize = _rasterizer(brush)
-    tiles = rasterize(_to_tiles(canvas), strokes, seeds, _tile_corners(h, w), pixels)
+    tiles = rasterize(
+        _to_tiles(canvas), strokes, seeds, _tile_corners(h, w), resolution
+    )
     return _from_tiles(tiles, h, w)
 
 
 def footprints(
     drawing: Drawing, corners: Int[Array, "n 2"], side: int
 ) -> tuple[Float[Array, "n side side"], Float[Array, "n side side"]]:
-    """Return coverage and height of each stroke's mark, each in a square of its own.
+    """Return coverage and thickness of each stroke's mark, each in a square of its own.
 
     Args:
         drawing: the strokes.
         corners: upper left pixel (row, column) of each square.
         side: of the squares, in pixels.
     """
-    to_frame = partial(_pixel_to_frame, pixels=drawing.pixels)
-    maps = jax.vmap(to_frame)(drawing.strokes, corners)
+    to_stroke = partial(_pixel_to_stroke, resolution=drawing.resolution)
+    maps = jax.vmap(to_stroke)(drawing.strokes, corners)
     u, v = (_affine_grid(maps[:, axis], side) for axis in (0, 1))
     return jax.vmap(partial(mark, drawing.brush))(u, v, drawing.seeds)
 
@@ -165,10 +167,10 @@ def composite(
     canvases: Float[Array, "n c h w"],
     colours: Float[Array | np.ndarray, "n 3"],
     coverage: Float[Array, "n h w"],
-    height: Float[Array, "n h w"],
+    thickness: Float[Array, "n h w"],
 ) -> Float[Array, "n c h w"]:
     """Return each canvas with one mark composited over it; `c` is as in `draw`."""
-    paints = [*colours.T[:, :, None, None], height, 1.0][: canvases.shape[1]]
+    paints = [*colours.T[:, :, None, None], thickness, 1.0][: canvases.shape[1]]
     # Plane by plane, because XLA is slow on a CPU at sums over so few planes, which the
     # gradient of a broadcast coverage would be.
     planes = jnp.moveaxis(canvases, 1, 0)
@@ -183,15 +185,15 @@ def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Groups]:
     """Return the differentiable function that draws on all tiles with a brush."""
 
     @jax.custom_vjp
-    def rasterize(tiles, strokes, seeds, corners, pixels):
-        return _draw_groups(Drawing(brush, strokes, seeds, pixels), tiles, corners)
+    def rasterize(tiles, strokes, seeds, corners, resolution):
+        return _draw_groups(Drawing(brush, strokes, seeds, resolution), tiles, corners)
 
     def forward(*args):
         return rasterize(*args), args
 
     def backward(residuals, cotangent):
-        tiles, strokes, seeds, corners, pixels = residuals
-        drawing = Drawing(brush, strokes, seeds, pixels)
+        tiles, strokes, seeds, corners, resolution = residuals
+        drawing = Drawing(brush, strokes, seeds, resolution)
         grads = _backward_groups(drawing, tiles, corners, cotangent)
         return (*grads, None, None, None)
 
@@ -210,12 +212,12 @@ def _draw_groups(
         def draw_bins(tiles):
             bins = _bin(drawing, corners)
             composite_nth = partial(_composite_nth, drawing, bins)
-            return lax.fori_loop(0, bins.depth, composite_nth, tiles)
+            return lax.fori_loop(0, bins.max_length, composite_nth, tiles)
 
         # Not even bins are made where no stroke is, as around a picture.
         return lax.cond(counts.max() > 0, draw_bins, lambda tiles: tiles, tiles)
 
-    order, counts = _order_by_depth(drawing, corners)
+    order, counts = _order_by_count(drawing, corners)
     groups = (_permute(tiles, order), _permute(corners, order), counts)
     return _permute(lax.map(draw_group, groups), jnp.argsort(order))
 
@@ -224,7 +226,7 @@ def _backward_groups(
     drawing: Drawing, tiles: Groups, corners: Int[Array, "m t 2"], cotangent: Groups
 ) -> tuple[Groups, Strokes]:
     """Return the cotangents of tiles and strokes, from that of the drawn tiles."""
-    order, _ = _order_by_depth(drawing, corners)
+    order, _ = _order_by_count(drawing, corners)
     groups = (
         _permute(tiles, order),
         _permute(corners, order),
@@ -241,8 +243,8 @@ def _composite_nth(
 ) -> Tiles:
     """Composite the n-th stroke of each tile's bin over the tile."""
     drawing = _gather(drawing, bins.indices[:, n])
-    coverage, height = footprints(drawing, bins.corners, TILE)
-    return composite(tiles, drawing.strokes[:, COLOUR], coverage, height)
+    coverage, thickness = footprints(drawing, bins.corners, TILE)
+    return composite(tiles, drawing.strokes[:, COLOUR], coverage, thickness)
 
 
 def _gather(drawing: Drawing, indices: Int[Array, " t"]) -> Drawing:
@@ -264,11 +266,11 @@ def _backward_group(
     """
     tiles, corners, cotangent = group
     bins = _bin(drawing, corners)
-    segments = (bins.depth + SEGMENT - 1) // SEGMENT
+    segments = (bins.max_length + SEGMENT - 1) // SEGMENT
 
     def backward_segment(index, carry):
         first = (segments - 1 - index) * SEGMENT
-        count = jnp.minimum(bins.depth - first, SEGMENT)
+        count = jnp.minimum(bins.max_length - first, SEGMENT)
         stored = _store_segment(drawing, bins, tiles, first, count)
 
         def backward_nth(k, carry):
@@ -319,21 +321,21 @@ def _backward_strokes(
         carry: cotangents of the tiles after it, and of all strokes.
     """
     cotangent, strokes_cotangent = carry
-    planes = cotangent.shape[1] - 2  # of a mark: coverage, and height if it is drawn
+    planes = cotangent.shape[1] - 2  # of a mark: coverage, and thickness if it is drawn
     has_opacity = cotangent.shape[1] == 5
     drawing = _gather(drawing, indices)
 
     def marks(strokes):
         return footprints(drawing._replace(strokes=strokes), corners, TILE)[:planes]
 
-    (coverage, *height), vjp = jax.vjp(marks, drawing.strokes)
+    (coverage, *thickness), vjp = jax.vjp(marks, drawing.strokes)
     colours = cotangent[:, :3]
     paint = drawing.strokes[:, COLOUR, None, None]
     coverage_cotangent = (colours * (paint - below[:, :3])).sum(1)
     if has_opacity:
         coverage_cotangent += cotangent[:, 4] * (1 - below[:, 4])
-    if height:
-        coverage_cotangent += cotangent[:, 3] * (height[0] - below[:, 3])
+    if thickness:
+        coverage_cotangent += cotangent[:, 3] * (thickness[0] - below[:, 3])
         (grads,) = vjp((coverage_cotangent, cotangent[:, 3] * coverage))
     else:
         (grads,) = vjp((coverage_cotangent,))
@@ -344,16 +346,16 @@ def _backward_strokes(
 
 def _bin(drawing: Drawing, corners: Corners) -> Bins:
     """Return the bins of some tiles."""
-    hit = _hits(drawing, corners)
+    overlaps = _overlaps(drawing, corners)
     last = drawing.strokes.shape[0] - 1
-    place = jnp.where(hit, jnp.cumsum(hit, axis=1) - 1, last + SEGMENT)
+    slot = jnp.where(overlaps, jnp.cumsum(overlaps, axis=1) - 1, last + SEGMENT)
     empty = jnp.full((corners.shape[0], last + SEGMENT), last)
     rows = jnp.arange(corners.shape[0])[:, None]
-    indices = empty.at[rows, place].set(jnp.arange(last + 1)[None], mode="drop")
-    return Bins(corners, indices, hit.sum(1).max())
+    indices = empty.at[rows, slot].set(jnp.arange(last + 1)[None], mode="drop")
+    return Bins(corners, indices, overlaps.sum(1).max())
 
 
-def _order_by_depth(
+def _order_by_count(
     drawing: Drawing, corners: Int[Array, "m t 2"]
 ) -> tuple[Int[Array, " mt"], Int[Array, "m t"]]:
     """Return the order of the tiles by falling number of strokes that reach them.
@@ -361,7 +363,7 @@ def _order_by_depth(
     A group of tiles takes as long as the longest bin in it. Also returned are these
     numbers, in that order.
     """
-    counts = lax.map(lambda corners: _hits(drawing, corners).sum(1), corners)
+    counts = lax.map(lambda corners: _overlaps(drawing, corners).sum(1), corners)
     order = jnp.argsort(-counts.ravel())
     return order, _permute(counts, order)
 
@@ -375,23 +377,24 @@ def _permute(
     return flat[order].reshape(groups.shape)
 
 
-def _hits(drawing: Drawing, corners: Corners) -> Bool[Array, "t n"]:
+def _overlaps(drawing: Drawing, corners: Corners) -> Bool[Array, "t n"]:
     """Return which strokes may reach each tile."""
     x, y, length, width, angle = drawing.strokes[:, :5].T
     down, right = (
-        ((corners + TILE / 2) / drawing.pixels)[:, :, None] - jnp.stack([y, x])[None]
+        ((corners + TILE / 2) / drawing.resolution)[:, :, None]
+        - jnp.stack([y, x])[None]
     ).swapaxes(0, 1)
     cos, sin = jnp.cos(angle)[None], jnp.sin(angle)[None]
-    reach = TILE / 2**0.5 / drawing.pixels
+    reach = TILE / 2**0.5 / drawing.resolution
     along = jnp.abs(right * cos + down * sin) < (length / 2 + reach)[None]
     across = jnp.abs(down * cos - right * sin) < (width / 2 + reach)[None]
     return along & across
 
 
-def _pixel_to_frame(
-    stroke: Float[Array, " 8"], corner: Int[Array, " 2"], pixels: ScalarLike
+def _pixel_to_stroke(
+    stroke: Float[Array, " 8"], corner: Int[Array, " 2"], resolution: ScalarLike
 ) -> Float[Array, "2 3"]:
-    """Return the affine map from a square's pixels to the stroke's own frame.
+    """Return the affine map from a square's pixels to stroke coordinates.
 
     Pixel (x, y) has coordinates u and v there (see `brushes`); each is the product of a
     row of the map with (1, x, y).
@@ -399,8 +402,8 @@ def _pixel_to_frame(
     x, y, length, width, angle = stroke[:5]
     cos, sin = 2 * jnp.cos(angle), 2 * jnp.sin(angle)
     turn = jnp.stack([jnp.stack([cos, sin]) / length, jnp.stack([-sin, cos]) / width])
-    offset = (corner[::-1] + 0.5) / pixels - jnp.stack([x, y])
-    return jnp.concatenate([(turn @ offset)[:, None], turn / pixels], axis=1)
+    offset = (corner[::-1] + 0.5) / resolution - jnp.stack([x, y])
+    return jnp.concatenate([(turn @ offset)[:, None], turn / resolution], axis=1)
 
 
 def _evaluate_affine(
@@ -436,9 +439,9 @@ def _tile_corners(h: int, w: int) -> Int[Array, "m t 2"]:
     """Return the upper left pixel (row, column) of each tile, in groups."""
     rows, columns = -(-h // TILE), -(-w // TILE)
     corners = TILE * jnp.indices((rows, columns)).reshape(2, -1).T
-    spare = -corners.shape[0] % GROUP
+    num_padding = -corners.shape[0] % GROUP
     # What fills up the last group has the corner of the first tile; it is dropped.
-    return jnp.pad(corners, ((0, spare), (0, 0))).reshape(-1, GROUP, 2)
+    return jnp.pad(corners, ((0, num_padding), (0, 0))).reshape(-1, GROUP, 2)
 
 
 def _to_tiles(canvas: Canvas) -> Groups:

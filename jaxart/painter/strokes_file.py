@@ -15,7 +15,7 @@ it exactly. The file is JSON, one object:
     strokes    the strokes in the order in which they are drawn, column by column: {"x",
                "y", "length", "width", "angle", "red", "green", "blue", "seed"}, each a
                list of as many numbers; `jaxart.painter.strokes` has their units
-    laid       the strokes before they were refined, from which painting is resumed:
+    laid       the greedy strokes, before refinement, from which painting is resumed:
                the same columns, and "stage", in which each was painted; a column that
                equals its namesake in `strokes` is left out
 
@@ -34,7 +34,7 @@ from jaxtyping import Float32, Int32, UInt8
 
 from jaxart import atomic, images
 from jaxart.painter import brushes
-from jaxart.painter.painting import MAX_BARREN, Painting
+from jaxart.painter.painting import MAX_EMPTY_STAGES, Painting
 from jaxart.painter.settings import MAX_STROKES, Settings, check_keys
 from jaxart.painter.strokes import COLUMNS
 from jaxart.validation import build, short
@@ -109,9 +109,11 @@ def write(path: str | os.PathLike[str], content: StrokesFile) -> None:
         "weights": content.weights,
         "transparent": content.transparent,
         "brush": brushes.sha256(content.settings.medium.brush),
-        "strokes": {name: _digits(column) for name, column in strokes.items()},
+        "strokes": {
+            name: _shortest_decimals(column) for name, column in strokes.items()
+        },
         "laid": {
-            name: _digits(column)
+            name: _shortest_decimals(column)
             for name, column in greedy.items()
             # By their bits: 0 and -0 are equal numbers.
             if column.tobytes() != strokes[name].tobytes()
@@ -138,7 +140,7 @@ def read(path: str | os.PathLike[str]) -> StrokesFile:
             another version, or a value is out of range; the text says which.
     """
     try:
-        return _content(_object(path))
+        return _parse(_read_json(path))
     except ValueError as error:
         raise ValueError(f"strokes file {path} {error}") from None
 
@@ -168,12 +170,12 @@ def _columns(
     return dict(zip(COLUMNS, strokes.T, strict=True)) | {"seed": seeds}
 
 
-def _digits(column: Float32[np.ndarray, " n"]) -> list[float]:
+def _shortest_decimals(column: Float32[np.ndarray, " n"]) -> list[float]:
     """Return the numbers with the fewest decimal digits that restore a column."""
     return [float(str(number)) for number in column]
 
 
-def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object that a file holds."""
     try:
         with open(path, "rb") as file:
@@ -198,7 +200,7 @@ def _object(path: str | os.PathLike[str]) -> dict[str, Any]:
     return document
 
 
-def _content(document: dict[str, Any]) -> StrokesFile:
+def _parse(document: dict[str, Any]) -> StrokesFile:
     picture, weights = _member(document, "picture"), document.get("weights")
     sha256 = picture.get("sha256")
     if not isinstance(sha256, str) or not isinstance(weights, str | None):
@@ -239,17 +241,19 @@ def _sides(picture: dict[str, Any]) -> tuple[int, int]:
     )
 
 
-def _painting(strokes: dict[str, Any], laid: dict[str, Any]) -> Painting:
+def _painting(strokes: dict[str, Any], greedy_columns: dict[str, Any]) -> Painting:
     n = _count(strokes, "x", "strokes")
     refined = {name: _column(strokes, name, "strokes", n) for name in RANGES}
-    m = _count(laid, "stage", "laid")
+    m = _count(greedy_columns, "stage", "laid")
     greedy = {
         name: refined[name]
-        if name not in laid and m == n
-        else _column(laid, name, "laid", m)
+        if name not in greedy_columns and m == n
+        else _column(greedy_columns, name, "laid", m)
         for name in RANGES
     }
-    return Painting(*_arrays(refined), *_arrays(greedy), _stages(laid["stage"]))
+    return Painting(
+        *_arrays(refined), *_arrays(greedy), _stages(greedy_columns["stage"])
+    )
 
 
 def _arrays(
@@ -285,7 +289,7 @@ def _column(
 
 
 def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
-    previous, most = 0, MAX_BARREN * len(numbers)
+    previous, most = 0, MAX_EMPTY_STAGES * len(numbers)
     for number in numbers:
         if type(number) is not int or not previous <= number < most:
             raise ValueError(

@@ -53,7 +53,7 @@ def svg(
         width: of the picture, in pixels.
         title: of the picture.
     """
-    ratio = _short(width / height)
+    ratio = _format_number(width / height)
     length_share, width_share, corner, opacity = _shape(brush)
     shape = _ellipse if corner >= ROUND_ENOUGH / 2 else _rectangle
     lines = [
@@ -67,7 +67,7 @@ def svg(
     lines.append(f'<g fill-opacity="{opacity:.2f}">')
     for x, y, length, width_, angle, *colour in np.asarray(strokes, float).tolist():
         turn = f"rotate({np.rad2deg(angle):.1f})"
-        transform = f"translate({_short(x)} {_short(y)}) {turn}"
+        transform = f"translate({_format_number(x)} {_format_number(y)}) {turn}"
         size = shape(length * length_share, width_ * width_share, corner)
         lines.append(f'{size} fill="{_colour(*colour)}" transform="{transform}"/>')
     return HEAD + "\n".join([*lines, "</g>", "</svg>", ""])
@@ -114,14 +114,16 @@ def _profile_width(coverage: Float[np.ndarray, " points"]) -> float:
 
 
 def _ellipse(length: float, width: float, _: float) -> str:
-    return f'<ellipse rx="{_short(length / 2)}" ry="{_short(width / 2)}"'
+    return (
+        f'<ellipse rx="{_format_number(length / 2)}" ry="{_format_number(width / 2)}"'
+    )
 
 
 def _rectangle(length: float, width: float, corner: float) -> str:
     return (
-        f'<rect x="{_short(-length / 2)}" y="{_short(-width / 2)}" '
-        f'width="{_short(length)}" height="{_short(width)}" '
-        f'rx="{_short(corner * min(length, width))}"'
+        f'<rect x="{_format_number(-length / 2)}" y="{_format_number(-width / 2)}" '
+        f'width="{_format_number(length)}" height="{_format_number(width)}" '
+        f'rx="{_format_number(corner * min(length, width))}"'
     )
 
 
@@ -135,10 +137,10 @@ def _colour(red: float, green: float, blue: float) -> str:
     return "#" + "".join(f"{level:02x}" for level in levels)
 
 
-def _short(number: float) -> str:
+def _format_number(number: float) -> str:
     """Return a number with up to five decimals, as short as possible.
 
-    >>> [_short(number) for number in (0.25, -1e-7, 12.0, -0.123456)]
+    >>> [_format_number(number) for number in (0.25, -1e-7, 12.0, -0.123456)]
     ['.25', '0', '12', '-.12346']
     """
     text = f"{number:.5f}".rstrip("0").rstrip(".")

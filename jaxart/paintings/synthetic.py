@@ -85,9 +85,9 @@ def _draw(drawings: Drawing) -> UInt8[Array, "b side side 3"]:
     def draw_one(drawing: Drawing) -> UInt8[Array, "side side 3"]:
         strokes, seeds, brush, ground, height = drawing
         canvas = jnp.pad(ground, (0, 1))[:, None, None] + jnp.zeros((4, SIDE, SIDE))
-        canvas = draw(canvas, strokes, brush, seeds, pixels=height)
+        canvas = draw(canvas, strokes, brush, seeds, resolution=height)
         # The light is that of a square picture, whatever the shape.
-        picture = relief.lit(canvas, light=LIGHT, pixels=2 * images.CROP)
+        picture = relief.lit(canvas, light=LIGHT, resolution=2 * images.CROP)
         pixels = jnp.round(255 * jnp.clip(picture, 0, 1)).astype(jnp.uint8)
         return jnp.moveaxis(pixels, 0, 2)
 

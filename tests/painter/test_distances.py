@@ -24,7 +24,7 @@ SPECS = {
         FeatureSpec(HALF, ("relu2_1",), 0.5),
         FeatureSpec(WHOLE, ("relu1_1",), 2.0),
     ),
-    "overlapping pool": (FeatureSpec(vgg.Window(4, 2, 1), ("relu1_2",), 1.0),),
+    "overlapping pool": (FeatureSpec(vgg.KernelShape(4, 2, 1), ("relu1_2",), 1.0),),
 }
 KINDS = ["plain", "emphasis", *SPECS]
 

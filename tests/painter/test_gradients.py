@@ -15,8 +15,8 @@ from jaxart.painter.distances import (
     SquaredError,
 )
 from jaxart.painter.gradients import (
-    Bounds,
     Method,
+    SearchSpace,
     autodiff,
     finite_differences,
     minimize,
@@ -45,7 +45,7 @@ def losses(distance: Distance, strokes):
     def painted(stroke):
         canvas = jnp.full((3, SIDE, SIDE), 0.5, stroke.dtype)
         seeds = jnp.full(1, 0.3, stroke.dtype)
-        return draw(canvas, stroke[None], ROUND, seeds, pixels=SIDE)
+        return draw(canvas, stroke[None], ROUND, seeds, resolution=SIDE)
 
     canvases = jax.vmap(painted)(strokes)
     weights = jnp.full((len(strokes), SIDE, SIDE), 1 / SIDE**2)
@@ -56,10 +56,10 @@ def losses(distance: Distance, strokes):
 
 def test_nine_losses_in_one_call_equal_nine_single_calls(distance: Distance):
     with jax.enable_x64(True):
-        nudges = jnp.full(8, 0.01)
+        step_sizes = jnp.full(8, 0.01)
         one = jax.jit(lambda stroke: losses(distance, stroke[None])[0])
         value, grads = jax.jit(
-            finite_differences(lambda p: losses(distance, p), nudges)
+            finite_differences(lambda p: losses(distance, p), step_sizes)
         )(jnp.array(START))
         first = one(jnp.array(START))
         singly = [(one(START + 0.01 * unit) - first) / 0.01 for unit in np.eye(8)]
@@ -69,11 +69,11 @@ def test_nine_losses_in_one_call_equal_nine_single_calls(distance: Distance):
 
 def test_both_gradients_agree_where_the_loss_is_smooth(distance: Distance):
     with jax.enable_x64(True):
-        at, nudges = jnp.array(START), jnp.full(8, 1e-6)
+        at, step_sizes = jnp.array(START), jnp.full(8, 1e-6)
         value, exact = jax.jit(autodiff(lambda p: losses(distance, p)))(at)
-        same, near = jax.jit(finite_differences(lambda p: losses(distance, p), nudges))(
-            at
-        )
+        same, near = jax.jit(
+            finite_differences(lambda p: losses(distance, p), step_sizes)
+        )(at)
     assert float(value) == pytest.approx(float(same), rel=1e-12)
     assert abs(exact).min() > 1e-5
     np.testing.assert_allclose(near, exact, rtol=1e-3)
@@ -91,7 +91,7 @@ def minimum(loss, method, key=0, steps=12, project=lambda point: point):
         jnp.zeros(3),
         jax.random.key(key),
         method=method,
-        bounds=Bounds(jnp.array([0.2, 0.5, 2.0]), project),
+        space=SearchSpace(jnp.array([0.2, 0.5, 2.0]), project),
         steps=steps,
     )
 
@@ -102,9 +102,9 @@ every_method = pytest.mark.parametrize("method", get_args(Method))
 @every_method
 def test_the_loss_falls(method: Method):
     start = float(bowl(jnp.zeros((1, 3)))[0])
-    best, least = minimum(bowl, method, steps=60)
-    assert float(least) < 0.05 * start
-    assert float(least) == float(bowl(best[None])[0])
+    best, best_loss = minimum(bowl, method, steps=60)
+    assert float(best_loss) < 0.05 * start
+    assert float(best_loss) == float(bowl(best[None])[0])
 
 
 @every_method
@@ -116,9 +116,9 @@ def test_the_best_point_met_is_returned(method: Method):
         norm = abs(points).sum(1)
         return jnp.where(norm == 0, 0.0, 1.0 + norm) + 0.1 * points.sum(1)
 
-    best, least = minimum(deceptive, method)
+    best, best_loss = minimum(deceptive, method)
     np.testing.assert_array_equal(best, 0)
-    assert least == 0
+    assert best_loss == 0
 
 
 @every_method

@@ -15,22 +15,18 @@ every_pigment = pytest.mark.parametrize(
 
 def mixed(pigment: Pigment, one, other, share=0.5) -> np.ndarray:
     below, above = pigment.to_paint(one), pigment.to_paint(other)
-    return np.asarray(pigment.to_light(below + share * (above - below)))
+    return np.asarray(pigment.to_srgb(below + share * (above - below)))
 
 
 @every_pigment
 def test_the_functions_are_inverse(pigment: Pigment):
-    light = jnp.broadcast_to(jnp.linspace(0, 1, 257), (3, 257))
-    np.testing.assert_allclose(
-        pigment.to_light(pigment.to_paint(light)), light, atol=2e-6
-    )
-    np.testing.assert_allclose(
-        pigment.to_paint(pigment.to_light(light)), light, atol=1e-4
-    )
+    srgb = jnp.broadcast_to(jnp.linspace(0, 1, 257), (3, 257))
+    np.testing.assert_allclose(pigment.to_srgb(pigment.to_paint(srgb)), srgb, atol=2e-6)
+    np.testing.assert_allclose(pigment.to_paint(pigment.to_srgb(srgb)), srgb, atol=1e-4)
 
 
-def gradients(function, light) -> np.ndarray:
-    return np.asarray(jax.grad(lambda light: function(light).sum())(light))
+def gradients(function, srgb) -> np.ndarray:
+    return np.asarray(jax.grad(lambda srgb: function(srgb).sum())(srgb))
 
 
 @every_pigment
@@ -73,9 +69,9 @@ def test_opaque_paint_hides_what_is_below(pigment: Pigment):
 
 
 def test_plain_rgb_is_the_colours_themselves():
-    light = jnp.linspace(0, 1, 12).reshape(3, 2, 2)
-    assert RGB.to_paint(light) is light
-    assert RGB.to_light(light) is light
+    srgb = jnp.linspace(0, 1, 12).reshape(3, 2, 2)
+    assert RGB.to_paint(srgb) is srgb
+    assert RGB.to_srgb(srgb) is srgb
 
 
 def test_yellow_over_blue_is_green_in_absorbance_and_grey_in_rgb():
@@ -108,4 +104,4 @@ def test_pigments_work_on_pictures_inside_jit():
     )
     paint = jax.jit(ABSORBANCE.to_paint)(picture)
     assert paint.shape == picture.shape
-    np.testing.assert_allclose(jax.jit(ABSORBANCE.to_light)(paint), picture, atol=2e-6)
+    np.testing.assert_allclose(jax.jit(ABSORBANCE.to_srgb)(paint), picture, atol=2e-6)

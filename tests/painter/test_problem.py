@@ -13,7 +13,7 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
     for strokes in (0, 50, 400, 1_600, 6_400, 25_600):
         stage = problem.stage(strokes)
         level, layout = stage.level, stage.options.layout
-        heights.append(int(level.pixels))
+        heights.append(int(level.resolution))
         assert level.picture.shape[1:] == layout.shape
         # The whole picture is in the arrays, and a window on all sides of it.
         assert (np.array(level.size) + 2 * layout.border <= level.weights.shape).all()
@@ -26,4 +26,4 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
 
 def test_no_level_is_finer_than_the_picture(few: Settings):
     problem = make_problem(np.zeros((70, 300, 3), np.uint8), few)
-    assert int(problem.stage(10**6).level.pixels) == problem.finest == 70
+    assert int(problem.stage(10**6).level.resolution) == problem.max_height == 70

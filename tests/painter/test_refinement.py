@@ -47,8 +47,8 @@ def refined(state, objective: Objective, count=5) -> tuple[RefineState, float]:
 
 def error_of(strokes, objective: Objective) -> float:
     canvas = render(strokes, SEEDS, objective)
-    light = np.asarray(objective.medium.pigment.to_light(canvas), float)
-    error = ((light - np.asarray(objective.picture)) ** 2).mean(0)
+    srgb = np.asarray(objective.medium.pigment.to_srgb(canvas), float)
+    error = ((srgb - np.asarray(objective.picture)) ** 2).mean(0)
     return float((error * np.asarray(objective.weights)).sum())
 
 

@@ -54,8 +54,8 @@ def mask() -> np.ndarray:
 @jax.jit
 def loss_of(canvas, stage: Stage) -> jax.Array:
     """The loss of the whole canvas, evaluated without windows."""
-    light = stage.options.medium.pigment.to_light(canvas)[None]
-    features = stage.distance.features(light)
+    srgb = stage.options.medium.pigment.to_srgb(canvas)[None]
+    features = stage.distance.features(srgb)
     target = stage.distance.features(jnp.asarray(stage.level.picture)[None])
     return stage.distance.loss(
         features, target, jnp.asarray(stage.level.weights)[None]
@@ -81,12 +81,12 @@ class Trial:
     def loss(self, canvas) -> float:
         return float(loss_of(canvas, self.stage))
 
-    def composite(self, canvas, painted: Round) -> jax.Array:
-        return composite_round(canvas, painted, self.stage)
+    def composite(self, canvas, new_strokes: Round) -> jax.Array:
+        return composite_round(canvas, new_strokes, self.stage)
 
-    def composite_one(self, canvas, painted: Round, k: int) -> jax.Array:
-        accepted = jnp.zeros_like(painted.accepted).at[k].set(True)
-        return self.composite(canvas, painted._replace(accepted=accepted))
+    def composite_one(self, canvas, new_strokes: Round, k: int) -> jax.Array:
+        accepted = jnp.zeros_like(new_strokes.accepted).at[k].set(True)
+        return self.composite(canvas, new_strokes._replace(accepted=accepted))
 
 
 @pytest.fixture(scope="module")
@@ -117,37 +117,37 @@ def test_a_round_is_exact(
     """Gains in windows are those on the full canvas, for each stroke and in sum."""
     trial = Trial(make_distance(name, vgg_weights), method, pigment)
     canvas = trial.canvas
-    painted = trial.round(canvas, 1)
+    new_strokes = trial.round(canvas, 1)
     # All that help, not just the better share.
-    painted = painted._replace(accepted=painted.gains > 0)
-    assert painted.gains.size >= 4
+    new_strokes = new_strokes._replace(accepted=new_strokes.loss_reductions > 0)
+    assert new_strokes.loss_reductions.size >= 4
     before = trial.loss(canvas)
     rounding = 1e-6 * before
-    accepted = np.flatnonzero(np.asarray(painted.accepted))
-    gains = np.asarray(painted.gains)[accepted]
+    accepted = np.flatnonzero(np.asarray(new_strokes.accepted))
+    loss_reductions = np.asarray(new_strokes.loss_reductions)[accepted]
     assert accepted.size >= 2
-    for k, gain in zip(accepted, gains, strict=True):
-        after = trial.loss(trial.composite_one(canvas, painted, int(k)))
+    for k, gain in zip(accepted, loss_reductions, strict=True):
+        after = trial.loss(trial.composite_one(canvas, new_strokes, int(k)))
         assert gain == pytest.approx(before - after, rel=1e-3, abs=rounding)
-    at_once = trial.composite(canvas, painted)
+    at_once = trial.composite(canvas, new_strokes)
     fall = before - trial.loss(at_once)
     assert fall > 0.003 * before
-    assert fall == pytest.approx(gains.sum(), rel=1e-3, abs=rounding)
+    assert fall == pytest.approx(loss_reductions.sum(), rel=1e-3, abs=rounding)
     # One by one in any order, they are the same painting.
     rng = np.random.default_rng(0)
     for _ in range(3):
         one_by_one = canvas
         for k in rng.permutation(accepted):
-            one_by_one = trial.composite_one(one_by_one, painted, int(k))
+            one_by_one = trial.composite_one(one_by_one, new_strokes, int(k))
         np.testing.assert_array_equal(one_by_one, at_once)
 
 
 def test_no_accepted_stroke_raises_the_loss(plain: Trial):
     canvas, previous = plain.canvas, plain.loss(plain.canvas)
     for key in range(2, 8):
-        painted = plain.round(canvas, key)
-        for k in np.flatnonzero(np.asarray(painted.accepted)):
-            canvas = plain.composite_one(canvas, painted, int(k))
+        new_strokes = plain.round(canvas, key)
+        for k in np.flatnonzero(np.asarray(new_strokes.accepted)):
+            canvas = plain.composite_one(canvas, new_strokes, int(k))
             loss = plain.loss(canvas)
             assert loss < previous
             previous = loss
@@ -163,17 +163,17 @@ def test_no_more_strokes_are_accepted_than_wanted(plain: Trial):
 
 
 def test_no_window_shows_its_border(plain: Trial):
-    painted = plain.round(plain.canvas, 1)
-    after = np.asarray(plain.composite(plain.canvas, painted))
+    new_strokes = plain.round(plain.canvas, 1)
+    after = np.asarray(plain.composite(plain.canvas, new_strokes))
     changed = (after != np.asarray(plain.canvas)).any(0)
     y, x = (np.indices(changed.shape) + 0.5) / HEIGHT
     reached = np.zeros_like(changed)
-    for stroke in np.asarray(painted.strokes)[np.asarray(painted.accepted)]:
+    for stroke in np.asarray(new_strokes.strokes)[np.asarray(new_strokes.accepted)]:
         # Nothing but the frame of a stroke is painted, and all of it is in its window.
         reached |= np.hypot(y - stroke[1], x - stroke[0]) <= np.hypot(*stroke[2:4]) / 2
     assert changed.any()
     assert not changed[~reached].any()
-    for corner, stroke in zip(painted.corners, painted.strokes, strict=True):
+    for corner, stroke in zip(new_strokes.corners, new_strokes.strokes, strict=True):
         centre = np.asarray(stroke[1::-1]) * HEIGHT - np.asarray(corner)
         half = np.hypot(*np.asarray(stroke[2:4])) * HEIGHT / 2
         assert (centre - half > 0).all()

@@ -33,19 +33,23 @@ def seeds_of(strokes: jax.Array) -> jax.Array:
     return jnp.linspace(0.1, 0.9, len(strokes))
 
 
-def on_black(strokes, brush=BRISTLE, size=64, width=None, pixels=None) -> np.ndarray:
+def on_black(
+    strokes, brush=BRISTLE, size=64, width=None, resolution=None
+) -> np.ndarray:
     """The strokes on a black canvas without any relief."""
     canvas = jnp.zeros((4, size, width or size))
     seeds = seeds_of(strokes)
-    return np.asarray(draw(canvas, strokes, brush, seeds, pixels=pixels or size))
+    return np.asarray(
+        draw(canvas, strokes, brush, seeds, resolution=resolution or size)
+    )
 
 
-def drawn_without_tiles(canvas, strokes, brush, pixels) -> np.ndarray:
+def drawn_without_tiles(canvas, strokes, brush, resolution) -> np.ndarray:
     """The expected canvas: each mark is evaluated at every pixel."""
     canvas = np.array(canvas, float)
     _, h, w = canvas.shape
     # On a grid of always the same size, which compiles once.
-    y, x = (np.indices((64, 64)) + 0.5) / pixels
+    y, x = (np.indices((64, 64)) + 0.5) / resolution
     for stroke, seed in zip(strokes, seeds_of(strokes), strict=True):
         at_x, at_y, length, width, angle, *colour = map(float, stroke)
         right, down = x - at_x, y - at_y
@@ -69,7 +73,7 @@ def test_opacity_is_what_a_ground_lacks_behind_paint():
     strokes = random_strokes(5)
     black, white = (jnp.full((5, 64, 64), level).at[4].set(0) for level in (0.0, 1.0))
     on_black, on_white = (
-        np.asarray(draw(canvas, strokes, BRISTLE, seeds_of(strokes), pixels=64))
+        np.asarray(draw(canvas, strokes, BRISTLE, seeds_of(strokes), resolution=64))
         for canvas in (black, white)
     )
     expected = 1 - (on_white[:3] - on_black[:3])
@@ -135,7 +139,7 @@ def test_a_painting_is_the_same_at_any_size(brush: Brush):
 def test_no_tile_shows_its_border(planes: int, h: int, w: int):
     strokes = random_strokes(12, wide=w / h)
     canvas = np.random.default_rng(0).random((planes, h, w), np.float32)
-    found = draw(canvas, strokes, BRISTLE, seeds_of(strokes), pixels=h)
+    found = draw(canvas, strokes, BRISTLE, seeds_of(strokes), resolution=h)
     expected = drawn_without_tiles(canvas, strokes, BRISTLE, h)
     np.testing.assert_allclose(found, expected, atol=2e-4)
     assert abs(found - canvas).max() > 0.05
@@ -146,7 +150,7 @@ def test_what_no_stroke_reaches_stays_as_it_was():
     strokes = jnp.concatenate(
         [stroke(0.5, 0.5, 0.3, 0.2, angle) for angle in (0.2, 0.9, 2.0)]
     )
-    found = np.asarray(draw(canvas, strokes, BRISTLE, seeds_of(strokes), pixels=48))
+    found = np.asarray(draw(canvas, strokes, BRISTLE, seeds_of(strokes), resolution=48))
     y, x = (np.indices((48, 48)) + 0.5) / 48 - 0.5
     outside = np.hypot(x, y) > np.hypot(0.3, 0.2) / 2
     np.testing.assert_array_equal(found[:, outside], canvas[:, outside])
@@ -156,7 +160,7 @@ def test_what_no_stroke_reaches_stays_as_it_was():
 @pytest.mark.parametrize(("x", "y"), [(0.02, 0.03), (0.97, 0.02), (0.99, 1.0)])
 def test_a_stroke_over_the_edge_is_a_part_of_the_whole_stroke(x: float, y: float):
     part = on_black(stroke(x, y, 0.4, 0.2, 0.7))
-    whole = on_black(stroke(x + 0.5, y + 0.5, 0.4, 0.2, 0.7), size=128, pixels=64)
+    whole = on_black(stroke(x + 0.5, y + 0.5, 0.4, 0.2, 0.7), size=128, resolution=64)
     np.testing.assert_allclose(part, whole[:, 32:96, 32:96], atol=1e-4)
     assert part.max() > 0.5
 
@@ -184,10 +188,10 @@ def test_strokes_drawn_at_once_equal_strokes_drawn_one_by_one():
     strokes, size = random_strokes(12), 48
     seeds = seeds_of(strokes)
     canvas = jnp.zeros((4, size, size))
-    at_once = draw(canvas, strokes, FLAT, seeds, pixels=size)
+    at_once = draw(canvas, strokes, FLAT, seeds, resolution=size)
     for k in range(12):
         one = slice(k, k + 1)
-        canvas = draw(canvas, strokes[one], FLAT, seeds[one], pixels=size)
+        canvas = draw(canvas, strokes[one], FLAT, seeds[one], resolution=size)
     np.testing.assert_allclose(at_once, canvas, atol=1e-6)
 
 
@@ -195,8 +199,8 @@ def test_strokes_drawn_at_once_equal_strokes_drawn_one_by_one():
 def test_a_brush_that_is_known_when_compiling_draws_the_same(brush: Brush):
     strokes = random_strokes(6)
     canvas, seeds = jnp.zeros((4, 48, 48)), seeds_of(strokes)
-    known = draw_known(canvas, strokes, brush=brush, seeds=seeds, pixels=48)
-    traced = draw(canvas, strokes, brush, seeds, pixels=48)
+    known = draw_known(canvas, strokes, brush=brush, seeds=seeds, resolution=48)
+    traced = draw(canvas, strokes, brush, seeds, resolution=48)
     np.testing.assert_allclose(known, traced, atol=1e-5)
 
 
@@ -207,7 +211,7 @@ GROUND = np.random.default_rng(3).random((5, 32, 32))
 
 def weighted_sum(strokes, ground, brush: Brush, planes: int):
     canvas = jnp.asarray(ground[:planes])
-    canvas = rasterizer.draw(canvas, strokes, brush, seeds_of(strokes), pixels=32)
+    canvas = rasterizer.draw(canvas, strokes, brush, seeds_of(strokes), resolution=32)
     return (WEIGHTS[:planes] * canvas).sum()
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxart.painter import strokes_file
-from jaxart.painter.painting import MAX_BARREN, Painting
+from jaxart.painter.painting import MAX_EMPTY_STAGES, Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes import COLUMNS
 from jaxart.painter.strokes_file import StrokesFile
@@ -45,7 +45,7 @@ def paintings(draw: Any) -> Painting:
     n, m = draw(st.integers(0, 5)), draw(st.integers(0, 5))
     *strokes, seeds = draw(columns(n))
     *greedy, greedy_seeds = draw(columns(m))
-    stages = st.integers(0, max(0, MAX_BARREN * m - 1))
+    stages = st.integers(0, max(0, MAX_EMPTY_STAGES * m - 1))
     stages = np.sort(draw(hnp.arrays(np.int32, m, elements=stages)))
     return Painting(
         np.stack(strokes, 1), seeds, np.stack(greedy, 1), greedy_seeds, stages
@@ -86,7 +86,7 @@ def test_what_is_written_is_read_to_the_last_bit(
 def test_any_finite_float_survives_its_digits(numbers: np.ndarray):
     floats = numbers.view(np.float32)
     floats = floats[np.isfinite(floats)]
-    digits = json.loads(json.dumps(strokes_file._digits(floats)))
+    digits = json.loads(json.dumps(strokes_file._shortest_decimals(floats)))
     assert np.array(digits, np.float32).tobytes() == floats.tobytes()
 
 

@@ -15,8 +15,8 @@ import platform
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 
 
-def keep_freed() -> bool:
-    """Keep freed memory in the process; return whether the C library can.
+def retain_freed_memory() -> bool:
+    """Retain freed memory in the process; return whether the C library can.
 
     To be called before threads are there, that is before JAX looks for its devices:
     large blocks of a thread's own arena are always given back, so that all share one.
@@ -25,6 +25,6 @@ def keep_freed() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     never = 2**31 - 1
-    wishes = ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, never))
-    granted = [mallopt(name, value) == 1 for name, value in wishes]
-    return all(granted)
+    options = ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, never))
+    accepted = [mallopt(name, value) == 1 for name, value in options]
+    return all(accepted)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from jaxart import memory
+from jaxart import malloc
 
 
 # The work is done on a thread, as JAX does it; a new page is a fault.
@@ -14,10 +14,10 @@ PROGRAM = """
 import resource
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
-from jaxart import memory
+from jaxart import malloc
 
 if {keep}:
-    assert memory.keep_freed()
+    assert malloc.retain_freed_memory()
 
 def work():
     np.ones(100 * 2**18)  # 200 MiB, once more than malloc would ever keep
@@ -50,4 +50,4 @@ def test_memory_that_was_freed_is_used_again_without_new_pages():
 
 def test_other_c_libraries_are_left_alone(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert not memory.keep_freed()
+    assert not malloc.retain_freed_memory()

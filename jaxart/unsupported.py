@@ -1,4 +1,4 @@
-"""What a file is that cannot be read as a picture, and TIFFs that decoders misread.
+"""Name the format of files that cannot be read, and detect TIFFs that Pillow misreads.
 
 A file that no decoder takes still has a kind, known by its first bytes; its user is
 told which, and what to do. Of a TIFF that a decoder takes, the directory is looked at:
@@ -68,10 +68,10 @@ WHITE_IS_ZERO, YCBCR = 0, 6
 FLOAT = 3  # a sample format
 
 
-def reason(file: io.BufferedReader | io.BytesIO, formats: Sequence[str]) -> str:
+def why_unreadable(file: io.BufferedReader | io.BytesIO, formats: Sequence[str]) -> str:
     """Return why no decoder takes a file, and what to do.
 
-    >>> reason(io.BytesIO(b"8BPS"), ["PNG"])
+    >>> why_unreadable(io.BytesIO(b"8BPS"), ["PNG"])
     'unsupported: a Photoshop document; save a copy of it as PNG or TIFF'
 
     Args:
@@ -88,7 +88,7 @@ def reason(file: io.BufferedReader | io.BytesIO, formats: Sequence[str]) -> str:
         if head.startswith(signature):
             return f"unsupported: {text}"
     if head.startswith(TIFF_SIGNATURES):
-        return _reason_of_tiff(file, head)
+        return _why_tiff_is_unreadable(file, head)
     if head[4:8] == b"ftyp":
         brands = (head[8:12], *(head[k : k + 4] for k in range(16, 48, 4)))
         for kind in (BRANDS[brand] for brand in brands if brand in BRANDS):
@@ -100,7 +100,7 @@ def reason(file: io.BufferedReader | io.BytesIO, formats: Sequence[str]) -> str:
     return "not a picture"
 
 
-def _reason_of_tiff(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
+def _why_tiff_is_unreadable(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
     """Return why no decoder takes a TIFF, by its first directory."""
     if head[8:10] == b"CR":
         return f"unsupported: {RAW}"
@@ -110,7 +110,7 @@ def _reason_of_tiff(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
         tags.load(file)
         bits = _tuple(tags[TiffImagePlugin.BITSPERSAMPLE])
         samples = int(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, len(bits)))
-        kinds = set(_tuple(tags.get(TiffImagePlugin.SAMPLEFORMAT, 1)))
+        sample_formats = set(_tuple(tags.get(TiffImagePlugin.SAMPLEFORMAT, 1)))
         photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
         most_bits = int(max(bits))
     # A damaged directory raises nearly anything.
@@ -118,16 +118,16 @@ def _reason_of_tiff(file: io.BufferedReader | io.BytesIO, head: bytes) -> str:
         return "unreadable: a damaged TIFF"
     if DNG_VERSION in tags or photometric in (CFA, LINEAR_RAW):
         return f"unsupported: {RAW}"
-    if samples < 5 and bits == (8,) * samples and kinds == {1}:
+    if samples < 5 and bits == (8,) * samples and sample_formats == {1}:
         return "unreadable: a damaged TIFF"
-    numbers = "bits in floating point" if FLOAT in kinds else "bits"
+    numbers = "bits in floating point" if FLOAT in sample_formats else "bits"
     return (
         f"unsupported: a TIFF with {samples} channels of {most_bits} {numbers}; save "
         "it with 8 or 16 bits a channel"
     )
 
 
-def misread(image: Any) -> str | None:
+def why_misread(image: Any) -> str | None:
     """Return why an opened picture must not be decoded; None if it may."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
@@ -149,7 +149,7 @@ def misread(image: Any) -> str | None:
     return None
 
 
-def white_of(image: Any) -> int | None:
+def white_level(image: Any) -> int | None:
     """Return what white is in grey of other than 8 or 16 bits, if the file says so."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
@@ -157,7 +157,7 @@ def white_of(image: Any) -> int | None:
     return 2 ** bits[0] - 1 if bits[0] in range(9, 16) else None
 
 
-def is_negative(image: Any) -> bool:
+def is_white_zero(image: Any) -> bool:
     """Return whether zero is white and Pillow leaves it so, as in deep grey TIFFs."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
@@ -175,10 +175,10 @@ def _is_raw(image: TiffImagePlugin.TiffImageFile) -> bool:
 def _head(image: TiffImagePlugin.TiffImageFile) -> bytes:
     """Return the first bytes of an opened file."""
     file: Any = image.fp
-    place = file.tell()
+    position = file.tell()
     file.seek(0)
     head = file.read(16)
-    file.seek(place)
+    file.seek(position)
     return head
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tiffs import in_planes, layout, tiff
 
-from jaxart import images, kinds
+from jaxart import images, unsupported
 from jaxart.paintings import preparation
 from jaxart.paintings.sources import inputs
 
@@ -126,13 +126,18 @@ def test_a_tiff_without_a_decoder_says_what_it_holds(bits, photometric, floats, 
     ],
 )
 def test_a_known_kind_is_called_by_its_name(head, words):
-    assert kinds.reason(io.BytesIO(head), FORMATS).startswith(f"unsupported: {words}")
+    assert unsupported.why_unreadable(io.BytesIO(head), FORMATS).startswith(
+        f"unsupported: {words}"
+    )
 
 
 def test_a_damaged_file_of_a_kind_that_is_read_is_called_damaged():
     head = b"\0\0\0\x18ftypavif\0\0\0\0avifmif1"
-    assert kinds.reason(io.BytesIO(head), FORMATS) == "unreadable: a damaged AVIF file"
-    assert kinds.reason(io.BytesIO(b"MM\0*\0\0\0\x08"), FORMATS) == (
+    assert (
+        unsupported.why_unreadable(io.BytesIO(head), FORMATS)
+        == "unreadable: a damaged AVIF file"
+    )
+    assert unsupported.why_unreadable(io.BytesIO(b"MM\0*\0\0\0\x08"), FORMATS) == (
         "unreadable: a damaged TIFF"
     )
 
@@ -151,7 +156,9 @@ def test_a_tiff_that_claims_billions_of_channels_is_refused_at_once():
     tags = layout(4, 4, [8], 2) | {277: ("I", [2**32 - 1])}
     assert complaint(tiff(tags, bytes(64))).startswith("un")
     head = io.BytesIO(tiff(tags, bytes(64)))
-    assert kinds.reason(head, FORMATS).startswith("unsupported: a TIFF with 4294967295")
+    assert unsupported.why_unreadable(head, FORMATS).startswith(
+        "unsupported: a TIFF with 4294967295"
+    )
 
 
 def test_heic_is_read_by_worker_processes(tmp_path):
