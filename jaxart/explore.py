@@ -11,7 +11,7 @@ from typing import Annotated
 from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import feature_figures, latent_figures, latents, trained
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import pipeline, training_data
 from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
@@ -63,7 +63,7 @@ def interpolation(
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
-    generator = trained.generator(workdir, step)
+    generator = trained.restore_generator(workdir, step)
     validate("points times pictures", len(numbers) * pictures, Count)
     if not is_film:
         arguments.check_grid(len(numbers) * pictures, generator.settings.size)
@@ -98,7 +98,7 @@ def arithmetic(
     arguments.check_out("out", out, (".png",))
     z1, z2 = _numbers("plus", plus, count), _numbers("minus", minus, count)
     z3s = [_numbers("to", text, count, separator="+") for text in to.split(",")]
-    generator = trained.generator(workdir, step)
+    generator = trained.restore_generator(workdir, step)
     figure = latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed)
     images.save_png(out, figure, about=_about(generator, seed))
     print(f"{len(z3s)} sums at step {generator.step} are in {out}")
@@ -133,25 +133,31 @@ def deconvnet(
     validate("filters", filters, Count)
     validate("crops", crops, Count)
     validate("seed", seed, Seed)
-    model = trained.discriminator(workdir, step)
+    model = trained.restore_discriminator(workdir, step)
     size, data = model.settings.size, model.settings.data
     if picture is None:
         if data_dir is None:
             data_dir = data.data_dir
-        records = choice.open_pictures(
+        records = training_data.open_records_by_name(
             data.name, data_dir, source=data.source, size=size
         )
         pixels = pipeline.crops(records, size=size, count=crops, seed=seed)
-        figure = feature_figures.of_crops(model, pixels, keep=keep, filters=filters)
+        figure = feature_figures.figure_from_crops(
+            model, pixels, keep=keep, filters=filters
+        )
     else:
-        figure = feature_figures.of_picture(
-            model, picture, keep=keep, filters=filters, grey=data.name in choice.GREY
+        figure = feature_figures.figure_from_picture(
+            model,
+            picture,
+            keep=keep,
+            filters=filters,
+            grey=data.name in training_data.GREY,
         )
     images.save_png(out, figure, about=_about(model, seed))
     print(f"{len(model.network.stages)} layers at step {model.step} are in {out}")
 
 
-def _about(model: trained.Trained, seed: int) -> dict[str, str]:
+def _about(model: trained.TrainedNetwork, seed: int) -> dict[str, str]:
     return command.provenance(seed=seed, step=model.step)
 
 

@@ -21,12 +21,12 @@ from jaxtyping import Array
 from jaxart import atomic, command, memory, processes
 from jaxart.command import Config
 from jaxart.gan import cost as costs
-from jaxart.gan import devices, latents, quality, train_loop, trained
+from jaxart.gan import feature_metrics, latents, parallel, train_loop, trained
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
 from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import init_state
-from jaxart.paintings import atlas, choice, pipeline
+from jaxart.paintings import atlas, pipeline, training_data
 from jaxart.validation import FilePath
 
 
@@ -82,13 +82,13 @@ def train(
     with processes.failing_together():
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
         optimizer = settings.make_optimizer()
-        updates = devices.make_updates(
+        updates = parallel.make_parallel_update(
             *networks,
             optimizer,
             loss=settings.loss,
             parallel=settings.parallel,
             batch_size=settings.batch_size,
-            to_pixels=partial(atlas.to_pixels, size=settings.size),
+            load_batch=partial(atlas.crop_batch, size=settings.size),
         )
     settings, run_dir = _open_run_dir(settings, workdir, stack)
     origin = None
@@ -128,7 +128,7 @@ def train(
     next_batches = _next_batches(settings, source, int(state.step), updates, stack)
     with processes.failing_together():
         images = settings.batch_size // jax.device_count()
-        cost = costs.cost(*networks, compiled.result(), images)
+        cost = costs.estimate_cost(*networks, compiled.result(), images)
         cost.check_memory(settings.batch_size)
         if run_dir:
             run_dir.write_settings(settings, origin)
@@ -148,7 +148,7 @@ def train(
         checkpoints.wait()
     if run_dir:
         if speed.images_per_second > 0:
-            print(costs.speed_line(cost, speed, settings.dtype))
+            print(costs.format_speed(cost, speed, settings.dtype))
         print(f"done: look at {run_dir.samples_file(settings.steps)}")
 
 
@@ -160,7 +160,7 @@ def _open_run_dir(
     with processes.failing_together():
         if processes.is_first():
             run_dir = stack.enter_context(RunDir(workdir))
-        name = choice.resolve(settings.data.name, settings.data.data_dir)
+        name = training_data.resolve(settings.data.name, settings.data.data_dir)
         settings = settings.with_data(name=name)
         if run_dir:
             run_dir.check_same(settings)
@@ -173,7 +173,7 @@ def _open_records(settings: Settings) -> Records:
     for first in (True, False):
         with processes.failing_together():
             if processes.is_first() == first:
-                records = choice.pictures(settings)
+                records = training_data.open_records(settings)
     same = {
         key: value
         for key, value in flatten(settings.to_dict()).items()
@@ -184,13 +184,13 @@ def _open_records(settings: Settings) -> Records:
 
 
 def _put_on_device(
-    settings: Settings, records: Records, updates: devices.Updates
+    settings: Settings, records: Records, updates: parallel.ParallelUpdate
 ) -> tuple[Records | atlas.Atlas, Array | None]:
     """Return what crops are cut from, and the pixels on the devices, if they are."""
     on_device = False
     with processes.failing_together():
         if processes.is_first():
-            on_device = choice.on_device(settings.data.on_device, records)
+            on_device = training_data.fits_on_device(settings.data.on_device, records)
     if not processes.broadcast(on_device):
         return records, None
     packed = atlas.load(records)
@@ -201,7 +201,7 @@ def _next_batches(
     settings: Settings,
     source: Records | atlas.Atlas,
     start_step: int,
-    updates: devices.Updates,
+    updates: parallel.ParallelUpdate,
     stack: contextlib.ExitStack,
 ) -> Callable[[int], Array]:
     """Return what stacks and shards the next batches, from `start_step` on."""
@@ -225,7 +225,9 @@ def _distance_fn(
     crops = pipeline.crops(
         records, size=settings.size, count=settings.evaluate.count, seed=settings.seed
     )
-    cache_dir = quality.cache_dir(choice.folder(settings.data.data_dir))
+    cache_dir = feature_metrics.cache_dir(
+        training_data.data_dir_or_default(settings.data.data_dir)
+    )
     return train_loop.make_distance_fn(settings, sampler, crops, cache_dir)
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from jaxart import explore, figures, films, images, sample
 from jaxart.gan import deconvnet, feature_figures, latent_figures, latents, trained
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import pipeline, training_data
 
 
 SIDE = 32  # of the run's pictures
@@ -31,7 +31,7 @@ def distinct_samples() -> Iterator[None]:
     """
     restore = trained._restored
 
-    def with_larger_kernels(*args: Any) -> trained.Trained:
+    def with_larger_kernels(*args: Any) -> trained.TrainedNetwork:
         model = restore(*args)
         params = jax.tree.map(lambda x: 3 * x if x.ndim == 4 else x, model.state.params)
         return model._replace(state=model.state._replace(params=params))
@@ -233,7 +233,9 @@ def test_without_a_picture_each_feature_has_a_crop_of_the_dataset(
 def test_only_as_many_crops_are_used_as_asked_for(
     workdir, small_config, data_dir, tmp_path, monkeypatch
 ):
-    source = choice.open_pictures("paintings", data_dir, source="", size=SIDE)
+    source = training_data.open_records_by_name(
+        "paintings", data_dir, source="", size=SIDE
+    )
     crops = pipeline.crops(source, size=SIDE, count=3, seed=0)
     # The last of them is alone in its batch.
     monkeypatch.setattr(deconvnet, "BATCH_SIZE", 2)

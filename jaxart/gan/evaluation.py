@@ -13,9 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxart import images, metrics
-from jaxart.gan import latents, quality
-from jaxart.gan.quality import Pixels, Rows
-from jaxart.gan.trained import Trained
+from jaxart.gan import feature_metrics, latents
+from jaxart.gan.feature_metrics import Pixels, Rows
+from jaxart.gan.trained import TrainedNetwork
 
 
 # In the picture of nearest crops: how many samples, and crops beside each.
@@ -50,17 +50,19 @@ class Timer:
         return round(time.perf_counter() - self._start, 2)
 
 
-def sample(generator: Trained, count: int, seed: int) -> Pixels:
+def sample(generator: TrainedNetwork, count: int, seed: int) -> Pixels:
     """Return the first `count` samples of a seed."""
     sampler = latents.make_sampler(generator.network)
-    points = latents.draw(seed, range(count), generator.settings.generator.latent)
+    points = latents.sample_latents(
+        seed, range(count), generator.settings.generator.latent
+    )
     parts = latents.sample_pictures(sampler, generator.state, points)
     return np.concatenate([*parts])
 
 
 def extract(
     network: str,
-    extractor: quality.Extractor,
+    extractor: feature_metrics.Extractor,
     sets: Sets,
     cache: str | os.PathLike[str],
 ) -> tuple[dict[str, Rows], dict[str, float | None]]:
@@ -73,7 +75,7 @@ def extract(
     for name, pixels in sets._asdict().items():
         folder = None if name == "samples" else cache
         title = f"{network}, {name}"
-        features = quality.extract_features(extractor, pixels, title, folder)
+        features = feature_metrics.extract_features(extractor, pixels, title, folder)
         rows[name] = features.rows
         seconds[name] = None
         if features.seconds is not None:
@@ -96,7 +98,7 @@ def compare(
     for network, name in tqdm(pairs, "distances", leave=False, delay=2):
         timer = Timer()
         rows = features[network]
-        scalars[name] |= quality.compare(
+        scalars[name] |= feature_metrics.compare(
             rows["crops"], rows[name], network=network, seed=seed
         )
         if name == "samples":
@@ -116,11 +118,16 @@ def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
 
 
 def accuracy(
-    discriminator: Trained, train: Pixels, held_out: Pixels | None, samples: Pixels
+    discriminator: TrainedNetwork,
+    train: Pixels,
+    held_out: Pixels | None,
+    samples: Pixels,
 ) -> dict[str, float | None]:
     """Return the fraction of each set that is classified correctly, and its error."""
     batch_size = min(discriminator.settings.batch_size, len(samples))
-    real_fraction = quality.make_real_fraction(discriminator.network, batch_size)
+    real_fraction = feature_metrics.make_real_fraction(
+        discriminator.network, batch_size
+    )
     sets = {"train": train, "held_out": held_out, "samples": samples}
     scalars: dict[str, float | None] = {}
     for name, pixels in sets.items():

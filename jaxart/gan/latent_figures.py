@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from jaxart import figures, images
 from jaxart.figures import Pixels
 from jaxart.gan import latents
-from jaxart.gan.trained import Trained
+from jaxart.gan.trained import TrainedNetwork
 
 
 FILM_SIDE = 256  # side of a film, in pixels
@@ -33,13 +33,13 @@ class Interpolation(NamedTuple):
     closed: bool  # whether there is a segment from the last point to the first
 
 
-def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
+def interpolation_grid(generator: TrainedNetwork, path: Interpolation) -> Pixels:
     """Draw a row for each segment, with the numbers of its points at both ends."""
     points = _points(generator, path.numbers, path.seed)
     t = jnp.linspace(0, 1, path.pictures)
     segments = latents.interpolate(points, t, path.method, closed=path.closed)
-    rows, columns, latent = segments.shape
-    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent))])
+    rows, columns, latent_dim = segments.shape
+    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent_dim))])
     labels = [str(number) for number in (*path.numbers, path.numbers[0])]
     height = pictures.shape[1]
     parts = [
@@ -50,7 +50,9 @@ def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
     return figures.add_margin(figures.hstack(parts, gap=6))
 
 
-def interpolation_frames(generator: Trained, path: Interpolation) -> Iterator[Pixels]:
+def interpolation_frames(
+    generator: TrainedNetwork, path: Interpolation
+) -> Iterator[Pixels]:
     """Yield the frames of a film.
 
     A segment ends where the next one starts, so only the last has a frame for its end,
@@ -67,7 +69,7 @@ def interpolation_frames(generator: Trained, path: Interpolation) -> Iterator[Pi
 
 
 def arithmetic(
-    generator: Trained,
+    generator: TrainedNetwork,
     plus: Sequence[int],
     minus: Sequence[int],
     to: Sequence[Sequence[int]],
@@ -92,11 +94,13 @@ def arithmetic(
     return _draw_equation(term_figures, sum_pictures)
 
 
-def _points(generator: Trained, numbers: Sequence[int], seed: int) -> latents.Points:
-    return latents.draw(seed, numbers, generator.settings.generator.latent)
+def _points(
+    generator: TrainedNetwork, numbers: Sequence[int], seed: int
+) -> latents.Latents:
+    return latents.sample_latents(seed, numbers, generator.settings.generator.latent)
 
 
-def _pictures(generator: Trained, points: latents.Points) -> Iterator[Pixels]:
+def _pictures(generator: TrainedNetwork, points: latents.Latents) -> Iterator[Pixels]:
     """Yield the picture of each point."""
     sampler = latents.make_sampler(generator.network)
     parts = latents.sample_pictures(sampler, generator.state, points)

@@ -89,15 +89,15 @@ class Generator(nnx.Module):
     """
 
     def __init__(
-        self, size: int, width: int, latent: int, *, dtype: str, rngs: nnx.Rngs
+        self, size: int, width: int, latent_dim: int, *, dtype: str, rngs: nnx.Rngs
     ):
         widths = _widths(size, width)[::-1]
         # A transposed convolution of a single pixel is a matrix product.
-        self.seed = nnx.Param(KERNEL(rngs.params(), (latent, 4, 4, widths[0])))
+        self.seed = nnx.Param(KERNEL(rngs.params(), (latent_dim, 4, 4, widths[0])))
         self.stages = nnx.List(
             Doubling(i, o, dtype=dtype, rngs=rngs) for i, o in pairwise([*widths, 3])
         )
-        self.latent = latent
+        self.latent_dim = latent_dim
         self.dtype = dtype
 
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:

@@ -16,9 +16,9 @@ from flax import nnx
 from jaxtyping import Array, Integer
 from ml_collections import ConfigDict
 
-from jaxart.gan import quality
-from jaxart.gan.devices import Parallel
+from jaxart.gan import feature_metrics
 from jaxart.gan.networks import SIZES, Discriminator, Generator
+from jaxart.gan.parallel import Parallel
 from jaxart.gan.update import Loss
 from jaxart.validation import (
     MAX_COUNT,
@@ -127,7 +127,7 @@ class Evaluation(Validated):
     """How often the samples' distance is measured (0: never), and of how many."""
 
     every_steps: Annotated[int, Range(0, MAX_INT)]
-    count: Annotated[int, Range(quality.MIN_COUNT, MAX_COUNT)]
+    count: Annotated[int, Range(feature_metrics.MIN_COUNT, MAX_COUNT)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +200,8 @@ class Settings(Validated):
 
     def make_generator(self, rngs: nnx.Rngs) -> Generator:
         """Return a new generator."""
-        width, latent = self.generator.width, self.generator.latent
-        return Generator(self.size, width, latent, dtype=self.dtype, rngs=rngs)
+        width, latent_dim = self.generator.width, self.generator.latent
+        return Generator(self.size, width, latent_dim, dtype=self.dtype, rngs=rngs)
 
     def make_discriminator(self, rngs: nnx.Rngs) -> Discriminator:
         """Return a new discriminator."""

@@ -17,8 +17,8 @@ from jaxtyping import Array, PyTree, UInt8
 
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import latents, quality, run_dir
-from jaxart.gan.devices import Updates
+from jaxart.gan import feature_metrics, latents, run_dir
+from jaxart.gan.parallel import ParallelUpdate
 from jaxart.gan.run_log import RunLog, Speed
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import NetworkState, TrainState
@@ -48,7 +48,7 @@ def train_loop(
     start_step: int,
     dataset: PyTree,
     next_batches: Callable[[int], Array],
-    updates: Updates,
+    updates: ParallelUpdate,
 ) -> Speed:
     """Do the updates from `start_step`, after which `state` is, to the last.
 
@@ -58,7 +58,7 @@ def train_loop(
         outputs: where results go.
         state: on the devices.
         start_step: updates that were done before.
-        dataset: on the devices, or None; see `Updates.run`.
+        dataset: on the devices, or None; see `ParallelUpdate.run`.
         next_batches: returns the batches of so many updates, sharded.
         updates: compiled for the devices.
 
@@ -71,7 +71,7 @@ def train_loop(
         return step % every_steps == 0 or step == settings.steps
 
     log, checkpoints, sampler, distance_fn = outputs
-    points = latents.draw(
+    points = latents.sample_latents(
         settings.seed, range(settings.samples.count), settings.generator.latent
     )
     best = checkpoints.best() if checkpoints else None
@@ -144,13 +144,19 @@ def make_distance_fn(
 
     As many samples are drawn. Features of the crops are cached in `cache_dir`.
     """
-    extractor = quality.vgg_extractor()
-    real = quality.extract_features(extractor, crops, "VGG16, dataset", cache_dir).rows
-    points = latents.draw(settings.seed, range(len(crops)), settings.generator.latent)
+    extractor = feature_metrics.vgg_extractor()
+    real = feature_metrics.extract_features(
+        extractor, crops, "VGG16, dataset", cache_dir
+    ).rows
+    points = latents.sample_latents(
+        settings.seed, range(len(crops)), settings.generator.latent
+    )
 
     def distance(generator: NetworkState) -> Estimate:
         samples = np.concatenate([*latents.sample_pictures(sampler, generator, points)])
-        fake = quality.extract_features(extractor, samples, "VGG16, samples").rows
+        fake = feature_metrics.extract_features(
+            extractor, samples, "VGG16, samples"
+        ).rows
         return frechet_distance(real, fake)
 
     return distance
@@ -166,7 +172,10 @@ def _log_distance(
     generator = jax.block_until_ready(generator)
     start = time.perf_counter()
     distance, error = distance_fn(generator)
-    scalars = {quality.FRECHET: distance, f"{quality.FRECHET}_error": error}
+    scalars = {
+        feature_metrics.FRECHET: distance,
+        f"{feature_metrics.FRECHET}_error": error,
+    }
     log.add_scalars(step, scalars, time.perf_counter() - start)
     return distance
 

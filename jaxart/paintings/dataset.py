@@ -40,7 +40,7 @@ from tensorflow_datasets.core import constants, example_serializer
 from tensorflow_datasets.core.splits import SplitDict
 
 from jaxart import atomic, images
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder at home

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import pipeline, training_data
 
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
@@ -39,14 +39,16 @@ def open_splits(
 ) -> Splits:
     """Open a dataset; if it has no held-out pictures, a line on stderr says so.
 
-    Arguments and errors are those of `choice.open_pictures`; `floor`, "train" or
-    "held_out", is the split that must not be empty.
+    Arguments and errors are those of `training_data.open_records_by_name`; `floor`,
+    "train" or "held_out", is the split that must not be empty.
     """
-    open_split = partial(choice.open_pictures, name, data_dir, source=source, size=size)
+    open_split = partial(
+        training_data.open_records_by_name, name, data_dir, source=source, size=size
+    )
     train = open_split()
     try:
         return Splits(train, open_split(held_out=True))
-    except choice.NoHeldOutError as error:
+    except training_data.NoHeldOutError as error:
         if floor == "held_out":
             raise
         print(f"no accuracy on held-out pictures: {error}", file=sys.stderr)

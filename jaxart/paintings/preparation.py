@@ -34,7 +34,7 @@ import tqdm
 
 from jaxart import atomic, images
 from jaxart.paintings import beam, dataset, report, shards, workers
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 FILE_SIZE = 1024  # records of a file of the dataset at most: about 50 MB
@@ -58,7 +58,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    paintings: Iterable[Painting],
+    paintings: Iterable[SourcePicture],
     data_dir: str | os.PathLike[str],
     *,
     size: int = images.CROP,
@@ -126,7 +126,7 @@ def prepare(
 
 
 def _plan(
-    paintings: Iterable[Painting],
+    paintings: Iterable[SourcePicture],
     unfinished: Path,
     size: int,
     metadata: Mapping[str, Any],

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from jaxart import atomic, images
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 SHOWN = 60  # pictures of the contact sheet
@@ -72,7 +72,7 @@ figure .none { width: 120px; display: grid; place-items: center; color: var(--so
 class Outcome(NamedTuple):
     """Whether a painting was kept."""
 
-    painting: Painting  # with its labels normalised
+    painting: SourcePicture  # with its labels normalised
     reason: str  # why it is not in the dataset; empty if it is
     width: int = 0  # of the picture itself, in pixels; 0 where it was never opened
     height: int = 0  # likewise
@@ -203,7 +203,7 @@ def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
         yield "</div>"
 
 
-def _picture(painting: Painting) -> str:
+def _picture(painting: SourcePicture) -> str:
     """Return a thumbnail, or an empty box where there is no picture."""
     labels = (painting.labels[label] for label in ("title", "artist", "year"))
     about = ", ".join(filter(None, labels)) or painting.filename

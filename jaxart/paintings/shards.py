@@ -37,7 +37,7 @@ from array_record.python.array_record_module import (
 from jaxart import atomic, images
 from jaxart.paintings import dataset, duplicates
 from jaxart.paintings.sources import inputs
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 # Pictures of a shard: some seconds of decoding, so that little is lost with a worker,
@@ -77,7 +77,7 @@ class Selection(NamedTuple):
         return sum(len(records) for _, records in self.parts)
 
 
-def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
+def plan(paintings: Iterable[SourcePicture], folder: Path, *, size: int) -> Plan:
     """Write the inputs of all shards, and compare them with an earlier run's.
 
     Args:
@@ -149,7 +149,7 @@ def decode(number: int, *, folder: Path) -> int:
 def rows(folder: Path, number: int) -> list[Row]:
     """Return the row of each picture of a shard that is decoded.
 
-    Every row has the texts of `painting.TEXTS`. One with a `reason` has no record; the
+    Every row has the texts of `picture.TEXTS`. One with a `reason` has no record; the
     records are those of the other rows, in their order, which have `sha256` (of the
     file), `width` and `height` (of the picture in it, upright, in pixels), and
     `fingerprint` (of the pixels).
@@ -157,7 +157,7 @@ def rows(folder: Path, number: int) -> list[Row]:
     return json.loads(_path(folder, number, "json").read_bytes())["rows"]
 
 
-def paintings(folder: Path, number: int) -> list[Painting]:
+def paintings(folder: Path, number: int) -> list[SourcePicture]:
     """Return the pictures of a shard as they were passed to `plan`."""
     _, *lines = _path(folder, number, "inputs").read_text("utf-8").split("\n")
     return [_from_json(line) for line in lines]
@@ -223,7 +223,7 @@ def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -
     return len(file)
 
 
-def _decode_picture(painting: Painting, size: int) -> tuple[Row, bytes | None]:
+def _decode_picture(painting: SourcePicture, size: int) -> tuple[Row, bytes | None]:
     """Return the row of a picture, and its record if it can be used."""
     row: Row = painting.texts()
     try:
@@ -252,12 +252,12 @@ def _decoded_count(folder: Path, number: int, content: bytes) -> int | None:
     return len(manifest["rows"])
 
 
-def _to_json(painting: Painting) -> str:
+def _to_json(painting: SourcePicture) -> str:
     """Return a painting as JSON, with the size and time of change of its file."""
     return json.dumps([painting.file.stamp(), inputs.to_json(painting)])
 
 
-def _from_json(line: str) -> Painting:
+def _from_json(line: str) -> SourcePicture:
     _, described = json.loads(line)
     return inputs.from_json(described)
 

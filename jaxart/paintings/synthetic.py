@@ -25,7 +25,7 @@ from jaxart.painter.brushes import Brush
 from jaxart.painter.strokes import PADDING, draw
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, STYLES, Scene, portrait
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 NAME = "synthetic"

@@ -16,7 +16,7 @@ def networks(size: int, width: int, latent: int) -> tuple[Generator, Discriminat
 
     def made() -> tuple[Generator, Discriminator]:
         shape = {"size": size, "dtype": "float32", "rngs": nnx.Rngs(0)}
-        return Generator(width=width, latent=latent, **shape), Discriminator(
+        return Generator(width=width, latent_dim=latent, **shape), Discriminator(
             width=width, **shape
         )
 
@@ -76,7 +76,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> cost.Cost:
     monkeypatch.setattr(machine, "memory", lambda: 10_000)
     a, b = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((8, 16), (16, 32)))
     compiled = jax.jit(jnp.matmul).lower(a, b).compile()
-    return cost.cost(*networks(32, 1, 10), compiled, images=8)
+    return cost.estimate_cost(*networks(32, 1, 10), compiled, images=8)
 
 
 def test_a_cost_says_what_the_compiler_counts(found: cost.Cost):
@@ -116,9 +116,9 @@ def test_the_speed_is_a_share_of_the_peak(
     fast = found._replace(flop_per_image=9_000_000_000)
     peak = machine.Peak(36e12, "that it could do")
     monkeypatch.setattr(machine, "peak", lambda dtype: peak)
-    assert cost.speed_line(fast, speed, "float32") == (
+    assert cost.format_speed(fast, speed, "float32") == (
         "speed: 2,000 images/s, 18,000 GFLOP/s: 50% of the 36,000 that it could do; "
         "1.2% of the time waiting for data"
     )
     monkeypatch.setattr(machine, "peak", lambda dtype: None)
-    assert "an unknown share" in cost.speed_line(fast, speed, "float32")
+    assert "an unknown share" in cost.format_speed(fast, speed, "float32")

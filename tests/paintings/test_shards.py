@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxart.paintings import shards
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, make_labels
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def paintings(tmp_path):
         Image.fromarray(pixels).save(collection / name, exif=exif)
         file = OnDisk(str(collection / name))
         paintings.append(
-            Painting(f"{number}.jpg", file, make_labels(artist="Zoë \n"), "a")
+            SourcePicture(f"{number}.jpg", file, make_labels(artist="Zoë \n"), "a")
         )
-    return [*paintings, Painting("gone.jpg", MISSING, make_labels(), "a")]
+    return [*paintings, SourcePicture("gone.jpg", MISSING, make_labels(), "a")]
 
 
 @pytest.fixture

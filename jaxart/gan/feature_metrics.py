@@ -190,7 +190,7 @@ def make_real_fraction(
     graphdef = nnx.graphdef(discriminator)
 
     @jax.jit
-    def of_batch(
+    def fraction_of_batch(
         state: NetworkState, pixels: UInt8[Array, "b h w 3"]
     ) -> Float[Array, ""]:
         logits, _ = apply(graphdef, state, images.to_images(pixels))
@@ -199,7 +199,10 @@ def make_real_fraction(
     def real_fraction(state: NetworkState, pixels: Pixels) -> metrics.Estimate:
         starts = range(0, len(pixels) - batch_size + 1, batch_size)
         fractions = np.array(
-            [of_batch(state, pixels[start : start + batch_size]) for start in starts]
+            [
+                fraction_of_batch(state, pixels[start : start + batch_size])
+                for start in starts
+            ]
         )
         if len(fractions) == 1:
             return metrics.Estimate(float(fractions[0]), math.nan)

@@ -1,4 +1,4 @@
-"""What a reader yields: a painting's file and its labels."""
+"""What a reader yields: a picture's file and its labels."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ LABELS: tuple[str, ...] = ("title", "artist", "style", "genre", "year")
 TEXTS = ("filename", "source", *LABELS)  # of a record
 
 
-class Painting(NamedTuple):
+class SourcePicture(NamedTuple):
     """A file that may hold a picture."""
 
     # Its name in the collection, with "/" between folders; no two are the same.
