@@ -152,8 +152,8 @@ def compare(paintings: Sequence[SourcePicture]) -> dict[str, Any]:
 def ours(paintings: Sequence[SourcePicture], folder: Path) -> None:
     """Do all that `prepare` does, in this process."""
     plan = shards.plan(paintings, folder, size=images.CROP)
-    for number in range(plan.shards):
-        shards.decode(number, folder=folder)
+    for shard in range(plan.shards):
+        shards.decode(shard, folder=folder)
     out = folder / "out"
     out.mkdir()
     duplicates = shards.find_duplicates(folder, plan.shards)

@@ -17,7 +17,7 @@ Rooms, each importing only from those below it::
     paintings/         where training pictures come from
         training_data.py  which dataset a run reads, by name
         sources/       readers of collections
-            inputs.py  the layout of each input, and the union of several
+            inputs.py  the layout of each input; several as one
             picture.py       what a reader yields: a file and its labels
             files.py         files on disk and in zips
             tables.py        csv files as rows, and lookup of mangled filenames

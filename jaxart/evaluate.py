@@ -81,7 +81,7 @@ def main(
     crops = evaluation_crops.cut(splits, size=size, count=count, seed=seed, floor=floor)
     seconds["cut"] = timer.lap()
     noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
-    sets = evaluation.Sets(crops.real, samples, crops.floor, noise)
+    sets = evaluation.PictureSets(crops.real, samples, crops.floor, noise)
     features = {}
     for network, extractor in extractors.items():
         features[network], seconds[network] = evaluation.extract(
@@ -89,7 +89,7 @@ def main(
         )
     if nearest is not None:
         evaluation.save_nearest(nearest, sets, features["vgg"])
-    scalars = evaluation.compare(features, seed, seconds)
+    scalars = evaluation.compare_sets(features, seed, seconds)
     accuracy = evaluation.accuracy(discriminator, crops.train, crops.held_out, samples)
     result = {
         "step": generator.step,

@@ -57,24 +57,24 @@ def interpolation(
         raise ValueError(
             f"points must be at most the {count} pictures of the grid; got {points}"
         )
-    numbers = [*range(points)] if seeds is None else _numbers("seeds", seeds, count)
-    if len(numbers) < 2:
-        raise ValueError(f"there must be at least two points; got {len(numbers)}")
+    indices = [*range(points)] if seeds is None else _indices("seeds", seeds, count)
+    if len(indices) < 2:
+        raise ValueError(f"there must be at least two points; got {len(indices)}")
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
     generator = trained.restore_generator(workdir, step)
-    validate("points times pictures", len(numbers) * pictures, Count)
+    validate("points times pictures", len(indices) * pictures, Count)
     if not is_film:
-        arguments.check_grid(len(numbers) * pictures, generator.settings.size)
-    path = latent_figures.Interpolation(numbers, seed, pictures, way, loop)
+        arguments.check_grid(len(indices) * pictures, generator.settings.size)
+    path = latent_figures.Interpolation(indices, seed, pictures, way, loop)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)
         films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
     else:
         grid = latent_figures.interpolation_grid(generator, path)
         images.save_png(out, grid, about=_about(generator, seed))
-    visited = ", ".join(map(str, (*numbers, *numbers[:loop])))
+    visited = ", ".join(map(str, (*indices, *indices[:loop])))
     print(f"the path through {visited} at step {generator.step} is in {out}")
 
 
@@ -96,8 +96,8 @@ def arithmetic(
     validate("count", count, Count)
     validate("seed", seed, Seed)
     arguments.check_out("out", out, (".png",))
-    z1, z2 = _numbers("plus", plus, count), _numbers("minus", minus, count)
-    z3s = [_numbers("to", text, count, separator="+") for text in to.split(",")]
+    z1, z2 = _indices("plus", plus, count), _indices("minus", minus, count)
+    z3s = [_indices("to", text, count, separator="+") for text in to.split(",")]
     generator = trained.restore_generator(workdir, step)
     figure = latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed)
     images.save_png(out, figure, about=_about(generator, seed))
@@ -161,21 +161,21 @@ def _about(model: trained.TrainedNetwork, seed: int) -> dict[str, str]:
     return command.provenance(seed=seed, step=model.step)
 
 
-def _numbers(flag: str, text: str, count: int, separator: str = ",") -> list[int]:
+def _indices(flag: str, text: str, count: int, separator: str = ",") -> list[int]:
     """Read numbers of points, on a grid of `count`."""
     try:
-        numbers = [int(word) for word in text.split(separator)]
+        indices = [int(word) for word in text.split(separator)]
     except ValueError:
         raise ValueError(
             f"{flag} must be whole numbers such as 3{separator}17; got {text!r}"
         ) from None
-    for number in numbers:
+    for number in indices:
         if not 0 <= number < count:
             raise ValueError(
                 f"{flag} must be on the grid of {count} pictures, from 0 to "
                 f"{count - 1}; got {number}"
             )
-    return numbers
+    return indices
 
 
 if __name__ == "__main__":

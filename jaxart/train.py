@@ -53,7 +53,7 @@ def main(
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
     with processes.join(distributed):
-        with processes.failing_together():
+        with processes.raise_everywhere():
             settings = Settings.from_config(config)
         with atomic.naming_full_disk(workdir), contextlib.ExitStack() as stack:
             train(settings, workdir, stack, from_, step)
@@ -79,7 +79,7 @@ def train(
         ValueError: the settings do not suit the devices, the folders or the dataset.
         Stopped: a signal asked for it, and the state is saved.
     """
-    with processes.failing_together():
+    with processes.raise_everywhere():
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
         optimizer = settings.make_optimizer()
         updates = parallel.make_parallel_update(
@@ -92,7 +92,7 @@ def train(
         )
     settings, run_dir = _open_run_dir(settings, workdir, stack)
     origin = None
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if run_dir:
             origin = run_dir.origin(from_, step)
     records = _open_records(settings)
@@ -102,7 +102,7 @@ def train(
         lambda seed: init_state(*settings.make_networks(seed), optimizer, seed)
     )
     state_shape = init.eval_shape(np.uint32(0))
-    with processes.failing_together():
+    with processes.raise_everywhere():
         costs.check_state(state_shape)
     # The update is compiled while everything else is opened.
     compiler = stack.enter_context(ThreadPoolExecutor(1))
@@ -116,7 +116,7 @@ def train(
     checkpoints = distance_fn = None
     sampler = latents.make_sampler(networks[0])
     state = init(np.uint32(settings.seed))
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if run_dir:
             checkpoints = stack.enter_context(closing(run_dir.checkpoints(settings)))
             if origin and checkpoints.latest() is None:
@@ -126,7 +126,7 @@ def train(
                 distance_fn = _distance_fn(settings, records, sampler)
     state = processes.broadcast(state)
     next_batches = _next_batches(settings, source, int(state.step), updates, stack)
-    with processes.failing_together():
+    with processes.raise_everywhere():
         images = settings.batch_size // jax.device_count()
         cost = costs.estimate_cost(*networks, compiled.result(), images)
         cost.check_memory(settings.batch_size)
@@ -137,7 +137,7 @@ def train(
     speed = train_loop.train_loop(
         settings,
         workdir,
-        train_loop.Outputs(log, checkpoints, sampler, distance_fn),
+        train_loop.RunOutputs(log, checkpoints, sampler, distance_fn),
         state=updates.replicate(state),
         start_step=int(state.step),
         dataset=dataset,
@@ -157,13 +157,13 @@ def _open_run_dir(
 ) -> tuple[Settings, RunDir | None]:
     """Open the folder of the run in the first process, and settle its dataset."""
     run_dir = None
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if processes.is_first():
             run_dir = stack.enter_context(RunDir(workdir))
         name = training_data.resolve(settings.data.name, settings.data.data_dir)
         settings = settings.with_data(name=name)
         if run_dir:
-            run_dir.check_same(settings)
+            run_dir.check_settings(settings)
     return settings, run_dir
 
 
@@ -171,24 +171,24 @@ def _open_records(settings: Settings) -> Records:
     """Open the dataset, in one process before the others: it may have to be made."""
     records: Records = ()
     for first in (True, False):
-        with processes.failing_together():
+        with processes.raise_everywhere():
             if processes.is_first() == first:
                 records = training_data.open_records(settings)
-    same = {
+    shared_settings = {
         key: value
         for key, value in flatten(settings.to_dict()).items()
         if key not in MAY_DIFFER
     }
-    processes.check_same({**same, "pictures": len(records)})
+    processes.check_same_settings({**shared_settings, "pictures": len(records)})
     return records
 
 
 def _put_on_device(
     settings: Settings, records: Records, updates: parallel.ParallelUpdate
 ) -> tuple[Records | atlas.Atlas, Array | None]:
-    """Return what crops are cut from, and the pixels on the devices, if they are."""
+    """Return the records or the atlas, and the atlas's pixels on the devices."""
     on_device = False
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if processes.is_first():
             on_device = training_data.fits_on_device(settings.data.on_device, records)
     if not processes.broadcast(on_device):
@@ -204,7 +204,7 @@ def _next_batches(
     updates: parallel.ParallelUpdate,
     stack: contextlib.ExitStack,
 ) -> Callable[[int], Array]:
-    """Return what stacks and shards the next batches, from `start_step` on."""
+    """Return the function that stacks and shards the next batches of a run."""
     batches = pipeline.batches(
         source,
         size=settings.size,

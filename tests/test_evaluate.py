@@ -137,11 +137,11 @@ def test_metrics_are_those_of_samples_and_crops(
     crops = cut(dark_held_out, 2 * COUNT)
     extractor = feature_metrics.vgg_extractor(["relu1_2"])
     real, other, fake = (
-        feature_metrics.extract_features(extractor, pixels, "").rows
+        feature_metrics.extract_features(extractor, pixels, "").values
         for pixels in (crops[:COUNT], crops[COUNT:], np.stack(samples))
     )
     for scalars, rows in ((found, fake), (found["floor"], other)):
-        expected = feature_metrics.compare(real, rows, network="vgg", seed=0)
+        expected = feature_metrics.compare_features(real, rows, network="vgg", seed=0)
         for name, value in expected.items():
             assert scalars[name] == pytest.approx(value)
 

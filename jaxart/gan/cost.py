@@ -43,7 +43,7 @@ class Cost(NamedTuple):
         )
 
     def check_memory(self, batch_size: int) -> None:
-        """See that the run fits.
+        """Check that the run fits.
 
         Raises:
             ValueError: it needs more memory than the device has.
@@ -81,7 +81,7 @@ def estimate_cost(
 
 
 def check_state(state: PyTree[jax.ShapeDtypeStruct]) -> None:
-    """See that the state of a run fits into memory, before it is made.
+    """Check that the state of a run fits into memory, before it is made.
 
     Args:
         state: shapes and types of the networks and their optimizers.
@@ -114,7 +114,7 @@ def format_speed(cost: Cost, speed: Speed, dtype: str) -> str:
     return (
         f"speed: {_digits(speed.images_per_second)} images/s, "
         f"{format_giga(rate)} GFLOP/s{devices}: {share}; "
-        f"{speed.waiting:.1%} of the time waiting for data"
+        f"{speed.input_wait_share:.1%} of the time waiting for data"
     )
 
 

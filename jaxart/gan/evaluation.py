@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from jaxart import images, metrics
 from jaxart.gan import feature_metrics, latents
-from jaxart.gan.feature_metrics import Pixels, Rows
+from jaxart.gan.feature_metrics import FeatureMatrix, Pixels
 from jaxart.gan.trained import TrainedNetwork
 
 
@@ -22,7 +22,7 @@ from jaxart.gan.trained import TrainedNetwork
 SAMPLES, NEIGHBOURS = 16, 7
 
 
-class Sets(NamedTuple):
+class PictureSets(NamedTuple):
     """Pictures to extract features from, equally many of each."""
 
     crops: Pixels
@@ -31,7 +31,9 @@ class Sets(NamedTuple):
     noise: Pixels
 
 
-COMPARED = [name for name in Sets._fields if name != "crops"]  # with the crops
+SETS_COMPARED_WITH_CROPS = [
+    name for name in PictureSets._fields if name != "crops"
+]  # with the crops
 
 
 class Timer:
@@ -63,28 +65,30 @@ def sample(generator: TrainedNetwork, count: int, seed: int) -> Pixels:
 def extract(
     network: str,
     extractor: feature_metrics.Extractor,
-    sets: Sets,
+    sets: PictureSets,
     cache: str | os.PathLike[str],
-) -> tuple[dict[str, Rows], dict[str, float | None]]:
+) -> tuple[dict[str, FeatureMatrix], dict[str, float | None]]:
     """Return the features of each set, and the seconds they took; None if cached.
 
     Features of samples are not cached.
     """
-    rows: dict[str, Rows] = {}
+    rows: dict[str, FeatureMatrix] = {}
     seconds: dict[str, float | None] = {}
     for name, pixels in sets._asdict().items():
         folder = None if name == "samples" else cache
         title = f"{network}, {name}"
         features = feature_metrics.extract_features(extractor, pixels, title, folder)
-        rows[name] = features.rows
+        rows[name] = features.values
         seconds[name] = None
         if features.seconds is not None:
             seconds[name] = round(features.seconds, 2)
     return rows, seconds
 
 
-def compare(
-    features: Mapping[str, Mapping[str, Rows]], seed: int, seconds: dict[str, Any]
+def compare_sets(
+    features: Mapping[str, Mapping[str, FeatureMatrix]],
+    seed: int,
+    seconds: dict[str, Any],
 ) -> dict[str, dict[str, float]]:
     """Return the metrics of each set against the crops, for all networks.
 
@@ -93,12 +97,16 @@ def compare(
         seed: of the kernel distance's subsets.
         seconds: of each network; those of comparing the samples are added.
     """
-    scalars: dict[str, dict[str, float]] = {name: {} for name in COMPARED}
-    pairs = [(network, name) for network in features for name in COMPARED]
+    scalars: dict[str, dict[str, float]] = {
+        name: {} for name in SETS_COMPARED_WITH_CROPS
+    }
+    pairs = [
+        (network, name) for network in features for name in SETS_COMPARED_WITH_CROPS
+    ]
     for network, name in tqdm(pairs, "distances", leave=False, delay=2):
         timer = Timer()
         rows = features[network]
-        scalars[name] |= feature_metrics.compare(
+        scalars[name] |= feature_metrics.compare_features(
             rows["crops"], rows[name], network=network, seed=seed
         )
         if name == "samples":
@@ -106,7 +114,9 @@ def compare(
     return scalars
 
 
-def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
+def save_nearest(
+    path: str, sets: PictureSets, rows: Mapping[str, FeatureMatrix]
+) -> None:
     """Write a PNG of the first samples, each to the left of its nearest crops."""
     neighbours = metrics.nearest_neighbours(
         rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS

@@ -77,7 +77,7 @@ def figure_from_picture(
         layers.append(ExcitedFeatures(features, repeated, activations.shape[1]))
     right = _draw_layers(discriminator, layers, keep, with_pictures=False, grey=grey)
     (large,) = figures.enlarge(picture, PICTURE_SIDE)
-    left = figures.vstack([figures.text("the picture"), large])
+    left = figures.vstack([figures.render_text("the picture"), large])
     return figures.add_margin(figures.hstack([left, right], gap=12, centred=False))
 
 
@@ -131,7 +131,9 @@ def _draw_layers(
         field = deconvnet.receptive_field(layer, 0).size
         title = f"layer {layer}: {len(tiles)} of {excited.total} features"
         title += f", each place sees {field} x {field} pixels"
-        bands.append(figures.vstack([figures.text(title), images.grid(tiles, columns)]))
+        bands.append(
+            figures.vstack([figures.render_text(title), images.grid(tiles, columns)])
+        )
     return figures.vstack(bands, gap=8)
 
 

@@ -26,7 +26,7 @@ Pictures = UInt8[np.ndarray, "_ _ _ 3"]
 class Interpolation(NamedTuple):
     """What to interpolate."""
 
-    numbers: Sequence[int]  # of the points, at least two
+    indices: Sequence[int]  # of the points, at least two
     seed: int  # of the points
     pictures: int  # from one point to the next, at least two
     method: latents.Method  # of interpolation
@@ -35,12 +35,12 @@ class Interpolation(NamedTuple):
 
 def interpolation_grid(generator: TrainedNetwork, path: Interpolation) -> Pixels:
     """Draw a row for each segment, with the numbers of its points at both ends."""
-    points = _points(generator, path.numbers, path.seed)
+    points = _points(generator, path.indices, path.seed)
     t = jnp.linspace(0, 1, path.pictures)
     segments = latents.interpolate(points, t, path.method, closed=path.closed)
     rows, columns, latent_dim = segments.shape
     pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent_dim))])
-    labels = [str(number) for number in (*path.numbers, path.numbers[0])]
+    labels = [str(number) for number in (*path.indices, path.indices[0])]
     height = pictures.shape[1]
     parts = [
         figures.row_labels(labels[:rows], height, images.BORDER),
@@ -58,7 +58,7 @@ def interpolation_frames(
     A segment ends where the next one starts, so only the last has a frame for its end,
     and not even that in a film that loops.
     """
-    points = _points(generator, path.numbers, path.seed)
+    points = _points(generator, path.indices, path.seed)
     t = jnp.linspace(0, 1, path.pictures, endpoint=False)
     segments = latents.interpolate(points, t, path.method, closed=path.closed)
     positions = segments.reshape(-1, points.shape[1])
@@ -78,7 +78,7 @@ def arithmetic(
 ) -> Pixels:
     """Draw z1 - z2 + z3, each the average of points by number; a row for each z3."""
     terms = [plus, minus, *to]
-    points = [_points(generator, numbers, seed) for numbers in terms]
+    points = [_points(generator, indices, seed) for indices in terms]
     z1, z2, *z3s = points
     sums = jnp.stack([latents.arithmetic(z1, z2, z3) for z3 in z3s])
     means = jnp.stack([term.mean(0) for term in points])
@@ -95,9 +95,9 @@ def arithmetic(
 
 
 def _points(
-    generator: TrainedNetwork, numbers: Sequence[int], seed: int
+    generator: TrainedNetwork, indices: Sequence[int], seed: int
 ) -> latents.Latents:
-    return latents.sample_latents(seed, numbers, generator.settings.generator.latent)
+    return latents.sample_latents(seed, indices, generator.settings.generator.latent)
 
 
 def _pictures(generator: TrainedNetwork, points: latents.Latents) -> Iterator[Pixels]:
@@ -108,14 +108,14 @@ def _pictures(generator: TrainedNetwork, points: latents.Latents) -> Iterator[Pi
 
 
 def _draw_term(
-    name: str, numbers: Sequence[int], mean: Pixels, pictures: Pictures
+    name: str, indices: Sequence[int], mean: Pixels, pictures: Pictures
 ) -> Pixels:
     """Draw the picture of a term and, of an average, those of its points."""
     large = figures.enlarge(mean[None], TERM_SIDE)
-    if len(numbers) == 1:
-        return figures.add_captions(large, [f"{name}: {numbers[0]}"])[0]
+    if len(indices) == 1:
+        return figures.add_captions(large, [f"{name}: {indices[0]}"])[0]
     (captioned,) = figures.add_captions(large, [f"{name}: the average of"])
-    small = figures.add_captions(pictures, [str(number) for number in numbers])
+    small = figures.add_captions(pictures, [str(number) for number in indices])
     return figures.vstack([captioned, images.grid(small, 3)], gap=4, centred=True)
 
 
@@ -136,4 +136,4 @@ def _draw_equation(terms: list[Pixels], results: Pictures) -> Pixels:
 
 
 def _operator(sign: str) -> Pixels:
-    return figures.text(sign, size=28)
+    return figures.render_text(sign, size=28)

@@ -55,7 +55,7 @@ def sample_latents(seed: int, indices: Sequence[int], latent_dim: int) -> Latent
     """
     if not indices or min(indices) < 0:
         raise ValueError(
-            f"numbers must be at least one, and none negative; got {list(indices)}"
+            f"indices must be at least one, and none negative; got {list(indices)}"
         )
     fold_in = partial(jax.random.fold_in, jax.random.key(seed))
     keys = jax.vmap(fold_in)(jnp.array(indices))

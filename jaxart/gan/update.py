@@ -7,9 +7,9 @@ computed, and carries that cotangent back through the pass that made them.
 Source: Beyers and Loane, section 3.3; Goodfellow et al., "Generative Adversarial
 Nets", 2014, section 3 for both forms of G's loss; pytorch/examples for the order.
 Deviation: D's running statistics follow the real batch, then the fake one; G's step
-leaves them alone, since D does not learn there. They serve only to look at D later.
-The paper does not say which loss G has; ours is by default the one that does not
-saturate.
+leaves them alone, since D does not learn there. D's running statistics are used by
+`deconvnet` only. The paper does not say which loss G has; ours is by default the one
+that does not saturate.
 """
 
 from collections.abc import Callable

@@ -64,12 +64,12 @@ def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crop
     train, held_out = splits
     # Crops that follow are different ones, and of different pictures if there are more.
     real = crops(train, count=2 * count if floor == "train" else count)
-    real, following = real[:count], real[count:]
+    real, floor_candidates = real[:count], real[count:]
     if not len(held_out):
-        return Crops(real, following, real, None)
+        return Crops(real, floor_candidates, real, None)
     order = np.random.default_rng(seed).permutation(len(train))
     subset = order[: min(len(held_out), count)]
-    chosen = [{"pixels": train[int(index)]["pixels"]} for index in subset]
+    train_subset = [{"pixels": train[int(index)]["pixels"]} for index in subset]
     held_out_crops = crops(held_out, count=count)
-    floor_crops = following if floor == "train" else held_out_crops
-    return Crops(real, floor_crops, crops(chosen, count=count), held_out_crops)
+    floor_crops = floor_candidates if floor == "train" else held_out_crops
+    return Crops(real, floor_crops, crops(train_subset, count=count), held_out_crops)

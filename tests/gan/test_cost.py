@@ -112,7 +112,7 @@ def test_what_neither_compiler_nor_device_says_is_unknown(found: cost.Cost):
 def test_the_speed_is_a_share_of_the_peak(
     found: cost.Cost, monkeypatch: pytest.MonkeyPatch
 ):
-    speed = Speed(images_per_second=2_000.0, waiting=0.0123)
+    speed = Speed(images_per_second=2_000.0, input_wait_share=0.0123)
     fast = found._replace(flop_per_image=9_000_000_000)
     peak = machine.Peak(36e12, "that it could do")
     monkeypatch.setattr(machine, "peak", lambda dtype: peak)

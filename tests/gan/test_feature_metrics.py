@@ -44,7 +44,7 @@ def failing(extractor: feature_metrics.Extractor) -> feature_metrics.Extractor:
 
 def test_features_are_means_over_positions(extractor: feature_metrics.Extractor):
     pixels = noise(3)
-    rows = feature_metrics.extract_features(extractor, pixels, "").rows
+    rows = feature_metrics.extract_features(extractor, pixels, "").values
     assert rows.shape == (3, 64 + 128)
     for row, picture in zip(rows, pixels, strict=True):
         maps = vgg.features(vgg.load(), jnp.asarray(picture[None] / 255.0), LAYERS)
@@ -61,8 +61,8 @@ def test_features_of_a_picture_do_not_depend_on_the_others(
     extractor: feature_metrics.Extractor,
 ):
     pixels = noise(feature_metrics.BATCH_SIZE + 3)
-    many = feature_metrics.extract_features(extractor, pixels, "").rows
-    few = feature_metrics.extract_features(extractor, pixels[-3:], "").rows
+    many = feature_metrics.extract_features(extractor, pixels, "").values
+    few = feature_metrics.extract_features(extractor, pixels[-3:], "").values
     assert many.shape == (feature_metrics.BATCH_SIZE + 3, 192)
     np.testing.assert_array_equal(many[-3:], few)
 
@@ -83,7 +83,7 @@ def test_cached_features_are_read_back(
     again = feature_metrics.extract_features(
         failing(extractor), noise(4), "", tmp_path / "new"
     )
-    np.testing.assert_array_equal(first.rows, again.rows)
+    np.testing.assert_array_equal(first.values, again.values)
     assert first.seconds is not None
     assert first.seconds > 0
     assert again.seconds is None
@@ -124,11 +124,13 @@ def not_finite(path: Path) -> None:
 def test_a_damaged_cache_file_is_replaced(
     extractor: feature_metrics.Extractor, tmp_path: Path, damage: Any
 ):
-    expected = feature_metrics.extract_features(extractor, noise(4), "", tmp_path).rows
+    expected = feature_metrics.extract_features(
+        extractor, noise(4), "", tmp_path
+    ).values
     [path] = tmp_path.iterdir()
     damage(path)
     np.testing.assert_array_equal(
-        feature_metrics.extract_features(extractor, noise(4), "", tmp_path).rows,
+        feature_metrics.extract_features(extractor, noise(4), "", tmp_path).values,
         expected,
     )
     feature_metrics.extract_features(failing(extractor), noise(4), "", tmp_path)
@@ -141,9 +143,9 @@ def test_a_cache_that_cannot_be_written_is_ignored(
     (tmp_path / "file").write_text("mine")
     rows = feature_metrics.extract_features(
         extractor, noise(4), "", tmp_path / "file"
-    ).rows
+    ).values
     np.testing.assert_array_equal(
-        rows, feature_metrics.extract_features(extractor, noise(4), "").rows
+        rows, feature_metrics.extract_features(extractor, noise(4), "").values
     )
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -174,13 +176,13 @@ def test_the_name_of_inception_depends_on_its_file_of_weights(
         (tmp_path / content).write_text(content)
         extractor = feature_metrics.inception_extractor(tmp_path / content)
         names.append(extractor.name)
-        rows = feature_metrics.extract_features(extractor, noise(2), "").rows
+        rows = feature_metrics.extract_features(extractor, noise(2), "").values
         np.testing.assert_allclose(rows, noise(2).mean((1, 2)) / 127.5, rtol=1e-5)
     assert names[0] != names[1]
 
 
 def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    return feature_metrics.compare(real, fake, network="vgg", seed=0)
+    return feature_metrics.compare_features(real, fake, network="vgg", seed=0)
 
 
 def test_the_frechet_distance_of_a_shifted_set_is_the_squared_shift():

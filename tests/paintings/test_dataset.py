@@ -93,7 +93,7 @@ def test_a_record_has_the_same_bytes_in_every_process():
         from jaxart.paintings import dataset
         pixels = np.ones((3, 4, 3), np.uint8)
         record = {"pixels": pixels, **dict.fromkeys(dataset.TEXTS, "some text")}
-        print(hashlib.sha256(dataset.serialized(record)).hexdigest())
+        print(hashlib.sha256(dataset.serialize(record)).hexdigest())
     """
     root = str(Path(dataset.__file__).parents[2])
     run = [sys.executable, "-c", script]

@@ -39,8 +39,8 @@ def read(tree: dict[str, File]) -> Iterator[SourcePicture]:
     for name, file in tree.items():
         if not is_csv(name):
             artist = _artist(name)
-            known = artists.find(artist) or {"artist": artist.replace("_", " ")}
-            yield SourcePicture(name, file, make_labels(**known))
+            labels = artists.find(artist) or {"artist": artist.replace("_", " ")}
+            yield SourcePicture(name, file, make_labels(**labels))
 
 
 def _artists(tree: dict[str, File]) -> dict[str, dict[str, str]]:

@@ -131,13 +131,13 @@ def _rows(name: str, path: str) -> Iterator[SourcePicture]:
             for group in range(file.num_row_groups):
                 rows = _labels(file, group, columns)
                 for row, values in enumerate(rows):
-                    known = {
+                    labels = {
                         label: _text(value, classes.get(label))
                         for label, value in values.items()
                     }
                     filename = f"{name}/{next(numbers):06d}"
                     place = InParquet(path, group, row)
-                    yield SourcePicture(filename, place, make_labels(**known))
+                    yield SourcePicture(filename, place, make_labels(**labels))
     except (ValueError, OverflowError, OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

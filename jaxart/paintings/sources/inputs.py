@@ -1,4 +1,4 @@
-"""A user's inputs: the layout of each, and their union.
+"""A user's inputs: the layout of each, and all of them in turn.
 
 The layout of a collection is detected from its files. A collection is a small picklable
 value that can be iterated repeatedly, in any process, always in the same order.
@@ -62,7 +62,7 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Union:
+class Collections:
     """Several collections, concatenated."""
 
     collections: tuple[Collection, ...]
@@ -73,7 +73,9 @@ class Union:
             yield from collection
 
 
-def open_inputs(inputs: Sequence[str | os.PathLike[str]], layout: str = "") -> Union:
+def open_inputs(
+    inputs: Sequence[str | os.PathLike[str]], layout: str = ""
+) -> Collections:
     """Return the collections of inputs, with their layouts detected.
 
     Args:
@@ -101,7 +103,7 @@ def open_inputs(inputs: Sequence[str | os.PathLike[str]], layout: str = "") -> U
         name = f"{detected}_{earlier + 1}" if earlier else detected
         prefix = f"{name}/" if len(roots) > 1 else ""
         collections.append(Collection(root, detected, name, prefix))
-    return Union(tuple(collections))
+    return Collections(tuple(collections))
 
 
 # Types of files by their names in JSON.

@@ -24,13 +24,13 @@ class SourcePicture(NamedTuple):
         return {"filename": self.filename, "source": self.source, **self.labels}
 
 
-def make_labels(**known: str) -> dict[str, str]:
+def make_labels(**labels: str) -> dict[str, str]:
     """Return labels with the unknown ones empty.
 
     >>> make_labels(artist="Klee")["artist"], make_labels(artist="Klee")["title"]
     ('Klee', '')
     """
-    return dict.fromkeys(LABELS, "") | known
+    return dict.fromkeys(LABELS, "") | labels
 
 
 def labels_from_row(row: Mapping[str, str], **columns: str) -> dict[str, str]:
