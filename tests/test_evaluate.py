@@ -188,7 +188,7 @@ def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
         return restored(workdir, "8")  # the latest one, when it was asked for
 
     expected = evaluated(step="8")
-    monkeypatch.setattr(trained, "generator", generator)
+    monkeypatch.setattr(trained, "restore_generator", generator)
     found = evaluated()
     assert found["step"] == 8
     accuracy = "discriminator_accuracy"

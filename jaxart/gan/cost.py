@@ -162,8 +162,10 @@ def bytes_needed(compiled: jax.stages.Compiled) -> int | None:
 def format_giga(count: int | float | None) -> str:
     """Return a count in thousands of millions, in three digits or more.
 
-    >>> format_giga(8_982_000_000), format_giga(36e12), format_giga(None)
-    ('8.98', '36,000', 'unknown')
+    >>> format_giga(8_982_000_000), format_giga(43_500_000)
+    ('8.98', '0.0435')
+    >>> format_giga(36e12), format_giga(None)
+    ('36,000', 'unknown')
     """
     return "unknown" if count is None else _digits(count / 1e9)
 

@@ -31,9 +31,7 @@ class PictureSets(NamedTuple):
     noise: Pixels
 
 
-SETS_COMPARED_WITH_CROPS = [
-    name for name in PictureSets._fields if name != "crops"
-]  # with the crops
+SETS_COMPARED_WITH_CROPS = [name for name in PictureSets._fields if name != "crops"]
 
 
 class Timer:

@@ -45,3 +45,8 @@ def test_a_dataset_that_is_asked_for_and_does_not_fit_is_refused(
     monkeypatch.setattr(machine, "memory", lambda: 5000)
     with pytest.raises(ValueError, match=r"at least the 0.00 GB of .*; it has 0.00"):
         training_data.fits_on_device(True, RECORDS)
+
+
+def test_a_dataset_by_its_earlier_name_is_refused_wherever_it_is_opened():
+    with pytest.raises(ValueError, match="now 'synthetic'; got 'invented'"):
+        training_data.open_records_by_name("invented", "", source="", size=64)
