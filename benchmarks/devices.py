@@ -33,7 +33,7 @@ import numpy as np
 from absl import app, flags
 from timing import median_and_spread, ratio
 
-from jaxart.gan import devices
+from jaxart.gan.parallel import Parallel, make_parallel_update
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import init_state
 
@@ -44,9 +44,7 @@ _DEVICES = flags.DEFINE_integer("devices", 8, "how many to simulate", lower_boun
 _UPDATES = flags.DEFINE_integer("updates", 1, "updates of a turn", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 3, "turns of each contender", lower_bound=1)
 _PMAP = flags.DEFINE_bool("pmap", True, "with pmap as well")
-_CONTENDER = flags.DEFINE_enum(
-    "contender", None, get_args(devices.Parallel), "for its own use"
-)
+_CONTENDER = flags.DEFINE_enum("contender", None, get_args(Parallel), "for its own use")
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
 ONE = "one device"
@@ -66,7 +64,7 @@ def contend(parallel: Any) -> None:
     settings = Settings.from_config(config)
     size, count = settings.size, _BATCH_SIZE.value
     networks, optimizer = settings.make_networks(0), settings.make_optimizer()
-    updates = devices.make_updates(
+    updates = make_parallel_update(
         *networks, optimizer, loss=settings.loss, parallel=parallel, batch_size=count
     )
     pixels = np.random.default_rng(0).integers(0, 256, (1, count, size, size, 3))

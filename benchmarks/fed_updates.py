@@ -28,10 +28,10 @@ import numpy as np
 from absl import app, flags
 from jaxtyping import Array
 
-from jaxart.gan import devices
+from jaxart.gan import parallel
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import init_state
-from jaxart.paintings import atlas, choice, pipeline
+from jaxart.paintings import atlas, pipeline, training_data
 
 
 _WIDTH = flags.DEFINE_integer("width", 16, "width of both networks", lower_bound=1)
@@ -52,19 +52,21 @@ def ways() -> dict[str, Callable[[int], float]]:
     settings = Settings.from_config(config)
     name = "paintings" if _DATA_DIR.value else SYNTHETIC
     size = settings.size
-    records = choice.open_pictures(name, _DATA_DIR.value, source="", size=size)
+    records = training_data.open_records_by_name(
+        name, _DATA_DIR.value, source="", size=size
+    )
     networks, optimizer = settings.make_networks(0), settings.make_optimizer()
 
     def to_pixels(pixels: Array | None, batch: Array) -> Array:
         return batch if pixels is None else atlas.crops(pixels, batch, size)
 
-    updates = devices.make_updates(
+    updates = parallel.make_parallel_update(
         *networks,
         optimizer,
         loss=settings.loss,
         parallel="jit",
         batch_size=_BATCH_SIZE.value,
-        to_pixels=to_pixels,
+        load_batch=to_pixels,
     )
     packed = atlas.load(records)
     keys = {"size": size, "batch_size": _BATCH_SIZE.value, "seed": 0}

@@ -42,7 +42,7 @@ from painter.tables import Column, print_head, print_row
 from timing import median_and_spread, ratio, time_call
 
 from jaxart import vgg, winograd
-from jaxart.gan import convolution, devices
+from jaxart.gan import convolution, parallel
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import init_state
 from jaxart.painter.settings import Settings
@@ -156,17 +156,17 @@ def updates(count: int, *, from_atlas: bool = False) -> Call:
     """Return a call of updates of the DCGAN, on crops of an atlas or given ones."""
     shape = {"size": SIZE, "dtype": "float32", "rngs": nnx.Rngs(0)}
     networks = (
-        Generator(width=WIDTH, latent=100, **shape),
+        Generator(width=WIDTH, latent_dim=100, **shape),
         Discriminator(width=WIDTH, **shape),
     )
     optimizer = optax.adam(1e-4)
-    compiled = devices.make_updates(
+    compiled = parallel.make_parallel_update(
         *networks,
         optimizer,
         loss="non_saturating",
         parallel="jit",
         batch_size=BATCH_SIZE,
-        to_pixels=_crops if from_atlas else lambda _, pixels: pixels,
+        load_batch=_crops if from_atlas else lambda _, pixels: pixels,
     )
     state = compiled.replicate(init_state(*networks, optimizer, 0))
     dataset = None
@@ -174,7 +174,7 @@ def updates(count: int, *, from_atlas: bool = False) -> Call:
         records = [{"pixels": pixels} for pixels in _pictures(PICTURES, 2 * SIZE)]
         packed = atlas.load(records)
         dataset = compiled.replicate_dataset(packed.pixels)
-        corners = packed.boxes[: count * BATCH_SIZE, :2]
+        corners = packed.rectangles[: count * BATCH_SIZE, :2]
         batches = compiled.shard(corners.reshape(count, BATCH_SIZE, 2))
     else:
         pixels = _pictures(count * BATCH_SIZE, SIZE)

@@ -41,11 +41,11 @@ from timing import median_and_spread, ratio, time_call
 
 from jaxart import images
 from jaxart.paintings import atlas, dataset, pipeline, preparation
-from jaxart.paintings.choice import REMEMBERED
-from jaxart.paintings.reading import pixel_records
+from jaxart.paintings.pixel_records import pixel_records
 from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.files import OnDisk
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
+from jaxart.paintings.training_data import MAX_CACHED_PICTURES
 
 
 _INPUT = flags.DEFINE_string("input", "", "folder of pictures; default: made-up ones")
@@ -64,8 +64,8 @@ AHEAD = 6  # batches taken before the clock starts: more than are read ahead
 
 LIMIT = "memory copies"
 DEVICE = "jaxart, cut on the device"
-BOXES = "jaxart, boxes alone"
-MEMORY = f"jaxart, {REMEMBERED:,} in memory"
+DRAWS = "jaxart, draws alone"
+MEMORY = f"jaxart, {MAX_CACHED_PICTURES:,} in memory"
 RECORDS = "jaxart, records"
 JPEG = "torch, JPEG"
 
@@ -107,7 +107,9 @@ def write_pictures(folder: Path) -> list[Path]:
     return paths
 
 
-def prepare(paintings: Sequence[Painting], folder: str) -> tuple[Source, list[Path]]:
+def prepare(
+    paintings: Sequence[SourcePicture], folder: str
+) -> tuple[Source, list[Path]]:
     """Return the records that `prepare` makes of some pictures, and their files."""
     with contextlib.redirect_stderr(io.StringIO()):
         done = preparation.prepare(paintings, folder, processes=os.cpu_count() or 1)
@@ -129,9 +131,9 @@ def ours(records: Source) -> dict[str, Batches]:
     settings = {"size": SIZE, "batch_size": _BATCH_SIZE.value, "seed": 0}
     return {
         LIMIT: copies(pictures),
-        BOXES: pipeline.batches(repeated_atlas(in_memory), **settings),
+        DRAWS: pipeline.batches(repeated_atlas(in_memory), **settings),
         DEVICE: on_device(in_memory),
-        MEMORY: pipeline.batches(Repeated(in_memory, REMEMBERED), **settings),
+        MEMORY: pipeline.batches(Repeated(in_memory, MAX_CACHED_PICTURES), **settings),
         few: pipeline.batches(in_memory, **settings),
         RECORDS: pipeline.batches(Repeated(records, EPOCH), **settings),
     }
@@ -167,7 +169,7 @@ def on_device(in_memory: Source) -> Batches:
 def repeated_atlas(in_memory: Source) -> atlas.Atlas:
     """Return an atlas whose pictures are repeated to an epoch of the paper."""
     packed = atlas.load(in_memory)
-    return atlas.Atlas(packed.pixels, np.resize(packed.boxes, (EPOCH, 4)))
+    return atlas.Atlas(packed.pixels, np.resize(packed.rectangles, (EPOCH, 4)))
 
 
 def theirs(records: Source, originals: list[Path], folder: Path) -> dict[str, Batches]:

@@ -40,7 +40,7 @@ from jaxart import images
 from jaxart.paintings import preparation, shards
 from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.files import OnDisk
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 _WHAT = flags.DEFINE_enum("what", "speed", ["speed", "memory"], "what to measure")
@@ -123,7 +123,7 @@ def speed() -> dict[str, Any]:
     }
 
 
-def compare(paintings: Sequence[Painting]) -> dict[str, Any]:
+def compare(paintings: Sequence[SourcePicture]) -> dict[str, Any]:
     """Time both programs alternately, on the same files."""
     programs = {"ours": ours, "pillow": pillow}
     seconds: dict[str, list[float]] = {name: [] for name in programs}
@@ -149,11 +149,11 @@ def compare(paintings: Sequence[Painting]) -> dict[str, Any]:
     }
 
 
-def ours(paintings: Sequence[Painting], folder: Path) -> None:
+def ours(paintings: Sequence[SourcePicture], folder: Path) -> None:
     """Do all that `prepare` does, in this process."""
     plan = shards.plan(paintings, folder, size=images.CROP)
-    for number in range(plan.shards):
-        shards.decode(number, folder=folder)
+    for shard in range(plan.shards):
+        shards.decode(shard, folder=folder)
     out = folder / "out"
     out.mkdir()
     duplicates = shards.find_duplicates(folder, plan.shards)
@@ -163,7 +163,7 @@ def ours(paintings: Sequence[Painting], folder: Path) -> None:
         shards.write(selection, folder=folder, out=out, counts=counts)
 
 
-def pillow(paintings: Sequence[Painting], folder: Path) -> None:
+def pillow(paintings: Sequence[SourcePicture], folder: Path) -> None:
     """Decode, shrink and write as a script would."""
     writer = ArrayRecordWriter(os.fspath(folder / "records"), shards.WRITER_OPTIONS)
     for painting in paintings:

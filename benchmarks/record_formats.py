@@ -26,7 +26,7 @@ from PIL import Image
 
 from jaxart import images
 from jaxart.paintings import dataset
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 DATA_DIR = flags.DEFINE_string(

@@ -93,7 +93,7 @@ def counted(size: int, dtype: str) -> Network:
     """
     config: Any = runpy.run_path(str(CONFIG))["get_config"]()
     shape = {"size": size, "width": _WIDTH.value, "dtype": dtype, "rngs": nnx.Rngs(0)}
-    generator = Generator(latent=config.generator.latent, **shape)
+    generator = Generator(latent_dim=config.generator.latent, **shape)
     discriminator = Discriminator(**shape)
     g_stages, d_stages = list(generator.stages), list(discriminator.stages)
     # A kernel's last two axes are the channels of the larger and the smaller map.

@@ -43,7 +43,7 @@ from absl import app, flags
 from jaxtyping import UInt8
 
 from jaxart import machine, malloc, train
-from jaxart.gan import cost, devices
+from jaxart.gan import cost, parallel
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import init_state
 
@@ -117,7 +117,7 @@ def bare(config: Config, updates: int) -> Contender:
     settings = Settings.from_config(config)
     networks = settings.make_networks(settings.seed)
     optimizer = settings.make_optimizer()
-    compiled = devices.make_updates(
+    compiled = parallel.make_parallel_update(
         *networks,
         optimizer,
         loss=settings.loss,

@@ -15,10 +15,10 @@ Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
 Packages, each importing only from those below::
 
     paintings/         where training pictures come from
-        choice.py      which dataset a run reads, by name
+        training_data.py  which dataset a run reads, by name
         sources/       readers of collections
-            inputs.py  the layout of each input, and the union of several
-            painting.py      what a reader yields: a file and its labels
+            inputs.py  the layout of each input; several as one
+            picture.py       what a reader yields: a file and its labels
             files.py         files on disk and in zips
             tables.py        csv files as rows, and lookup of mangled filenames
             folder.py        any folder of pictures, with a csv
@@ -37,16 +37,16 @@ Packages, each importing only from those below::
         digits.py      the TFDS builder for MNIST's idx files
         synthetic.py   the TFDS builder of paintings drawn with the painter's strokes
         scenes.py      what they show, as strokes
-        reading.py     records read for their pixels alone
+        pixel_records.py  records read for their pixels alone
         evaluation_crops.py  crops that a trained GAN is evaluated on
         atlas.py       the whole dataset in one array on the device, and crops of it
-        pipeline.py    shuffle, box, batch, shard; the only file that knows Grain
+        pipeline.py    shuffle, draw crops, batch, shard; the only file that knows Grain
     gan/
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
         update.py      the losses, and one update of generator and discriminator
-        devices.py     that update on one device, on a mesh (jit), or with pmap
+        parallel.py    that update on one device, on a mesh (jit), or with pmap
         settings.py    the settings of a run, checked, and the networks they describe
         run_dir.py     the folder of a run: config, checkpoints, samples, metrics, lock
         run_log.py     progress bar, metrics.jsonl, TensorBoard, PNGs of samples
@@ -57,7 +57,7 @@ Packages, each importing only from those below::
         trained.py     networks restored from a run's checkpoint
         deconvnet.py   features of the discriminator projected back to pixels
         feature_figures.py   figures of what excites features, layer by layer
-        quality.py     features of pictures, metrics on them, accuracy of D
+        feature_metrics.py   features of pictures, metrics on them, accuracy of D
         evaluation.py  metrics of samples, floor and noise, and accuracy of D
     painter/
         jobs.py        what the command does: paint a picture or a folder, redraw
@@ -99,7 +99,7 @@ Packages, each importing only from those below::
     films.py           frames as GIF, WebP or MP4
     processes.py       several processes that train together
     malloc.py          keep freed memory in the process (glibc)
-    machine.py         the machine's free memory, processors and peak FLOP/s
+    machine.py         the machine's memory limit, processors and peak FLOP/s
     checkpoints.py     save and restore; the only file that knows Orbax
 
 Axis letters

@@ -30,13 +30,13 @@ def replacing(
     check_replaceable(path, is_ours)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         with naming_full_disk(path.parent):
-            yield unfinished
-            unfinished.replace(path)
+            yield temporary
+            temporary.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def check_replaceable(

@@ -319,8 +319,8 @@ def _index_of_name(
         for parameter in _parameters(command)
         if parameter.kind is not bool
     }
-    for index, (before, word) in enumerate(pairwise(argv), start=1):
-        is_value = before[:1] == "-" and before.lstrip("-") in flags_with_value
+    for index, (previous, word) in enumerate(pairwise(argv), start=1):
+        is_value = previous[:1] == "-" and previous.lstrip("-") in flags_with_value
         if word in by_name and not is_value:
             return index
     return None
@@ -354,8 +354,8 @@ def _parse(parameters: list[_Parameter], argv: list[str]) -> list[str]:
         flags.FLAGS.set_gnu_getopt(True)
         # Where ml_collections looks for them.
         sys.argv = _with_configs_first(argv, parameters)
-        rest = flags.FLAGS(sys.argv)
-        _check_arguments([p for p in parameters if p.positional], rest[1:])
+        arguments = flags.FLAGS(sys.argv)
+        _check_arguments([p for p in parameters if p.positional], arguments[1:])
         missing = [
             f"--{p.flag}"
             for p in parameters
@@ -374,7 +374,7 @@ def _parse(parameters: list[_Parameter], argv: list[str]) -> list[str]:
     # ml_collections passes on whatever the config file raises.
     except Exception as error:
         fail(error)
-    return rest
+    return arguments
 
 
 def _with_configs_first(argv: list[str], parameters: list[_Parameter]) -> list[str]:

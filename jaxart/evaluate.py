@@ -29,8 +29,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from jaxart import arguments, command
-from jaxart.gan import evaluation, quality, run_dir, trained
-from jaxart.paintings import choice, evaluation_crops
+from jaxart.gan import evaluation, feature_metrics, run_dir, trained
+from jaxart.paintings import evaluation_crops, training_data
 from jaxart.validation import MAX_COUNT, FilePath, Range, Seed, validate
 
 
@@ -39,7 +39,9 @@ def main(
     count: Annotated[int, "how many samples, and crops to compare them with"] = 10_000,
     seed: Annotated[int, "of the samples and of the crops"] = 0,
     step: arguments.Step = None,
-    layers: Annotated[str, "of VGG16, set side by side"] = ",".join(quality.LAYERS),
+    layers: Annotated[str, "of VGG16, set side by side"] = ",".join(
+        feature_metrics.LAYERS
+    ),
     floor: Annotated[
         Literal["train", "held_out"], "where the other real crops come from"
     ] = "train",
@@ -53,37 +55,41 @@ def main(
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
     timer = evaluation.Timer()
-    validate("count", count, Annotated[int, Range(quality.MIN_COUNT, MAX_COUNT)])
+    validate(
+        "count", count, Annotated[int, Range(feature_metrics.MIN_COUNT, MAX_COUNT)]
+    )
     validate("seed", seed, Seed)
     if nearest is not None:
         arguments.check_out("nearest", nearest, (".png",))
-    extractors = {"vgg": quality.vgg_extractor(layers.split(","))}
+    extractors = {"vgg": feature_metrics.vgg_extractor(layers.split(","))}
     if inception_weights is not None:
-        extractors["inception"] = quality.inception_extractor(inception_weights)
+        extractors["inception"] = feature_metrics.inception_extractor(inception_weights)
     settings = run_dir.read_settings(workdir)
     size, data = settings.size, settings.data
-    data_dir = choice.folder(data.data_dir if data_dir is None else data_dir)
+    data_dir = training_data.data_dir_or_default(
+        data.data_dir if data_dir is None else data_dir
+    )
     splits = evaluation_crops.open_splits(
         data.name, data_dir, source=data.source, size=size, floor=floor
     )
-    generator = trained.generator(workdir, step)
+    generator = trained.restore_generator(workdir, step)
     # Of the same step, even if the run saves another one meanwhile.
-    discriminator = trained.discriminator(workdir, str(generator.step))
+    discriminator = trained.restore_discriminator(workdir, str(generator.step))
     timer.lap()
     samples = evaluation.sample(generator, count, seed)
     seconds: dict[str, Any] = {"draw": timer.lap()}
     crops = evaluation_crops.cut(splits, size=size, count=count, seed=seed, floor=floor)
     seconds["cut"] = timer.lap()
     noise = np.random.default_rng(seed).integers(0, 256, samples.shape, np.uint8)
-    sets = evaluation.Sets(crops.real, samples, crops.floor, noise)
+    sets = evaluation.PictureSets(crops.real, samples, crops.floor, noise)
     features = {}
     for network, extractor in extractors.items():
         features[network], seconds[network] = evaluation.extract(
-            network, extractor, sets, quality.cache_dir(data_dir)
+            network, extractor, sets, feature_metrics.cache_dir(data_dir)
         )
     if nearest is not None:
         evaluation.save_nearest(nearest, sets, features["vgg"])
-    scalars = evaluation.compare(features, seed, seconds)
+    scalars = evaluation.compare_sets(features, seed, seconds)
     accuracy = evaluation.accuracy(discriminator, crops.train, crops.held_out, samples)
     result = {
         "step": generator.step,

@@ -11,7 +11,7 @@ from typing import Annotated
 from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
 from jaxart.gan import feature_figures, latent_figures, latents, trained
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import pipeline, training_data
 from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
@@ -57,24 +57,24 @@ def interpolation(
         raise ValueError(
             f"points must be at most the {count} pictures of the grid; got {points}"
         )
-    numbers = [*range(points)] if seeds is None else _numbers("seeds", seeds, count)
-    if len(numbers) < 2:
-        raise ValueError(f"there must be at least two points; got {len(numbers)}")
+    indices = [*range(points)] if seeds is None else _indices("seeds", seeds, count)
+    if len(indices) < 2:
+        raise ValueError(f"there must be at least two points; got {len(indices)}")
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
-    generator = trained.generator(workdir, step)
-    validate("points times pictures", len(numbers) * pictures, Count)
+    generator = trained.restore_generator(workdir, step)
+    validate("points times pictures", len(indices) * pictures, Count)
     if not is_film:
-        arguments.check_grid(len(numbers) * pictures, generator.settings.size)
-    path = latent_figures.Interpolation(numbers, seed, pictures, way, loop)
+        arguments.check_grid(len(indices) * pictures, generator.settings.size)
+    path = latent_figures.Interpolation(indices, seed, pictures, way, loop)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)
         films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
     else:
         grid = latent_figures.interpolation_grid(generator, path)
         images.save_png(out, grid, about=_about(generator, seed))
-    visited = ", ".join(map(str, (*numbers, *numbers[:loop])))
+    visited = ", ".join(map(str, (*indices, *indices[:loop])))
     print(f"the path through {visited} at step {generator.step} is in {out}")
 
 
@@ -96,9 +96,9 @@ def arithmetic(
     validate("count", count, Count)
     validate("seed", seed, Seed)
     arguments.check_out("out", out, (".png",))
-    z1, z2 = _numbers("plus", plus, count), _numbers("minus", minus, count)
-    z3s = [_numbers("to", text, count, separator="+") for text in to.split(",")]
-    generator = trained.generator(workdir, step)
+    z1, z2 = _indices("plus", plus, count), _indices("minus", minus, count)
+    z3s = [_indices("to", text, count, separator="+") for text in to.split(",")]
+    generator = trained.restore_generator(workdir, step)
     figure = latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed)
     images.save_png(out, figure, about=_about(generator, seed))
     print(f"{len(z3s)} sums at step {generator.step} are in {out}")
@@ -133,43 +133,49 @@ def deconvnet(
     validate("filters", filters, Count)
     validate("crops", crops, Count)
     validate("seed", seed, Seed)
-    model = trained.discriminator(workdir, step)
+    model = trained.restore_discriminator(workdir, step)
     size, data = model.settings.size, model.settings.data
     if picture is None:
         if data_dir is None:
             data_dir = data.data_dir
-        records = choice.open_pictures(
+        records = training_data.open_records_by_name(
             data.name, data_dir, source=data.source, size=size
         )
         pixels = pipeline.crops(records, size=size, count=crops, seed=seed)
-        figure = feature_figures.of_crops(model, pixels, keep=keep, filters=filters)
+        figure = feature_figures.figure_from_crops(
+            model, pixels, keep=keep, filters=filters
+        )
     else:
-        figure = feature_figures.of_picture(
-            model, picture, keep=keep, filters=filters, grey=data.name in choice.GREY
+        figure = feature_figures.figure_from_picture(
+            model,
+            picture,
+            keep=keep,
+            filters=filters,
+            grey=data.name in training_data.GREY,
         )
     images.save_png(out, figure, about=_about(model, seed))
     print(f"{len(model.network.stages)} layers at step {model.step} are in {out}")
 
 
-def _about(model: trained.Trained, seed: int) -> dict[str, str]:
+def _about(model: trained.TrainedNetwork, seed: int) -> dict[str, str]:
     return command.provenance(seed=seed, step=model.step)
 
 
-def _numbers(flag: str, text: str, count: int, separator: str = ",") -> list[int]:
+def _indices(flag: str, text: str, count: int, separator: str = ",") -> list[int]:
     """Read numbers of points, on a grid of `count`."""
     try:
-        numbers = [int(word) for word in text.split(separator)]
+        indices = [int(word) for word in text.split(separator)]
     except ValueError:
         raise ValueError(
             f"{flag} must be whole numbers such as 3{separator}17; got {text!r}"
         ) from None
-    for number in numbers:
+    for number in indices:
         if not 0 <= number < count:
             raise ValueError(
                 f"{flag} must be on the grid of {count} pictures, from 0 to "
                 f"{count - 1}; got {number}"
             )
-    return numbers
+    return indices
 
 
 if __name__ == "__main__":

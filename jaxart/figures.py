@@ -20,7 +20,7 @@ GAP = 2  # between the parts of a stack, in pixels
 Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 
-def text(line: str, size: int = FONT_SIZE) -> Pixels:
+def render_text(line: str, size: int = FONT_SIZE) -> Pixels:
     """Render a line of text, as high for any text and as wide as it needs."""
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)  # as a size is asked for
@@ -48,7 +48,7 @@ def add_captions(
 ) -> UInt8[np.ndarray, "n H W 3"]:
     """Return pictures with a caption below each, all as wide as the widest needs."""
     tiles = [
-        vstack([picture, text(caption)], gap=1, centred=True)
+        vstack([picture, render_text(caption)], gap=1, centred=True)
         for picture, caption in zip(pixels, captions, strict=True)
     ]
     width = max(tile.shape[1] for tile in tiles)
@@ -83,7 +83,7 @@ def row_labels(labels: list[str], height: int, gap: int = GAP) -> Pixels:
     """Return a column of labels, each in the middle of a grid's row of this height."""
     cells = []
     for label in labels:
-        rendered = text(label)
+        rendered = render_text(label)
         cell = np.full((height, rendered.shape[1], 3), WHITE, np.uint8)
         top = (height - len(rendered)) // 2
         cell[top : top + len(rendered)] = rendered

@@ -59,8 +59,8 @@ def write(
         raise ValueError(f"fps must be between 1 and {MAX_FPS}; got {fps}")
     suffix = _suffix(path)
     frames = _check_frames(frames, MAX_SIDE[suffix])
-    with atomic.replacing(path, _is_ours) as unfinished:
-        WRITERS[suffix](unfinished, _repeat_last(frames, round(hold * fps)), fps)
+    with atomic.replacing(path, _is_ours) as temporary:
+        WRITERS[suffix](temporary, _repeat_last(frames, round(hold * fps)), fps)
 
 
 def check(path: str | os.PathLike[str]) -> None:

@@ -59,7 +59,7 @@ class Peak(NamedTuple):
     source: str  # where the number comes from, for messages
 
 
-def memory() -> int | None:
+def memory_limit() -> int | None:
     """Return the bytes that arrays may take on one device; None if it is unknown.
 
     Devices of a CPU share its memory: the free memory within the limits of the

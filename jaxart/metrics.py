@@ -396,7 +396,10 @@ def _blocks(*sets: Float[np.ndarray, "_ c"]) -> list[list[_Block]]:
     ]
     # One by one, as the features may need much memory.
     extent = max(np.abs(rows - centre).max() for rows in chain(*slices)) or 1.0
-    return [[_block((rows - centre) / extent) for rows in of_set] for of_set in slices]
+    return [
+        [_block((rows - centre) / extent) for rows in rows_of_set]
+        for rows_of_set in slices
+    ]
 
 
 def _block(features: Float[np.ndarray, "_ c"]) -> _Block:

@@ -26,7 +26,7 @@ from jaxart import command, images, machine
 from jaxart.paintings import dataset, preparation, vocabulary
 from jaxart.paintings.sources import inputs
 from jaxart.paintings.sources.files import MISSING
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 from jaxart.validation import FilePath, Range, validate
 
 
@@ -95,7 +95,7 @@ def main(
 
 
 def _labels(
-    paintings: Iterable[Painting], unmatched: list[str]
+    paintings: Iterable[SourcePicture], unmatched: list[str]
 ) -> Iterator[dict[str, str]]:
     """Yield the labels of paintings, and list the names of those without a file."""
     for painting in paintings:

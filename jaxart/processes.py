@@ -90,7 +90,7 @@ def join(distributed: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def failing_together() -> Iterator[None]:
+def raise_everywhere() -> Iterator[None]:
     """Raise in all processes what is raised in one: to be entered by all.
 
     Raises:
@@ -111,8 +111,8 @@ def failing_together() -> Iterator[None]:
             raise EverywhereError(f"process {process}: {text}")
 
 
-def check_same(settings: dict[str, Any]) -> None:
-    """See that all processes were started with the same settings.
+def check_same_settings(settings: dict[str, Any]) -> None:
+    """Check that all processes were started with the same settings.
 
     Raises:
         ValueError: they were not; in all of them.
@@ -153,10 +153,11 @@ def broadcast(tree: PyTree) -> PyTree:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Yield what says by which signal to stop, or None; see `command.stop_signals`.
+    """Yield a function that returns the signal to stop by, or None.
 
-    All processes call it equally often. A signal to one of them is carried to all by
-    JAX's own thread, which agrees with them on a call to come: none waits for it.
+    See `command.stop_signals`. All processes call it equally often. A signal to one of
+    them is carried to all by JAX's own thread, which agrees with them on a call to
+    come: none waits for it.
     """
     if jax.process_count() == 1:
         with command.stop_signals() as received:

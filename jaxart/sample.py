@@ -28,10 +28,12 @@ def main(
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
-    generator = trained.generator(workdir, step)
+    generator = trained.restore_generator(workdir, step)
     if not into_folder:
         arguments.check_grid(count, generator.settings.size)
-    points = latents.draw(seed, range(count), generator.settings.generator.latent)
+    points = latents.sample_latents(
+        seed, range(count), generator.settings.generator.latent
+    )
     sampler = latents.make_sampler(generator.network)
     about = command.provenance(seed=seed, step=generator.step)
     parts = latents.sample_pictures(sampler, generator.state, points)

@@ -21,12 +21,12 @@ from jaxtyping import Array
 from jaxart import atomic, command, malloc, processes
 from jaxart.command import Config
 from jaxart.gan import cost as costs
-from jaxart.gan import devices, latents, quality, train_loop, trained
+from jaxart.gan import feature_metrics, latents, parallel, train_loop, trained
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
 from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import init_state
-from jaxart.paintings import atlas, choice, pipeline
+from jaxart.paintings import atlas, pipeline, training_data
 from jaxart.validation import FilePath
 
 
@@ -53,7 +53,7 @@ def main(
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
     with processes.join(distributed):
-        with processes.failing_together():
+        with processes.raise_everywhere():
             settings = Settings.from_config(config)
         with atomic.naming_full_disk(workdir), contextlib.ExitStack() as stack:
             train(settings, workdir, stack, from_, step)
@@ -79,20 +79,20 @@ def train(
         ValueError: the settings do not suit the devices, the folders or the dataset.
         Stopped: a signal asked for it, and the state is saved.
     """
-    with processes.failing_together():
+    with processes.raise_everywhere():
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
         optimizer = settings.make_optimizer()
-        updates = devices.make_updates(
+        updates = parallel.make_parallel_update(
             *networks,
             optimizer,
             loss=settings.loss,
             parallel=settings.parallel,
             batch_size=settings.batch_size,
-            to_pixels=partial(atlas.to_pixels, size=settings.size),
+            load_batch=partial(atlas.crop_batch, size=settings.size),
         )
     settings, run_dir = _open_run_dir(settings, workdir, stack)
     origin = None
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if run_dir:
             origin = run_dir.origin(from_, step)
     records = _open_records(settings)
@@ -102,7 +102,7 @@ def train(
         lambda seed: init_state(*settings.make_networks(seed), optimizer, seed)
     )
     state_shape = init.eval_shape(np.uint32(0))
-    with processes.failing_together():
+    with processes.raise_everywhere():
         costs.check_state(state_shape)
     # The update is compiled while everything else is opened.
     compiler = stack.enter_context(ThreadPoolExecutor(1))
@@ -116,7 +116,7 @@ def train(
     checkpoints = distance_fn = None
     sampler = latents.make_sampler(networks[0])
     state = init(np.uint32(settings.seed))
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if run_dir:
             checkpoints = stack.enter_context(closing(run_dir.checkpoints(settings)))
             if origin and checkpoints.latest() is None:
@@ -126,9 +126,9 @@ def train(
                 distance_fn = _distance_fn(settings, records, sampler)
     state = processes.broadcast(state)
     next_batches = _next_batches(settings, source, int(state.step), updates, stack)
-    with processes.failing_together():
+    with processes.raise_everywhere():
         images = settings.batch_size // jax.device_count()
-        cost = costs.cost(*networks, compiled.result(), images)
+        cost = costs.estimate_cost(*networks, compiled.result(), images)
         cost.check_memory(settings.batch_size)
         if run_dir:
             run_dir.write_settings(settings, origin)
@@ -137,7 +137,7 @@ def train(
     speed = train_loop.train_loop(
         settings,
         workdir,
-        train_loop.Outputs(log, checkpoints, sampler, distance_fn),
+        train_loop.RunOutputs(log, checkpoints, sampler, distance_fn),
         state=updates.replicate(state),
         start_step=int(state.step),
         dataset=dataset,
@@ -148,7 +148,7 @@ def train(
         checkpoints.wait()
     if run_dir:
         if speed.images_per_second > 0:
-            print(costs.speed_line(cost, speed, settings.dtype))
+            print(costs.format_speed(cost, speed, settings.dtype))
         print(f"done: look at {run_dir.samples_file(settings.steps)}")
 
 
@@ -157,13 +157,13 @@ def _open_run_dir(
 ) -> tuple[Settings, RunDir | None]:
     """Open the folder of the run in the first process, and settle its dataset."""
     run_dir = None
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if processes.is_first():
             run_dir = stack.enter_context(RunDir(workdir))
-        name = choice.resolve(settings.data.name, settings.data.data_dir)
+        name = training_data.resolve(settings.data.name, settings.data.data_dir)
         settings = settings.with_data(name=name)
         if run_dir:
-            run_dir.check_same(settings)
+            run_dir.check_settings(settings)
     return settings, run_dir
 
 
@@ -171,26 +171,26 @@ def _open_records(settings: Settings) -> Records:
     """Open the dataset, in one process before the others: it may have to be made."""
     records: Records = ()
     for first in (True, False):
-        with processes.failing_together():
+        with processes.raise_everywhere():
             if processes.is_first() == first:
-                records = choice.pictures(settings)
-    same = {
+                records = training_data.open_records(settings)
+    shared_settings = {
         key: value
         for key, value in flatten(settings.to_dict()).items()
         if key not in MAY_DIFFER
     }
-    processes.check_same({**same, "pictures": len(records)})
+    processes.check_same_settings({**shared_settings, "pictures": len(records)})
     return records
 
 
 def _put_on_device(
-    settings: Settings, records: Records, updates: devices.Updates
+    settings: Settings, records: Records, updates: parallel.ParallelUpdate
 ) -> tuple[Records | atlas.Atlas, Array | None]:
-    """Return what crops are cut from, and the pixels on the devices, if they are."""
+    """Return the records or the atlas, and the atlas's pixels on the devices."""
     on_device = False
-    with processes.failing_together():
+    with processes.raise_everywhere():
         if processes.is_first():
-            on_device = choice.on_device(settings.data.on_device, records)
+            on_device = training_data.fits_on_device(settings.data.on_device, records)
     if not processes.broadcast(on_device):
         return records, None
     packed = atlas.load(records)
@@ -201,10 +201,10 @@ def _next_batches(
     settings: Settings,
     source: Records | atlas.Atlas,
     start_step: int,
-    updates: devices.Updates,
+    updates: parallel.ParallelUpdate,
     stack: contextlib.ExitStack,
 ) -> Callable[[int], Array]:
-    """Return what stacks and shards the next batches, from `start_step` on."""
+    """Return the function that stacks and shards the next batches of a run."""
     batches = pipeline.batches(
         source,
         size=settings.size,
@@ -225,7 +225,9 @@ def _distance_fn(
     crops = pipeline.crops(
         records, size=settings.size, count=settings.evaluate.count, seed=settings.seed
     )
-    cache_dir = quality.cache_dir(choice.folder(settings.data.data_dir))
+    cache_dir = feature_metrics.cache_dir(
+        training_data.data_dir_or_default(settings.data.data_dir)
+    )
     return train_loop.make_distance_fn(settings, sampler, crops, cache_dir)
 
 

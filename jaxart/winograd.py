@@ -20,8 +20,8 @@ y0 = d0·g0 + d1·g1 and y1 = d1·g0 + d2·g1 of three inputs take three product
 
 and over two axes 9 instead of 16.
 
-Each product is a matrix product over all channels. Both forms are exact in the reals
-and equal XLA's convolutions up to float rounding.
+Each product is a matrix product over all channels. Both forms are exact in exact
+arithmetic, and equal XLA's convolutions up to float rounding.
 
 Cost, in FLOP for an output of h by w: `convolve` 8·i·o·h·w instead of 18·i·o·h·w, with
 buffers of four times the input and four times the output; `convolve_4x4` 18·i·o·h·w

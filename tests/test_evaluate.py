@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from jaxart import evaluate, images, metrics, sample
-from jaxart.gan import evaluation, latents, quality, trained
+from jaxart.gan import evaluation, feature_metrics, latents, trained
 from jaxart.paintings import dataset, pipeline
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 COUNT = 24
@@ -56,12 +56,12 @@ def dark_held_out(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def small_and_compiled_once() -> Iterator[None]:
     """Small batches and blocks, and extractors that all tests share."""
-    extractor = functools.cache(quality.vgg_extractor)
+    extractor = functools.cache(feature_metrics.vgg_extractor)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latents, "BATCH_SIZE", COUNT)
-        patch.setattr(quality, "BATCH_SIZE", COUNT)
+        patch.setattr(feature_metrics, "BATCH_SIZE", COUNT)
         patch.setattr(metrics, "BLOCK", 32)
-        patch.setattr(quality, "vgg_extractor", lambda x: extractor(tuple(x)))
+        patch.setattr(feature_metrics, "vgg_extractor", lambda x: extractor(tuple(x)))
         yield
 
 
@@ -135,13 +135,13 @@ def test_metrics_are_those_of_samples_and_crops(
     sample.main(workdir, f"{tmp_path}/", count=COUNT)
     samples = [np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir())]
     crops = cut(dark_held_out, 2 * COUNT)
-    extractor = quality.vgg_extractor(["relu1_2"])
+    extractor = feature_metrics.vgg_extractor(["relu1_2"])
     real, other, fake = (
-        quality.extract_features(extractor, pixels, "").rows
+        feature_metrics.extract_features(extractor, pixels, "").values
         for pixels in (crops[:COUNT], crops[COUNT:], np.stack(samples))
     )
     for scalars, rows in ((found, fake), (found["floor"], other)):
-        expected = quality.compare(real, rows, network="vgg", seed=0)
+        expected = feature_metrics.compare_features(real, rows, network="vgg", seed=0)
         for name, value in expected.items():
             assert scalars[name] == pytest.approx(value)
 
@@ -168,7 +168,7 @@ def test_as_many_training_pictures_are_classified_as_held_out_ones(
 
         return real_fraction
 
-    monkeypatch.setattr(quality, "make_real_fraction", make_real_fraction)
+    monkeypatch.setattr(feature_metrics, "make_real_fraction", make_real_fraction)
     accuracy = evaluated(count=4 * COUNT)["discriminator_accuracy"]
     seen, unseen, _ = classified
     assert 4 <= len(seen) <= 12
@@ -181,14 +181,14 @@ def test_as_many_training_pictures_are_classified_as_held_out_ones(
 def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
     evaluated: Evaluated, monkeypatch
 ):
-    restored = trained.generator
+    restored = trained.restore_generator
 
-    def generator(workdir: str, step: str | None) -> trained.Trained:
+    def generator(workdir: str, step: str | None) -> trained.TrainedNetwork:
         assert step is None
         return restored(workdir, "8")  # the latest one, when it was asked for
 
     expected = evaluated(step="8")
-    monkeypatch.setattr(trained, "generator", generator)
+    monkeypatch.setattr(trained, "restore_generator", generator)
     found = evaluated()
     assert found["step"] == 8
     accuracy = "discriminator_accuracy"
@@ -197,8 +197,10 @@ def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
 
 def test_inception_adds_its_metrics(evaluated: Evaluated, monkeypatch):
     before = evaluated()
-    means = quality.Extractor("means", lambda x: jnp.asarray(x.mean((1, 2)), "float32"))
-    monkeypatch.setattr(quality, "inception_extractor", lambda path: means)
+    means = feature_metrics.Extractor(
+        "means", lambda x: jnp.asarray(x.mean((1, 2)), "float32")
+    )
+    monkeypatch.setattr(feature_metrics, "inception_extractor", lambda path: means)
     found = evaluated(inception_weights="file.pth")
     names = {name.replace("vgg", "inception") for name in METRICS}
     assert found.keys() - before.keys() == names

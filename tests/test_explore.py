@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from jaxart import explore, figures, films, images, sample
 from jaxart.gan import deconvnet, feature_figures, latent_figures, latents, trained
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import pipeline, training_data
 
 
 SIDE = 32  # of the run's pictures
@@ -31,7 +31,7 @@ def distinct_samples() -> Iterator[None]:
     """
     restore = trained._restored
 
-    def with_larger_kernels(*args: Any) -> trained.Trained:
+    def with_larger_kernels(*args: Any) -> trained.TrainedNetwork:
         model = restore(*args)
         params = jax.tree.map(lambda x: 3 * x if x.ndim == 4 else x, model.state.params)
         return model._replace(state=model.state._replace(params=params))
@@ -88,8 +88,8 @@ def test_rows_start_and_end_with_the_pictures_of_their_numbers(
         assert (top + row * STEP, left + 3 * STEP) in find(figure, singles[end])
         # The numbers are beside them.
         beside = figure[top + row * STEP :][:SIDE]
-        assert find(beside[:, :left], figures.text(str(start)))
-        assert find(beside[:, left + 4 * STEP :], figures.text(str(end)))
+        assert find(beside[:, :left], figures.render_text(str(start)))
+        assert find(beside[:, left + 4 * STEP :], figures.render_text(str(end)))
 
 
 def test_an_open_path_has_one_row_less(workdir, singles, tmp_path):
@@ -158,8 +158,8 @@ def test_arithmetic_shows_its_terms_and_a_row_for_each_result(
     assert first < second < third == below
     assert top < bottom
     for caption in ("z1: 3", "z2: 0", "z3: 6", "z3: 7"):
-        assert len(find(figure, figures.text(caption))) == 1
-    assert len(find(figure, figures.text("z1 - z2 + z3"))) == 2
+        assert len(find(figure, figures.render_text(caption))) == 1
+    assert len(find(figure, figures.render_text("z1 - z2 + z3"))) == 2
 
 
 def test_the_points_of_an_average_are_shown(workdir, singles, tmp_path):
@@ -168,8 +168,8 @@ def test_the_points_of_an_average_are_shown(workdir, singles, tmp_path):
     figure = pixels(out)
     for number in (3, 5, 6, 1, 2, 0, 7):
         assert len(find(figure, singles[number])) == 1
-        assert find(figure, figures.text(str(number)))
-    assert len(find(figure, figures.text("z1: the average of"))) == 1
+        assert find(figure, figures.render_text(str(number)))
+    assert len(find(figure, figures.render_text("z1: the average of"))) == 1
     # A single point is a large picture only.
     assert not find(figure, singles[4])
     assert (
@@ -187,7 +187,7 @@ def test_a_picture_is_shown_beside_the_projections(workdir, singles, tmp_path):
     assert len(find(figure, large)) == 1
     # To the right of it, for each layer, two pairs of tiles beneath words.
     left = MARGIN + feature_figures.PICTURE_SIDE + 12
-    top = MARGIN + len(figures.text("layer")) + figures.GAP
+    top = MARGIN + len(figures.render_text("layer")) + figures.GAP
     for row, column in np.ndindex(3, 4):
         corner = figure[top + row * (top - MARGIN + SIDE + 8) :, left + column * STEP :]
         tile = corner[:SIDE, :SIDE]
@@ -197,7 +197,7 @@ def test_a_picture_is_shown_beside_the_projections(workdir, singles, tmp_path):
     for layer, sees in enumerate((4, 10, 22), start=1):
         title = f"layer {layer}: 4 of {4 * 2 ** (layer - 1)} features"
         title += f", each place sees {sees} x {sees} pixels"
-        assert len(find(figure, figures.text(title))) == 1
+        assert len(find(figure, figures.render_text(title))) == 1
 
 
 def test_colours_are_those_of_the_dataset_and_not_of_the_picture(workdir, tmp_path):
@@ -223,7 +223,7 @@ def test_without_a_picture_each_feature_has_a_crop_of_the_dataset(
     out = tmp_path / "a.png"
     explore.deconvnet(workdir, str(out), keep=keep, filters=3, crops=24)
     height, width, _ = pixels(out).shape
-    words = figures.text("layer").shape[0]
+    words = figures.render_text("layer").shape[0]
     # Three layers, each a line of words above three pairs.
     band = words + figures.GAP + 2 * SIDE + figures.GAP
     assert height == 2 * MARGIN + 3 * band + 2 * 8
@@ -233,7 +233,9 @@ def test_without_a_picture_each_feature_has_a_crop_of_the_dataset(
 def test_only_as_many_crops_are_used_as_asked_for(
     workdir, small_config, data_dir, tmp_path, monkeypatch
 ):
-    source = choice.open_pictures("paintings", data_dir, source="", size=SIDE)
+    source = training_data.open_records_by_name(
+        "paintings", data_dir, source="", size=SIDE
+    )
     crops = pipeline.crops(source, size=SIDE, count=3, seed=0)
     # The last of them is alone in its batch.
     monkeypatch.setattr(deconvnet, "BATCH_SIZE", 2)

@@ -8,15 +8,15 @@ BLACK = np.zeros((3, 5, 3), np.uint8)
 
 
 def test_text_is_dark_on_white_and_longer_text_is_wider():
-    short, long = figures.text("17"), figures.text("17 and 44")
+    short, long = figures.render_text("17"), figures.render_text("17 and 44")
     assert short.max() == 255
     assert short.min() < 100
-    assert short.shape[0] == long.shape[0] == figures.text("gÅ|").shape[0]
+    assert short.shape[0] == long.shape[0] == figures.render_text("gÅ|").shape[0]
     assert short.shape[1] < long.shape[1]
 
 
 def test_a_larger_font_gives_larger_text():
-    small, large = (figures.text("17", size) for size in (12, 24))
+    small, large = (figures.render_text("17", size) for size in (12, 24))
     assert large.shape[0] > 1.5 * small.shape[0]
     assert large.shape[1] > 1.5 * small.shape[1]
 

@@ -126,8 +126,8 @@ class FullDiskError(Exception):
 def test_a_full_disk_is_named_by_its_folder(tmp_path, error):
     def write() -> None:
         path = tmp_path / "new" / "a.png"
-        with atomic.replacing(path, lambda _: False) as unfinished:
-            unfinished.write_bytes(b"half")
+        with atomic.replacing(path, lambda _: False) as temporary:
+            temporary.write_bytes(b"half")
             raise error
 
     with pytest.raises(OSError, match=r"(?i)disk quota|no space") as caught:

@@ -54,7 +54,7 @@ def test_the_devices_of_a_cpu_share_its_measured_peak(
 def test_memory_is_the_free_memory_of_the_machine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "_cgroup_bytes_free", list)
     free = psutil.virtual_memory().available
-    memory = machine.memory()
+    memory = machine.memory_limit()
     assert memory is not None
     assert abs(memory - free) < 0.2 * free
 
@@ -65,10 +65,10 @@ def test_the_memory_of_arrays_that_exist_is_counted_as_available(
     monkeypatch.setattr(machine, "_cgroup_bytes_free", lambda: [4096, 8192])
     monkeypatch.setattr(jax, "local_device_count", lambda: 8)
     monkeypatch.setattr(jax, "live_arrays", list)
-    assert machine.memory() == 4096 // 8
+    assert machine.memory_limit() == 4096 // 8
     arrays = [jnp.zeros((10, 20)), jnp.zeros(8, jnp.int8)]
     monkeypatch.setattr(jax, "live_arrays", lambda: arrays)
-    assert machine.memory() == (4096 + 800 + 8) // 8
+    assert machine.memory_limit() == (4096 + 800 + 8) // 8
 
 
 def group(folder: Path, limit: str, version: int) -> Path:

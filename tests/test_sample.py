@@ -78,7 +78,7 @@ def test_numbers_are_below_the_pictures(workdir: str, tmp_path: Path):
         top, left = number // 2 * (row + 2), number % 2 * (32 + 2)
         single = pixels(tmp_path / "many" / f"{number:06d}.png")
         np.testing.assert_array_equal(grid[top : top + 32, left : left + 32], single)
-        caption = figures.text(str(number))
+        caption = figures.render_text(str(number))
         below = grid[top + row - len(caption) : top + row, left : left + 32]
         windows = sliding_window_view(below, caption.shape)
         assert (windows == caption).all((-3, -2, -1)).any()

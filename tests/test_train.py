@@ -25,7 +25,7 @@ from PIL import Image
 
 from jaxart import command, machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import devices, latents, quality, run_dir, train_loop, trained
+from jaxart.gan import feature_metrics, latents, parallel, run_dir, train_loop, trained
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import TrainState, init_state
@@ -115,7 +115,7 @@ def test_a_run_says_what_it_costs_and_how_fast_it_went(
 def test_a_batch_that_cannot_fit_is_refused_and_leaves_the_folder_free(
     config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(machine, "memory", lambda: 1_000_000)
+    monkeypatch.setattr(machine, "memory_limit", lambda: 1_000_000)
     message = r"batch_size must fit into memory: 8 needs [\d.]+ GB, and 0.001 GB"
     with pytest.raises(ValueError, match=message):
         train.main(config, str(tmp_path))
@@ -125,14 +125,14 @@ def test_a_batch_that_cannot_fit_is_refused_and_leaves_the_folder_free(
 
 
 LAYERS = ("relu1_2",)  # of VGG16, the cheapest ones
-make_extractor = functools.cache(quality.vgg_extractor)  # compiled once
+make_extractor = functools.cache(feature_metrics.vgg_extractor)  # compiled once
 
 
 @contextlib.contextmanager
 def cheap_extractor() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         cheap = make_extractor(LAYERS)
-        patch.setattr(quality, "vgg_extractor", lambda: cheap)
+        patch.setattr(feature_metrics, "vgg_extractor", lambda: cheap)
         yield
 
 
@@ -141,7 +141,7 @@ def evaluated_config(small_config: Any) -> Any:
     """Evaluated four times, at steps that are not all logged or saved."""
     config = copy.deepcopy(small_config)
     config.evaluate.every_steps = 3
-    config.evaluate.count = quality.MIN_COUNT
+    config.evaluate.count = feature_metrics.MIN_COUNT
     config.checkpoints.every_steps = 12
     config.checkpoints.keep = 1
     return config
@@ -214,13 +214,15 @@ def test_the_best_checkpoint_is_kept_and_can_be_sampled(
 
 
 def test_a_logged_distance_is_that_of_the_samples(evaluated_run: Path):
-    generator, state, settings, _ = trained.generator(str(evaluated_run), "12")
+    generator, state, settings, _ = trained.restore_generator(str(evaluated_run), "12")
     inference = nnx.view(generator, use_running_average=True)
     nnx.update(inference, *jax.tree.map(jnp.asarray, state))
-    z = latents.draw(0, range(quality.MIN_COUNT), settings.generator.latent)
+    z = latents.sample_latents(
+        0, range(feature_metrics.MIN_COUNT), settings.generator.latent
+    )
     samples = np.rint(np.clip((np.asarray(inference(z)) + 1) * 127.5, 0, 255))
     source = dataset.open_source(settings.data.data_dir, "paintings")
-    crops = pipeline.crops(source, size=32, count=quality.MIN_COUNT, seed=0)
+    crops = pipeline.crops(source, size=32, count=feature_metrics.MIN_COUNT, seed=0)
 
     def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scaled = jnp.asarray(pixels, jnp.float32) / 255
@@ -239,14 +241,14 @@ def test_a_logged_distance_is_that_of_the_samples(evaluated_run: Path):
 def test_updates_in_one_call_change_nothing_and_compile_twice(
     config: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    made: list[devices.Updates] = []
-    make_updates = devices.make_updates
+    made: list[parallel.ParallelUpdate] = []
+    make_updates = parallel.make_parallel_update
 
-    def spy(*networks: Any, **settings: Any) -> devices.Updates:
+    def spy(*networks: Any, **settings: Any) -> parallel.ParallelUpdate:
         made.append(make_updates(*networks, **settings))
         return made[-1]
 
-    monkeypatch.setattr(devices, "make_updates", spy)
+    monkeypatch.setattr(parallel, "make_parallel_update", spy)
     config.steps_per_call = 4
     train.main(config, str(tmp_path))
     assert_same_run(tmp_path, tiny_run)
@@ -361,8 +363,8 @@ def test_a_run_may_begin_with_the_networks_of_another(
         return loop(*arguments, state=state, **others)
 
     monkeypatch.setattr(train_loop, "train_loop", spy)
-    generator = trained.generator(str(tiny_run), "8")
-    points = latents.draw(0, range(4), generator.settings.generator.latent)
+    generator = trained.restore_generator(str(tiny_run), "8")
+    points = latents.sample_latents(0, range(4), generator.settings.generator.latent)
     sampler = latents.make_sampler(generator.network)
     config.seed, config.optimizer.learning_rate = 5, 1e-3
     start = {"from_": str(tiny_run), "step": "8"}
@@ -473,7 +475,7 @@ def long_config(config: Any) -> Any:
     config.samples.every_steps = 100
     config.log.every_steps = 5
     config.evaluate.every_steps = 100
-    config.evaluate.count = quality.MIN_COUNT
+    config.evaluate.count = feature_metrics.MIN_COUNT
     return config
 
 

@@ -1,1 +1,1 @@
-"""The GAN: its networks, one update of both players, and the devices it runs on."""
+"""The GAN: networks, training, and what is made of trained ones."""

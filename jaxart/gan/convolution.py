@@ -8,7 +8,7 @@ below the rate of matrix products. There, the convolution is computed as
   im2col), for the few channels of pixels; or
 * `winograd.convolve_4x4`, with 9 products instead of 16.
 
-Both are exact in the reals, and equal XLA's to float rounding.
+Both are exact in exact arithmetic, and equal XLA's to float rounding.
 
 Cost: 32·i·o·h·w FLOP for an output of h by w in the first form, with buffers of four
 times the input; `winograd` says that of the second.

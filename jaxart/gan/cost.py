@@ -30,20 +30,20 @@ class Cost(NamedTuple):
     bytes_available: int | None  # on each device; None if the device does not say
 
     def __str__(self) -> str:
-        """Say it in three lines."""
+        """Format as three lines."""
         return "\n".join(
             (
                 f"parameters: {self.generator_parameters:,} of G, "
                 f"{self.discriminator_parameters:,} of D",
-                f"arithmetic: {giga(self.flop_per_image)} GFLOP an image, "
-                f"{giga(self.compiled_flop_per_image)} as compiled",
-                f"memory: {giga(self.bytes_needed)} GB needed, "
-                f"{giga(self.bytes_available)} GB available",
+                f"arithmetic: {format_giga(self.flop_per_image)} GFLOP an image, "
+                f"{format_giga(self.compiled_flop_per_image)} as compiled",
+                f"memory: {format_giga(self.bytes_needed)} GB needed, "
+                f"{format_giga(self.bytes_available)} GB available",
             )
         )
 
     def check_memory(self, batch_size: int) -> None:
-        """See that the run fits.
+        """Check that the run fits.
 
         Raises:
             ValueError: it needs more memory than the device has.
@@ -53,18 +53,18 @@ class Cost(NamedTuple):
         if self.bytes_needed > self.bytes_available:
             raise ValueError(
                 f"batch_size must fit into memory: {batch_size} needs "
-                f"{giga(self.bytes_needed)} GB, and {giga(self.bytes_available)} GB "
-                "are available"
+                f"{format_giga(self.bytes_needed)} GB, and "
+                f"{format_giga(self.bytes_available)} GB are available"
             )
 
 
-def cost(
+def estimate_cost(
     generator: Generator,
     discriminator: Discriminator,
     compiled: jax.stages.Compiled,
     images: int,
 ) -> Cost:
-    """Return what a run costs whose updates are compiled.
+    """Estimate the cost of a run from its compiled updates.
 
     XLA counts what one device does: `images` are those of one update there.
     """
@@ -76,12 +76,12 @@ def cost(
         flop_per_image(generator, discriminator),
         flop and flop / images,
         bytes_needed(compiled),
-        machine.memory(),
+        machine.memory_limit(),
     )
 
 
 def check_state(state: PyTree[jax.ShapeDtypeStruct]) -> None:
-    """See that the state of a run fits into memory, before it is made.
+    """Check that the state of a run fits into memory, before it is made.
 
     Args:
         state: shapes and types of the networks and their optimizers.
@@ -91,29 +91,30 @@ def check_state(state: PyTree[jax.ShapeDtypeStruct]) -> None:
     """
     leaves = jax.tree.leaves(state)
     needed = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    available = machine.memory()
+    available = machine.memory_limit()
     if available is not None and needed > available:
         raise ValueError(
             "generator.width and discriminator.width must lead to networks that fit "
-            f"into memory: they need {giga(needed)} GB, and {giga(available)} GB are "
-            "available"
+            f"into memory: they need {format_giga(needed)} GB, and "
+            f"{format_giga(available)} GB are available"
         )
 
 
-def speed_line(cost: Cost, speed: Speed, dtype: str) -> str:
-    """Say in a line how fast a run went, and how fast the machine could be."""
+def format_speed(cost: Cost, speed: Speed, dtype: str) -> str:
+    """Format in a line how fast a run went, and how fast the machine could be."""
     rate = speed.images_per_second * cost.flop_per_image / jax.device_count()
     peak = machine.peak(dtype)
     share = "an unknown share of what the device can do"
     if peak is not None:
         share = (
             f"{rate / peak.flop_per_second:.0%} of the "
-            f"{giga(peak.flop_per_second)} {peak.source}"
+            f"{format_giga(peak.flop_per_second)} {peak.source}"
         )
     devices = "" if jax.device_count() == 1 else " on each device"
     return (
-        f"speed: {_digits(speed.images_per_second)} images/s, {giga(rate)} GFLOP/s"
-        f"{devices}: {share}; {speed.waiting:.1%} of the time waiting for data"
+        f"speed: {_digits(speed.images_per_second)} images/s, "
+        f"{format_giga(rate)} GFLOP/s{devices}: {share}; "
+        f"{speed.input_wait_share:.1%} of the time waiting for data"
     )
 
 
@@ -129,8 +130,8 @@ def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
     Convolutions and matrix products only, with two operations a product. D passes over
     three batches: the real and the fake one in its own step, the fake one in G's step.
     """
-    g_stages = _products(generator.stages)
-    d_stages = _products(reversed(discriminator.stages))
+    g_stages = _macs(generator.stages)
+    d_stages = _macs(reversed(discriminator.stages))
     pixels = d_stages[-1]  # D's first layer
     g = sum(g_stages) + generator.seed.size
     d = sum(d_stages) + discriminator.score.kernel.size
@@ -158,11 +159,13 @@ def bytes_needed(compiled: jax.stages.Compiled) -> int | None:
     )
 
 
-def giga(count: int | float | None) -> str:
+def format_giga(count: int | float | None) -> str:
     """Return a count in thousands of millions, in three digits or more.
 
-    >>> giga(8_982_000_000), giga(43_500_000), giga(36e12), giga(None)
-    ('8.98', '0.0435', '36,000', 'unknown')
+    >>> format_giga(8_982_000_000), format_giga(43_500_000)
+    ('8.98', '0.0435')
+    >>> format_giga(36e12), format_giga(None)
+    ('36,000', 'unknown')
     """
     return "unknown" if count is None else _digits(count / 1e9)
 
@@ -171,7 +174,7 @@ def _digits(number: float) -> str:
     return f"{number:,.0f}" if number >= 1_000 else f"{number:.3g}"
 
 
-def _products(stages: Iterable[Any]) -> list[int]:
+def _macs(stages: Iterable[Any]) -> list[int]:
     """Return the products of each stage for an image, from the smallest map up.
 
     Every weight meets every pixel of the stage's smaller map once.

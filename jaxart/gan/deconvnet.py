@@ -126,11 +126,11 @@ def max_activations(
         layers = _merge(graphdef, state).maps(images.to_images(pixels))
         return [maps.max((1, 2)).astype(jnp.float32) for maps in layers]
 
-    def of_batch(pixels: UInt8[np.ndarray, "b h w 3"]) -> list[Float[Array, "b o"]]:
+    def max_of_batch(pixels: UInt8[np.ndarray, "b h w 3"]) -> list[Float[Array, "b o"]]:
         return strongest(state, jnp.asarray(pixels))
 
     batch_size = min(len(pixels), BATCH_SIZE)
-    parts = batches.map_batches(of_batch, pixels, batch_size, "activations")
+    parts = batches.map_batches(max_of_batch, pixels, batch_size, "activations")
     return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
 
 

@@ -13,16 +13,16 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxart import images, metrics
-from jaxart.gan import latents, quality
-from jaxart.gan.quality import Pixels, Rows
-from jaxart.gan.trained import Trained
+from jaxart.gan import feature_metrics, latents
+from jaxart.gan.feature_metrics import FeatureMatrix, Pixels
+from jaxart.gan.trained import TrainedNetwork
 
 
 # In the picture of nearest crops: how many samples, and crops beside each.
 SAMPLES, NEIGHBOURS = 16, 7
 
 
-class Sets(NamedTuple):
+class PictureSets(NamedTuple):
     """Pictures to extract features from, equally many of each."""
 
     crops: Pixels
@@ -31,7 +31,7 @@ class Sets(NamedTuple):
     noise: Pixels
 
 
-COMPARED = [name for name in Sets._fields if name != "crops"]  # with the crops
+SETS_COMPARED_WITH_CROPS = [name for name in PictureSets._fields if name != "crops"]
 
 
 class Timer:
@@ -50,39 +50,43 @@ class Timer:
         return round(time.perf_counter() - self._start, 2)
 
 
-def sample(generator: Trained, count: int, seed: int) -> Pixels:
+def sample(generator: TrainedNetwork, count: int, seed: int) -> Pixels:
     """Return the first `count` samples of a seed."""
     sampler = latents.make_sampler(generator.network)
-    points = latents.draw(seed, range(count), generator.settings.generator.latent)
+    points = latents.sample_latents(
+        seed, range(count), generator.settings.generator.latent
+    )
     parts = latents.sample_pictures(sampler, generator.state, points)
     return np.concatenate([*parts])
 
 
 def extract(
     network: str,
-    extractor: quality.Extractor,
-    sets: Sets,
+    extractor: feature_metrics.Extractor,
+    sets: PictureSets,
     cache: str | os.PathLike[str],
-) -> tuple[dict[str, Rows], dict[str, float | None]]:
+) -> tuple[dict[str, FeatureMatrix], dict[str, float | None]]:
     """Return the features of each set, and the seconds they took; None if cached.
 
     Features of samples are not cached.
     """
-    rows: dict[str, Rows] = {}
+    rows: dict[str, FeatureMatrix] = {}
     seconds: dict[str, float | None] = {}
     for name, pixels in sets._asdict().items():
         folder = None if name == "samples" else cache
         title = f"{network}, {name}"
-        features = quality.extract_features(extractor, pixels, title, folder)
-        rows[name] = features.rows
+        features = feature_metrics.extract_features(extractor, pixels, title, folder)
+        rows[name] = features.values
         seconds[name] = None
         if features.seconds is not None:
             seconds[name] = round(features.seconds, 2)
     return rows, seconds
 
 
-def compare(
-    features: Mapping[str, Mapping[str, Rows]], seed: int, seconds: dict[str, Any]
+def compare_sets(
+    features: Mapping[str, Mapping[str, FeatureMatrix]],
+    seed: int,
+    seconds: dict[str, Any],
 ) -> dict[str, dict[str, float]]:
     """Return the metrics of each set against the crops, for all networks.
 
@@ -91,12 +95,16 @@ def compare(
         seed: of the kernel distance's subsets.
         seconds: of each network; those of comparing the samples are added.
     """
-    scalars: dict[str, dict[str, float]] = {name: {} for name in COMPARED}
-    pairs = [(network, name) for network in features for name in COMPARED]
+    scalars: dict[str, dict[str, float]] = {
+        name: {} for name in SETS_COMPARED_WITH_CROPS
+    }
+    pairs = [
+        (network, name) for network in features for name in SETS_COMPARED_WITH_CROPS
+    ]
     for network, name in tqdm(pairs, "distances", leave=False, delay=2):
         timer = Timer()
         rows = features[network]
-        scalars[name] |= quality.compare(
+        scalars[name] |= feature_metrics.compare_features(
             rows["crops"], rows[name], network=network, seed=seed
         )
         if name == "samples":
@@ -104,7 +112,9 @@ def compare(
     return scalars
 
 
-def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
+def save_nearest(
+    path: str, sets: PictureSets, rows: Mapping[str, FeatureMatrix]
+) -> None:
     """Write a PNG of the first samples, each to the left of its nearest crops."""
     neighbours = metrics.nearest_neighbours(
         rows["samples"][:SAMPLES], rows["crops"], NEIGHBOURS
@@ -116,11 +126,16 @@ def save_nearest(path: str, sets: Sets, rows: Mapping[str, Rows]) -> None:
 
 
 def accuracy(
-    discriminator: Trained, train: Pixels, held_out: Pixels | None, samples: Pixels
+    discriminator: TrainedNetwork,
+    train: Pixels,
+    held_out: Pixels | None,
+    samples: Pixels,
 ) -> dict[str, float | None]:
     """Return the fraction of each set that is classified correctly, and its error."""
     batch_size = min(discriminator.settings.batch_size, len(samples))
-    real_fraction = quality.make_real_fraction(discriminator.network, batch_size)
+    real_fraction = feature_metrics.make_real_fraction(
+        discriminator.network, batch_size
+    )
     sets = {"train": train, "held_out": held_out, "samples": samples}
     scalars: dict[str, float | None] = {}
     for name, pixels in sets.items():

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from jaxart import figures, images
 from jaxart.figures import Pixels
 from jaxart.gan import deconvnet
-from jaxart.gan.trained import Trained
+from jaxart.gan.trained import TrainedNetwork
 
 
 COLUMNS = 16  # projections in a row
@@ -22,7 +22,7 @@ Pictures = UInt8[np.ndarray, "n h w 3"]
 Images = Float[np.ndarray, "n _ _ 3"]
 
 
-class Excited(NamedTuple):
+class ExcitedFeatures(NamedTuple):
     """Features of a layer, and for each a picture that excites it."""
 
     features: Int[np.ndarray, " n"]  # their indices
@@ -30,8 +30,12 @@ class Excited(NamedTuple):
     total: int  # number of features in the layer
 
 
-def of_crops(
-    discriminator: Trained, crops: Pictures, *, keep: deconvnet.Keep, filters: int
+def figure_from_crops(
+    discriminator: TrainedNetwork,
+    crops: Pictures,
+    *,
+    keep: deconvnet.Keep,
+    filters: int,
 ) -> Pixels:
     """Draw the first features of each layer, below the crops that excite them most."""
     grey = not np.ptp(crops, axis=-1).any()
@@ -40,13 +44,13 @@ def of_crops(
         total = activations.shape[1]
         features = np.arange(min(filters, total))
         strongest = crops[activations.argmax(0)[features]]
-        layers.append(Excited(features, strongest, total))
+        layers.append(ExcitedFeatures(features, strongest, total))
     figure = _draw_layers(discriminator, layers, keep, with_pictures=True, grey=grey)
     return figures.add_margin(figure)
 
 
-def of_picture(
-    discriminator: Trained,
+def figure_from_picture(
+    discriminator: TrainedNetwork,
     path: str,
     *,
     keep: deconvnet.Keep,
@@ -56,7 +60,7 @@ def of_picture(
     """Draw the features of each layer that the centre of a picture excites most.
 
     Args:
-        discriminator: from `trained.discriminator`.
+        discriminator: from `trained.restore_discriminator`.
         path: of the picture.
         keep: of a feature map, as for `deconvnet.make_projector`.
         filters: features of each layer, at most.
@@ -70,15 +74,15 @@ def of_picture(
     for activations in _max_activations(discriminator, picture):
         features = np.argsort(-activations[0], kind="stable")[:filters]
         repeated = picture.repeat(len(features), axis=0)
-        layers.append(Excited(features, repeated, activations.shape[1]))
+        layers.append(ExcitedFeatures(features, repeated, activations.shape[1]))
     right = _draw_layers(discriminator, layers, keep, with_pictures=False, grey=grey)
     (large,) = figures.enlarge(picture, PICTURE_SIDE)
-    left = figures.vstack([figures.text("the picture"), large])
+    left = figures.vstack([figures.render_text("the picture"), large])
     return figures.add_margin(figures.hstack([left, right], gap=12, centred=False))
 
 
 def _max_activations(
-    discriminator: Trained, pixels: Pictures
+    discriminator: TrainedNetwork, pixels: Pictures
 ) -> list[Float[np.ndarray, "n o"]]:
     network, state, *_ = discriminator
     return deconvnet.max_activations(network, state, pixels)
@@ -105,8 +109,8 @@ def _centre_crop(path: str, size: int) -> Pixels:
 
 
 def _draw_layers(
-    discriminator: Trained,
-    layers: list[Excited],
+    discriminator: TrainedNetwork,
+    layers: list[ExcitedFeatures],
     keep: deconvnet.Keep,
     *,
     with_pictures: bool,
@@ -127,14 +131,16 @@ def _draw_layers(
         field = deconvnet.receptive_field(layer, 0).size
         title = f"layer {layer}: {len(tiles)} of {excited.total} features"
         title += f", each place sees {field} x {field} pixels"
-        bands.append(figures.vstack([figures.text(title), images.grid(tiles, columns)]))
+        bands.append(
+            figures.vstack([figures.render_text(title), images.grid(tiles, columns)])
+        )
     return figures.vstack(bands, gap=8)
 
 
 def _project(
-    discriminator: Trained,
+    discriminator: TrainedNetwork,
     layer: int,
-    excited: Excited,
+    excited: ExcitedFeatures,
     keep: deconvnet.Keep,
     *,
     grey: bool,

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from jaxart import figures, images
 from jaxart.figures import Pixels
 from jaxart.gan import latents
-from jaxart.gan.trained import Trained
+from jaxart.gan.trained import TrainedNetwork
 
 
 FILM_SIDE = 256  # side of a film, in pixels
@@ -26,21 +26,21 @@ Pictures = UInt8[np.ndarray, "_ _ _ 3"]
 class Interpolation(NamedTuple):
     """What to interpolate."""
 
-    numbers: Sequence[int]  # of the points, at least two
+    indices: Sequence[int]  # of the points, at least two
     seed: int  # of the points
     pictures: int  # from one point to the next, at least two
     method: latents.Method  # of interpolation
     closed: bool  # whether there is a segment from the last point to the first
 
 
-def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
+def interpolation_grid(generator: TrainedNetwork, path: Interpolation) -> Pixels:
     """Draw a row for each segment, with the numbers of its points at both ends."""
-    points = _points(generator, path.numbers, path.seed)
+    points = _points(generator, path.indices, path.seed)
     t = jnp.linspace(0, 1, path.pictures)
     segments = latents.interpolate(points, t, path.method, closed=path.closed)
-    rows, columns, latent = segments.shape
-    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent))])
-    labels = [str(number) for number in (*path.numbers, path.numbers[0])]
+    rows, columns, latent_dim = segments.shape
+    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent_dim))])
+    labels = [str(number) for number in (*path.indices, path.indices[0])]
     height = pictures.shape[1]
     parts = [
         figures.row_labels(labels[:rows], height, images.BORDER),
@@ -50,13 +50,15 @@ def interpolation_grid(generator: Trained, path: Interpolation) -> Pixels:
     return figures.add_margin(figures.hstack(parts, gap=6))
 
 
-def interpolation_frames(generator: Trained, path: Interpolation) -> Iterator[Pixels]:
+def interpolation_frames(
+    generator: TrainedNetwork, path: Interpolation
+) -> Iterator[Pixels]:
     """Yield the frames of a film.
 
     A segment ends where the next one starts, so only the last has a frame for its end,
     and not even that in a film that loops.
     """
-    points = _points(generator, path.numbers, path.seed)
+    points = _points(generator, path.indices, path.seed)
     t = jnp.linspace(0, 1, path.pictures, endpoint=False)
     segments = latents.interpolate(points, t, path.method, closed=path.closed)
     positions = segments.reshape(-1, points.shape[1])
@@ -67,7 +69,7 @@ def interpolation_frames(generator: Trained, path: Interpolation) -> Iterator[Pi
 
 
 def arithmetic(
-    generator: Trained,
+    generator: TrainedNetwork,
     plus: Sequence[int],
     minus: Sequence[int],
     to: Sequence[Sequence[int]],
@@ -76,7 +78,7 @@ def arithmetic(
 ) -> Pixels:
     """Draw z1 - z2 + z3, each the average of points by number; a row for each z3."""
     terms = [plus, minus, *to]
-    points = [_points(generator, numbers, seed) for numbers in terms]
+    points = [_points(generator, indices, seed) for indices in terms]
     z1, z2, *z3s = points
     sums = jnp.stack([latents.arithmetic(z1, z2, z3) for z3 in z3s])
     means = jnp.stack([term.mean(0) for term in points])
@@ -92,11 +94,13 @@ def arithmetic(
     return _draw_equation(term_figures, sum_pictures)
 
 
-def _points(generator: Trained, numbers: Sequence[int], seed: int) -> latents.Points:
-    return latents.draw(seed, numbers, generator.settings.generator.latent)
+def _points(
+    generator: TrainedNetwork, indices: Sequence[int], seed: int
+) -> latents.Latents:
+    return latents.sample_latents(seed, indices, generator.settings.generator.latent)
 
 
-def _pictures(generator: Trained, points: latents.Points) -> Iterator[Pixels]:
+def _pictures(generator: TrainedNetwork, points: latents.Latents) -> Iterator[Pixels]:
     """Yield the picture of each point."""
     sampler = latents.make_sampler(generator.network)
     parts = latents.sample_pictures(sampler, generator.state, points)
@@ -104,14 +108,14 @@ def _pictures(generator: Trained, points: latents.Points) -> Iterator[Pixels]:
 
 
 def _draw_term(
-    name: str, numbers: Sequence[int], mean: Pixels, pictures: Pictures
+    name: str, indices: Sequence[int], mean: Pixels, pictures: Pictures
 ) -> Pixels:
     """Draw the picture of a term and, of an average, those of its points."""
     large = figures.enlarge(mean[None], TERM_SIDE)
-    if len(numbers) == 1:
-        return figures.add_captions(large, [f"{name}: {numbers[0]}"])[0]
+    if len(indices) == 1:
+        return figures.add_captions(large, [f"{name}: {indices[0]}"])[0]
     (captioned,) = figures.add_captions(large, [f"{name}: the average of"])
-    small = figures.add_captions(pictures, [str(number) for number in numbers])
+    small = figures.add_captions(pictures, [str(number) for number in indices])
     return figures.vstack([captioned, images.grid(small, 3)], gap=4, centred=True)
 
 
@@ -132,4 +136,4 @@ def _draw_equation(terms: list[Pixels], results: Pictures) -> Pixels:
 
 
 def _operator(sign: str) -> Pixels:
-    return figures.text(sign, size=28)
+    return figures.render_text(sign, size=28)

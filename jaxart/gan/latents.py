@@ -1,6 +1,6 @@
-"""Points of the generator's input space, interpolation between them, and samples.
+"""Latents: the generator's input space, interpolation in it, and samples.
 
-A point has a number: together with the seed it identifies the point, so that a user can
+A point has an index: together with the seed it identifies the point, so that a user can
 choose points by their pictures.
 
 There are two methods of interpolation. The linear one is the paper's. Its points are
@@ -41,29 +41,29 @@ Method = Literal["linear", "spherical"]
 # Pictures of one compiled call. A constant: the bytes of a picture depend on it.
 BATCH_SIZE = 100
 
-Points = Float[Array, "n z"]
-Sampler = Callable[[NetworkState, Points], UInt8[Array, "n h w 3"]]
+Latents = Float[Array, "n z"]
+Sampler = Callable[[NetworkState, Latents], UInt8[Array, "n h w 3"]]
 
 
-def draw(seed: int, numbers: Sequence[int], latent: int) -> Points:
-    """Draw the points with these numbers, each from N(0, 1)^z.
+def sample_latents(seed: int, indices: Sequence[int], latent_dim: int) -> Latents:
+    """Draw the latents with these indices, each from N(0, 1)^z.
 
-    A point depends on the seed and its number alone.
+    A latent depends on the seed and its index alone.
 
     Raises:
-        ValueError: there is no number, or a negative one.
+        ValueError: there is no index, or a negative one.
     """
-    if not numbers or min(numbers) < 0:
+    if not indices or min(indices) < 0:
         raise ValueError(
-            f"numbers must be at least one, and none negative; got {list(numbers)}"
+            f"indices must be at least one, and none negative; got {list(indices)}"
         )
     fold_in = partial(jax.random.fold_in, jax.random.key(seed))
-    keys = jax.vmap(fold_in)(jnp.array(numbers))
-    return jax.vmap(lambda key: jax.random.normal(key, (latent,)))(keys)
+    keys = jax.vmap(fold_in)(jnp.array(indices))
+    return jax.vmap(lambda key: jax.random.normal(key, (latent_dim,)))(keys)
 
 
 def interpolate(
-    points: Points, t: Float[Array, " k"], method: str, *, closed: bool
+    points: Latents, t: Float[Array, " k"], method: str, *, closed: bool
 ) -> Float[Array, "segments k z"]:
     """Interpolate from each point to the next.
 
@@ -105,7 +105,7 @@ def make_sampler(generator: Generator) -> Sampler:
     graphdef = nnx.graphdef(nnx.view(generator, use_running_average=True))
 
     @jax.jit
-    def sample(state: NetworkState, z: Points) -> UInt8[Array, "n h w 3"]:
+    def sample(state: NetworkState, z: Latents) -> UInt8[Array, "n h w 3"]:
         generated, _ = apply(graphdef, state, z)
         return images.to_pixels(generated)
 

@@ -10,6 +10,8 @@ end where the map is smallest, with no more channels than the paper's last stage
 (8·width), so that 256 by 256 pixels cost memory for pixels and not for weights. The
 paper does not say how weights are initialised: here as in DCGAN, N(0, 0.02), N(1, 0.02)
 for the scales of batch norm. Convolutions have no bias: batch norm would cancel it.
+
+A stage is what `deconvnet` calls a layer.
 """
 
 from itertools import pairwise
@@ -51,7 +53,7 @@ def _widths(size: int, width: int) -> list[int]:
     return [width * min(1 << stage, 8) for stage in range(stages)]
 
 
-class Halving(nnx.Module):
+class DownBlock(nnx.Module):
     """Halve the sides: strided convolution, batch norm, leaky ReLU."""
 
     def __init__(self, i: int, o: int, *, normalise: bool, dtype: str, rngs: nnx.Rngs):
@@ -67,7 +69,7 @@ class Halving(nnx.Module):
         return nnx.leaky_relu(self.norm(x), LEAK)
 
 
-class Doubling(nnx.Module):
+class UpBlock(nnx.Module):
     """Double the sides: batch norm, leaky ReLU, transposed convolution."""
 
     def __init__(self, i: int, o: int, *, dtype: str, rngs: nnx.Rngs):
@@ -89,15 +91,15 @@ class Generator(nnx.Module):
     """
 
     def __init__(
-        self, size: int, width: int, latent: int, *, dtype: str, rngs: nnx.Rngs
+        self, size: int, width: int, latent_dim: int, *, dtype: str, rngs: nnx.Rngs
     ):
         widths = _widths(size, width)[::-1]
-        # A transposed convolution of a single pixel is a matrix product.
-        self.seed = nnx.Param(KERNEL(rngs.params(), (latent, 4, 4, widths[0])))
+        # DCGAN's project and reshape; the name is that of checkpoints.
+        self.seed = nnx.Param(KERNEL(rngs.params(), (latent_dim, 4, 4, widths[0])))
         self.stages = nnx.List(
-            Doubling(i, o, dtype=dtype, rngs=rngs) for i, o in pairwise([*widths, 3])
+            UpBlock(i, o, dtype=dtype, rngs=rngs) for i, o in pairwise([*widths, 3])
         )
-        self.latent = latent
+        self.latent_dim = latent_dim
         self.dtype = dtype
 
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
@@ -116,7 +118,7 @@ class Discriminator(nnx.Module):
         widths = _widths(size, width)
         self.stages = nnx.List(
             # No batch norm on the pixels themselves.
-            Halving(i, o, normalise=stage > 0, dtype=dtype, rngs=rngs)
+            DownBlock(i, o, normalise=stage > 0, dtype=dtype, rngs=rngs)
             for stage, (i, o) in enumerate(pairwise([3, *widths]))
         )
         self.score = nnx.Linear(

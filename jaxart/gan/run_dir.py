@@ -61,13 +61,13 @@ class RunDir:
         return self.path / "samples" / f"{step:06d}.png"
 
     def __enter__(self) -> "RunDir":
-        """Take the folder."""
+        """Lock the folder."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not os.access(self.path, os.W_OK):
             raise ValueError(f"workdir must be writable; {self.path} is not")
         # Empty folders do not count: a run that was refused leaves `checkpoints`. Nor
         # do hidden files: a killed run leaves what it was writing, a desktop its own.
-        others = {
+        names = {
             path.name
             for path in self.path.iterdir()
             if any(
@@ -75,7 +75,7 @@ class RunDir:
                 for inner in itertools.chain([path], path.rglob("*"))
             )
         }
-        if others - {LOCK} and CONFIG not in others:
+        if names - {LOCK} and CONFIG not in names:
             raise ValueError(
                 f"workdir must be empty or hold a run; {self.path} does neither"
             )
@@ -88,12 +88,12 @@ class RunDir:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the folder back."""
+        """Release the lock."""
         (self.path / LOCK).unlink(missing_ok=True)
         os.close(self._lock)
 
-    def check_same(self, settings: Settings) -> None:
-        """See that the run in the folder, if any, was started with the same settings.
+    def check_settings(self, settings: Settings) -> None:
+        """Check that the run in the folder, if any, was started with the same settings.
 
         Raises:
             ValueError: it was not.
@@ -147,8 +147,8 @@ class RunDir:
         """Write the settings of the run and what it began with, all or nothing."""
         config = settings.to_dict() | ({FROM: origin._asdict()} if origin else {})
         text = json.dumps(config, indent=2, sort_keys=True)
-        with atomic.replacing(self.path / CONFIG, lambda _: True) as unfinished:
-            unfinished.write_text(text + "\n")
+        with atomic.replacing(self.path / CONFIG, lambda _: True) as temporary:
+            temporary.write_text(text + "\n")
 
     def checkpoints(self, settings: Settings) -> Checkpoints:
         """Open the checkpoints for writing."""

@@ -32,16 +32,15 @@ class Speed(NamedTuple):
     """How fast a run went."""
 
     images_per_second: float  # over all of it, evaluation aside
-    # Share of the time in which no update was under way for want of data, from 0 to 1.
-    waiting: float
+    # Share of the time during which the device waited for data, from 0 to 1.
+    input_wait_share: float
 
 
 class RunLog:
     """The log of one run, resumed after some step.
 
     Args:
-        run_dir: folder of the run; None in a process that only checks the losses, while
-            another one writes.
+        run_dir: folder of the run; None in all processes but the first.
         settings: of the run.
         start_step: updates done so far; lines of metrics after it are deleted, for they
             will be written again.
@@ -144,7 +143,7 @@ class RunLog:
             due = any(self._logged_steps(*call) for call in self._pending)
 
     def _logged_steps(self, last: int, metrics: Any) -> list[int]:
-        """Return which of a call's updates have a line."""
+        """Return the steps of a call that are logged."""
         (count,) = {len(values) for values in metrics.values()}
         steps = range(last - count + 1, last + 1)
         return [
@@ -249,5 +248,5 @@ def _delete_lines_after(path: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError, TypeError):
             continue
-    with atomic.replacing(path, lambda _: True) as unfinished:
-        unfinished.write_text("".join(kept))
+    with atomic.replacing(path, lambda _: True) as temporary:
+        temporary.write_text("".join(kept))

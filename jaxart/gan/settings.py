@@ -16,9 +16,9 @@ from flax import nnx
 from jaxtyping import Array, Integer
 from ml_collections import ConfigDict
 
-from jaxart.gan import quality
-from jaxart.gan.devices import Parallel
+from jaxart.gan import feature_metrics
 from jaxart.gan.networks import SIZES, Discriminator, Generator
+from jaxart.gan.parallel import Parallel
 from jaxart.gan.update import Loss
 from jaxart.validation import (
     MAX_COUNT,
@@ -70,7 +70,7 @@ def _on_device(name: str, value: object) -> bool | Literal["auto"]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data(Validated):
+class DataSettings(Validated):
     """Where the training pictures come from."""
 
     name: str
@@ -82,7 +82,7 @@ class Data(Validated):
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSettings(Validated):
-    """Of the generator."""
+    """Settings of the generator."""
 
     width: Width
     latent: Annotated[int, Range(1, MAX_LATENT)]
@@ -90,14 +90,14 @@ class GeneratorSettings(Validated):
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorSettings(Validated):
-    """Of the discriminator."""
+    """Settings of the discriminator."""
 
     width: Width
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adam(Validated):
-    """Of the optimizer of either network."""
+class AdamSettings(Validated):
+    """Settings of the optimizer of either network."""
 
     learning_rate: NotNegative
     b1: Annotated[float, Range(0, below=1)]
@@ -115,7 +115,7 @@ class CheckpointSettings(Validated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples(Validated):
+class SampleSettings(Validated):
     """How often samples are drawn, and how many."""
 
     every_steps: Positive
@@ -123,15 +123,15 @@ class Samples(Validated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation(Validated):
+class EvaluationSettings(Validated):
     """How often the samples' distance is measured (0: never), and of how many."""
 
     every_steps: Annotated[int, Range(0, MAX_INT)]
-    count: Annotated[int, Range(quality.MIN_COUNT, MAX_COUNT)]
+    count: Annotated[int, Range(feature_metrics.MIN_COUNT, MAX_COUNT)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log(Validated):
+class LogSettings(Validated):
     """How often metrics are written."""
 
     every_steps: Positive
@@ -153,14 +153,14 @@ class Settings(Validated):
     parallel: Parallel
     steps_per_call: Annotated[int, Range(1, 1_000)]
     dtype: Dtype
-    data: Data
+    data: DataSettings
     generator: GeneratorSettings
     discriminator: DiscriminatorSettings
-    optimizer: Adam
+    optimizer: AdamSettings
     checkpoints: CheckpointSettings
-    samples: Samples
-    evaluate: Evaluation
-    log: Log
+    samples: SampleSettings
+    evaluate: EvaluationSettings
+    log: LogSettings
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | ConfigDict) -> "Settings":
@@ -200,8 +200,8 @@ class Settings(Validated):
 
     def make_generator(self, rngs: nnx.Rngs) -> Generator:
         """Return a new generator."""
-        width, latent = self.generator.width, self.generator.latent
-        return Generator(self.size, width, latent, dtype=self.dtype, rngs=rngs)
+        width, latent_dim = self.generator.width, self.generator.latent
+        return Generator(self.size, width, latent_dim, dtype=self.dtype, rngs=rngs)
 
     def make_discriminator(self, rngs: nnx.Rngs) -> Discriminator:
         """Return a new discriminator."""

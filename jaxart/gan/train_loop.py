@@ -17,8 +17,8 @@ from jaxtyping import Array, PyTree, UInt8
 
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import latents, quality, run_dir
-from jaxart.gan.devices import Updates
+from jaxart.gan import feature_metrics, latents, run_dir
+from jaxart.gan.parallel import ParallelUpdate
 from jaxart.gan.run_log import RunLog, Speed
 from jaxart.gan.settings import Settings
 from jaxart.gan.update import NetworkState, TrainState
@@ -28,7 +28,7 @@ from jaxart.metrics import Estimate, frechet_distance
 DistanceFn = Callable[[NetworkState], Estimate]
 
 
-class Outputs(NamedTuple):
+class RunOutputs(NamedTuple):
     """Where the results of a run go."""
 
     log: RunLog  # metrics and samples
@@ -36,19 +36,19 @@ class Outputs(NamedTuple):
     sampler: latents.Sampler  # draws samples; see `latents`
     # Measures the Fréchet distance of samples from the dataset; None if it is not asked
     # for, and in all processes but the first.
-    distance: DistanceFn | None
+    distance_fn: DistanceFn | None
 
 
 def train_loop(
     settings: Settings,
     workdir: str,
-    outputs: Outputs,
+    outputs: RunOutputs,
     *,
     state: TrainState,
     start_step: int,
     dataset: PyTree,
     next_batches: Callable[[int], Array],
-    updates: Updates,
+    updates: ParallelUpdate,
 ) -> Speed:
     """Do the updates from `start_step`, after which `state` is, to the last.
 
@@ -58,8 +58,8 @@ def train_loop(
         outputs: where results go.
         state: on the devices.
         start_step: updates that were done before.
-        dataset: on the devices, or None; see `Updates.run`.
-        next_batches: returns the batches of so many updates, sharded.
+        dataset: on the devices, or None; see `ParallelUpdate.run`.
+        next_batches: takes a number of updates, returns their batches, sharded.
         updates: compiled for the devices.
 
     Raises:
@@ -71,11 +71,11 @@ def train_loop(
         return step % every_steps == 0 or step == settings.steps
 
     log, checkpoints, sampler, distance_fn = outputs
-    points = latents.draw(
+    points = latents.sample_latents(
         settings.seed, range(settings.samples.count), settings.generator.latent
     )
     best = checkpoints.best() if checkpoints else None
-    smallest = math.inf if best is None else best.distance
+    best_distance = math.inf if best is None else best.distance
     step = start_step
     with (
         processes.stop_signals() as stop_signal,
@@ -96,10 +96,12 @@ def train_loop(
             if distance_fn and is_due(step, settings.evaluate.every_steps):
                 generator = updates.unreplicate(state.generator)
                 distance = _log_distance(log, step, distance_fn, generator)
-            is_best = distance is not None and distance < smallest
-            smallest = min(smallest, math.inf if distance is None else distance)
+            is_best = distance is not None and distance < best_distance
+            best_distance = min(
+                best_distance, math.inf if distance is None else distance
+            )
             if stop or is_best or is_due(step, settings.checkpoints.every_steps):
-                # First the log, then the checkpoint that vouches for it.
+                # The log first: a checkpoint implies that its lines are written.
                 log.flush()
                 if checkpoints:
                     parts = run_dir.to_parts(updates.unreplicate(state))
@@ -130,8 +132,10 @@ def updates_of_next_call(step: int, settings: Settings) -> int:
         )
         if every_steps
     ]
-    most = min(*next_stops, settings.steps) - step
-    return settings.steps_per_call if settings.steps_per_call <= most else 1
+    steps_to_next_event = min(*next_stops, settings.steps) - step
+    return (
+        settings.steps_per_call if settings.steps_per_call <= steps_to_next_event else 1
+    )
 
 
 def make_distance_fn(
@@ -140,17 +144,24 @@ def make_distance_fn(
     crops: UInt8[np.ndarray, "n h w 3"],
     cache_dir: Path,
 ) -> DistanceFn:
-    """Return what measures the Fréchet distance of a generator's samples from crops.
+    """Return the function that measures the Fréchet distance of samples from crops.
 
-    As many samples are drawn. Features of the crops are cached in `cache_dir`.
+    It takes a generator's state, and draws as many samples. Features of the crops are
+    cached in `cache_dir`.
     """
-    extractor = quality.vgg_extractor()
-    real = quality.extract_features(extractor, crops, "VGG16, dataset", cache_dir).rows
-    points = latents.draw(settings.seed, range(len(crops)), settings.generator.latent)
+    extractor = feature_metrics.vgg_extractor()
+    real = feature_metrics.extract_features(
+        extractor, crops, "VGG16, dataset", cache_dir
+    ).values
+    points = latents.sample_latents(
+        settings.seed, range(len(crops)), settings.generator.latent
+    )
 
     def distance(generator: NetworkState) -> Estimate:
         samples = np.concatenate([*latents.sample_pictures(sampler, generator, points)])
-        fake = quality.extract_features(extractor, samples, "VGG16, samples").rows
+        fake = feature_metrics.extract_features(
+            extractor, samples, "VGG16, samples"
+        ).values
         return frechet_distance(real, fake)
 
     return distance
@@ -166,7 +177,10 @@ def _log_distance(
     generator = jax.block_until_ready(generator)
     start = time.perf_counter()
     distance, error = distance_fn(generator)
-    scalars = {quality.FRECHET: distance, f"{quality.FRECHET}_error": error}
+    scalars = {
+        feature_metrics.FRECHET_KEY: distance,
+        f"{feature_metrics.FRECHET_KEY}_error": error,
+    }
     log.add_scalars(step, scalars, time.perf_counter() - start)
     return distance
 

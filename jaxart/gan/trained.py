@@ -15,7 +15,7 @@ from jaxart.gan.update import NetworkState, network_state
 SHAPES = ("size", "generator.", "discriminator.")
 
 
-class Trained(NamedTuple):
+class TrainedNetwork(NamedTuple):
     """A network and its values at some step of a run."""
 
     # A `Generator` or `Discriminator`; only its structure is used, and values are in
@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     step: int  # updates done until then
 
 
-def generator(workdir: str, step: str | None = None) -> Trained:
+def restore_generator(workdir: str, step: str | None = None) -> TrainedNetwork:
     """Restore the generator of a run at a step: its number, "best", or the latest.
 
     Raises:
@@ -37,8 +37,8 @@ def generator(workdir: str, step: str | None = None) -> Trained:
     return _restored(workdir, step, "generator", network, settings)
 
 
-def discriminator(workdir: str, step: str | None = None) -> Trained:
-    """Restore the discriminator of a run; arguments and errors as for `generator`."""
+def restore_discriminator(workdir: str, step: str | None = None) -> TrainedNetwork:
+    """Restore the discriminator of a run, as `restore_generator` does the other."""
     settings = run_dir.read_settings(workdir)
     network = settings.make_discriminator(nnx.Rngs(0))
     return _restored(workdir, step, "discriminator", network, settings)
@@ -73,17 +73,17 @@ def start_from(origin: run_dir.Origin, settings: Settings) -> dict[str, NetworkS
         )
     step = str(origin.step)
     return {
-        "generator": generator(origin.workdir, step).state,
-        "discriminator": discriminator(origin.workdir, step).state,
+        "generator": restore_generator(origin.workdir, step).state,
+        "discriminator": restore_discriminator(origin.workdir, step).state,
     }
 
 
 def _restored(
     workdir: str, step: str | None, part: str, network: nnx.Module, settings: Settings
-) -> Trained:
+) -> TrainedNetwork:
     with closing(Checkpoints(workdir)) as checkpoints:
-        found = checkpoints.find(step)
-        like = run_dir.network_to_part(network_state(network))
-        restored = checkpoints.restore(found, {part: like})[part]
+        checkpoint_step = checkpoints.find(step)
+        template = run_dir.network_to_part(network_state(network))
+        restored = checkpoints.restore(checkpoint_step, {part: template})[part]
     state = run_dir.network_from_part(restored)
-    return Trained(network, state, settings, found)
+    return TrainedNetwork(network, state, settings, checkpoint_step)

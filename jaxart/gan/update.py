@@ -7,9 +7,9 @@ computed, and carries that cotangent back through the pass that made them.
 Source: Beyers and Loane, section 3.3; Goodfellow et al., "Generative Adversarial
 Nets", 2014, section 3 for both forms of G's loss; pytorch/examples for the order.
 Deviation: D's running statistics follow the real batch, then the fake one; G's step
-leaves them alone, since D does not learn there. They serve only to look at D later.
-The paper does not say which loss G has; ours is by default the one that does not
-saturate.
+leaves them alone, since D does not learn there. D's running statistics are used by
+`deconvnet` only. The paper does not say which loss G has; ours is by default the one
+that does not saturate.
 """
 
 from collections.abc import Callable
@@ -112,7 +112,7 @@ def update_fn(
     """
     g_graphdef = nnx.graphdef(generator)
     d_graphdef = nnx.graphdef(discriminator)
-    latent = generator.latent
+    latent_dim = generator.latent_dim
 
     def average(tree: PyTree) -> PyTree:
         return tree if axis is None else jax.lax.pmean(tree, axis)
@@ -125,7 +125,7 @@ def update_fn(
         state: TrainState, pixels: UInt8[Array, "b h w 3"]
     ) -> tuple[TrainState, Metrics]:
         real = images.to_images(pixels)
-        z = _latents(state, len(pixels), latent, axis)
+        z = _latents(state, len(pixels), latent_dim, axis)
         g, d = state.generator, state.discriminator
 
         def generate(params: PyTree):
@@ -176,12 +176,12 @@ def update_fn(
 
 
 def _latents(
-    state: TrainState, count: int, latent: int, axis: str | None
+    state: TrainState, count: int, latent_dim: int, axis: str | None
 ) -> Float[Array, "b z"]:
     """Return this step's latents: the same batch on however many devices."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     if axis is None:
-        return jax.random.normal(key, (count, latent))
-    whole = jax.random.normal(key, (count * jax.lax.axis_size(axis), latent))
+        return jax.random.normal(key, (count, latent_dim))
+    whole = jax.random.normal(key, (count * jax.lax.axis_size(axis), latent_dim))
     first = jax.lax.axis_index(axis) * count
     return jax.lax.dynamic_slice_in_dim(whole, first, count)

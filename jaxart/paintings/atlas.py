@@ -31,23 +31,23 @@ class Atlas(NamedTuple):
     # All pictures, each in a rectangle of its own; three bytes a pixel.
     pixels: UInt8[Array, "r c"] | UInt8[np.ndarray, "r c"]
     # Of each picture its first row, first pixel, height and width.
-    boxes: Int32[np.ndarray, "n 4"]
+    rectangles: Int32[np.ndarray, "n 4"]
 
 
 def pack(
     sides: Int[np.ndarray, "n 2"],
 ) -> tuple[Int32[np.ndarray, "n 4"], tuple[int, int]]:
-    """Return the box of each picture, and the shape of the atlas in bytes.
+    """Return the rectangle of each picture, and the shape of the atlas in bytes.
 
-    >>> boxes, shape = pack(np.array([[2, 1500], [3, 700], [2, 400]]))
-    >>> boxes.tolist(), shape
+    >>> rectangles, shape = pack(np.array([[2, 1500], [3, 700], [2, 400]]))
+    >>> rectangles.tolist(), shape
     ([[3, 0, 2, 1500], [0, 0, 3, 700], [0, 700, 2, 400]], (5, 6144))
 
     Args:
         sides: height and width of each picture, in pixels; at least one picture.
     """
     row = max(ROW, int(sides[:, 1].max()))
-    boxes = np.empty((len(sides), 4), np.int32)
+    rectangles = np.empty((len(sides), 4), np.int32)
     top = left = 0
     tallest_first = np.argsort(-sides[:, 0], kind="stable")
     bottom = int(sides[tallest_first[0], 0])
@@ -55,24 +55,24 @@ def pack(
         height, width = sides[index].tolist()
         if left + width > row:
             top, bottom, left = bottom, bottom + height, 0
-        boxes[index] = top, left, height, width
+        rectangles[index] = top, left, height, width
         left += width
-    return boxes, (bottom, 3 * row)
+    return rectangles, (bottom, 3 * row)
 
 
 def load(source: Sequence[dict[str, Any]]) -> Atlas:
     """Read all pictures of a dataset, twice: their sides first, then their pixels."""
     sides = np.array([pixels.shape[:2] for pixels in _read(source, "sizes")])
-    boxes, shape = pack(sides)
+    rectangles, shape = pack(sides)
     # Whole pages of memory: where the device is the CPU, JAX takes them as they are.
     pages = mmap.mmap(-1, shape[0] * shape[1])
     atlas = np.frombuffer(pages, np.uint8).reshape(shape)
     for (top, left, height, width), pixels in zip(
-        boxes.tolist(), _read(source, "pictures"), strict=True
+        rectangles.tolist(), _read(source, "pictures"), strict=True
     ):
         rows = atlas[top : top + height, 3 * left : 3 * (left + width)]
         rows[:] = pixels.reshape(height, 3 * width)
-    return Atlas(atlas, boxes)
+    return Atlas(atlas, rectangles)
 
 
 def estimate_bytes(source: Sequence[dict[str, Any]]) -> int:
@@ -96,12 +96,12 @@ def crops(
     return jax.vmap(crop)(corners)
 
 
-def to_pixels(
+def crop_batch(
     pixels: UInt8[Array, "r c"] | None, batch: Array, size: int
 ) -> UInt8[Array, "b h w 3"]:
-    """Return the crops of a batch of `pipeline.batches`.
+    """Cut a batch's crops from the atlas.
 
-    They are cut from the atlas, or, without one, what the batch holds already.
+    Where the host cut them already, without an atlas, return the batch.
     """
     return batch if pixels is None else crops(pixels, batch, size)
 

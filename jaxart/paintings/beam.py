@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 
-def parsed(options: str) -> Any:
+def parse_options(options: str) -> Any:
     """Return Beam's `PipelineOptions`.
 
     Args:

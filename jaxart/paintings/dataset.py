@@ -40,7 +40,7 @@ from tensorflow_datasets.core import constants, example_serializer
 from tensorflow_datasets.core.splits import SplitDict
 
 from jaxart import atomic, images
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 DEFAULT_DATA_DIR = constants.DATA_DIR  # TFDS's own: $TFDS_DATA_DIR or a folder at home
@@ -73,14 +73,14 @@ def features() -> tfds.features.FeaturesDict:
     return tfds.features.FeaturesDict({"pixels": pixels, **texts})
 
 
-def serialized(record: Record) -> bytes:
+def serialize(record: Record) -> bytes:
     """Return a record as the bytes of the TFDS example that `features` describes.
 
     The same record gives the same bytes. TFDS's own writer orders the fields by a hash
     table, differently in each process.
     """
-    described, serializer = _serializer()
-    example = serializer.get_tf_example(described.encode_example(record))
+    feature_spec, serializer = _serializer()
+    example = serializer.get_tf_example(feature_spec.encode_example(record))
     return example.SerializeToString(deterministic=True)
 
 
@@ -88,9 +88,9 @@ def serialized(record: Record) -> bytes:
 def _serializer() -> tuple[
     tfds.features.FeaturesDict, example_serializer.ExampleSerializer
 ]:
-    described = features()
-    info: Any = described.get_serialized_info()
-    return described, example_serializer.ExampleSerializer(info)
+    feature_spec = features()
+    info: Any = feature_spec.get_serialized_info()
+    return feature_spec, example_serializer.ExampleSerializer(info)
 
 
 class Paintings(tfds.core.ShardBasedBuilder):
@@ -135,10 +135,10 @@ class Paintings(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
         del dl_manager
-        return shards(self._records, self._count)
+        return split_generators(self._records, self._count)
 
 
-def shards(
+def split_generators(
     records: Iterable[SplitRecord], count: int
 ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
     """Return the files of both splits for TFDS: functions that yield records.
@@ -274,8 +274,10 @@ def open_builder(
 
 def _folders(data_dir: str | os.PathLike[str], name: str) -> list[Path]:
     """Return the folders that finished datasets of this name lie in, newest first."""
-    described = Path(data_dir, name).glob("*/dataset_info.json")
-    folders = [path.parent for path in described if VERSION.fullmatch(path.parent.name)]
+    info_files = Path(data_dir, name).glob("*/dataset_info.json")
+    folders = [
+        path.parent for path in info_files if VERSION.fullmatch(path.parent.name)
+    ]
     version = lambda folder: [int(n) for n in folder.name.split(".")]  # noqa: E731
     return sorted(folders, key=version, reverse=True)
 

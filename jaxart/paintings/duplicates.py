@@ -102,15 +102,15 @@ class HashIndex:
         hashed = np.frombuffer(fingerprint[:HASH_BYTES], np.uint64)
         colours = np.frombuffer(fingerprint[HASH_BYTES:], np.uint8).reshape(-1, 3)
         if hashed.any():
-            near = self._candidates(hashed)
-            bits = np.bitwise_count(self._hashes[near] ^ hashed).sum(1)
-            near = near[bits <= MAX_BITS]
-            means = self._colours[near].mean(1)
-            same = near[np.abs(means - colours.mean(0)).max(1) <= MAX_COLOUR]
+            candidates = self._candidates(hashed)
+            bits = np.bitwise_count(self._hashes[candidates] ^ hashed).sum(1)
+            candidates = candidates[bits <= MAX_BITS]
+            means = self._colours[candidates].mean(1)
+            same = candidates[np.abs(means - colours.mean(0)).max(1) <= MAX_COLOUR]
         else:
-            near = self._plain_candidates(colours)
-            differences = np.abs(self._colours[near] - colours.astype(int))
-            same = near[differences.max((1, 2)) <= MAX_PLAIN_COLOUR]
+            candidates = self._plain_candidates(colours)
+            differences = np.abs(self._colours[candidates] - colours.astype(int))
+            same = candidates[differences.max((1, 2)) <= MAX_PLAIN_COLOUR]
         if len(same):
             return int(same.min()), True
         if not hashed.any():
@@ -133,10 +133,10 @@ class HashIndex:
         lengths = self._starts[rows, values.astype(int) + 1].ravel() - starts
         # Concatenates the runs of equal values in the bands' sorted orders.
         ends = lengths.cumsum()
-        places = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
+        positions = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
         bands = np.repeat(np.repeat(np.arange(BANDS), len(PROBES)), lengths)
         recent = np.arange(self._banded, self._count)
-        return np.concatenate([self._order[bands, places], recent])
+        return np.concatenate([self._order[bands, positions], recent])
 
     def _add(
         self, hashed: UInt64[np.ndarray, "4"], colours: UInt8[np.ndarray, "n 3"]

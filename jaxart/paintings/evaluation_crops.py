@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxart.paintings import choice, pipeline
+from jaxart.paintings import pipeline, training_data
 
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
@@ -39,14 +39,16 @@ def open_splits(
 ) -> Splits:
     """Open a dataset; if it has no held-out pictures, a line on stderr says so.
 
-    Arguments and errors are those of `choice.open_pictures`; `floor`, "train" or
-    "held_out", is the split that must not be empty.
+    Arguments and errors are those of `training_data.open_records_by_name`; `floor`,
+    "train" or "held_out", is the split that must not be empty.
     """
-    open_split = partial(choice.open_pictures, name, data_dir, source=source, size=size)
+    open_split = partial(
+        training_data.open_records_by_name, name, data_dir, source=source, size=size
+    )
     train = open_split()
     try:
         return Splits(train, open_split(held_out=True))
-    except choice.NoHeldOutError as error:
+    except training_data.NoHeldOutError as error:
         if floor == "held_out":
             raise
         print(f"no accuracy on held-out pictures: {error}", file=sys.stderr)
@@ -62,12 +64,12 @@ def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crop
     train, held_out = splits
     # Crops that follow are different ones, and of different pictures if there are more.
     real = crops(train, count=2 * count if floor == "train" else count)
-    real, following = real[:count], real[count:]
+    real, floor_candidates = real[:count], real[count:]
     if not len(held_out):
-        return Crops(real, following, real, None)
+        return Crops(real, floor_candidates, real, None)
     order = np.random.default_rng(seed).permutation(len(train))
     subset = order[: min(len(held_out), count)]
-    chosen = [{"pixels": train[int(index)]["pixels"]} for index in subset]
+    train_subset = [{"pixels": train[int(index)]["pixels"]} for index in subset]
     held_out_crops = crops(held_out, count=count)
-    floor_crops = following if floor == "train" else held_out_crops
-    return Crops(real, floor_crops, crops(chosen, count=count), held_out_crops)
+    floor_crops = floor_candidates if floor == "train" else held_out_crops
+    return Crops(real, floor_crops, crops(train_subset, count=count), held_out_crops)

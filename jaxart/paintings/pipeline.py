@@ -1,15 +1,15 @@
-"""Training batches: shuffle, box, batch, shard; the only file that knows Grain.
+"""Training batches: shuffle, draw crops, batch, shard; the only file that knows Grain.
 
-A box says where a crop is cut: which record, and its top left corner. A batch of boxes
+Where a crop is cut is drawn: which record, and its top left corner. A batch of draws
 is a pure function of its number: the order of the records comes from the seed and the
-epoch, and the corner from a counter, the box's number in that endless order. So a run
+epoch, and the corner from a counter, the crop's number in that endless order. So a run
 that resumes names its next batch and sees the very crops it would have seen, processes
 that share a batch, however many, cut the very crops that one would have cut, and crops
 are the same wherever they are cut: on the host from records, or on the device from an
 `Atlas`.
 
 The corner depends on the picture's sides, which the host knows after reading the
-record. Until then a box carries random bits. Pixels travel as bytes; they become
+record. Until then a draw has random bits. Pixels travel as bytes; they become
 numbers on the device, which is four times less to copy. Each of Grain's stages costs
 some microseconds an element, so that an element is a whole batch.
 
@@ -38,23 +38,25 @@ ENDLESS = 1 << 40  # batches
 CROPS = 100  # read at a time where no batch size is given, if as many are wanted
 
 
-class Boxes(NamedTuple):
-    """Where the crops of a batch are cut."""
+class CropDraws(NamedTuple):
+    """What decides where the crops of a batch are cut."""
 
-    records: Int64[np.ndarray, " b"]  # index of each crop's record
+    record_indices: Int64[np.ndarray, " b"]  # index of each crop's record
     # Random bits, of which `corners` makes the top left corner.
-    bits: UInt64[np.ndarray, "b 2"]
+    random_bits: UInt64[np.ndarray, "b 2"]
 
     def corners(
         self, sides: Int64[np.ndarray, "b 2"], size: int
     ) -> Int64[np.ndarray, "b 2"]:
         """Return top row and left column of each crop, given its picture's sides."""
         # The remainder of 64 bits is as good as uniform.
-        return (self.bits % (sides - size + 1).astype(np.uint64)).astype(np.int64)
+        return (self.random_bits % (sides - size + 1).astype(np.uint64)).astype(
+            np.int64
+        )
 
 
-class RandomBoxes(grain.transforms.Map):
-    """Draw the boxes of a batch, from its number and the seed alone."""
+class DrawCrops(grain.transforms.Map):
+    """Draw the crops of a batch, from its number and the seed alone."""
 
     def __init__(self, records: int, batch_size: int, seed: int):
         self._records = records
@@ -63,19 +65,19 @@ class RandomBoxes(grain.transforms.Map):
 
     def map(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, element: int
-    ) -> Boxes:
-        """Return the boxes of the batch with a number."""
+    ) -> CropDraws:
+        """Return the draws of the batch with a number."""
         first, count = element * self._batch_size, self._batch_size
-        epochs, places = np.divmod(np.arange(first, first + count), self._records)
+        epochs, positions = np.divmod(np.arange(first, first + count), self._records)
         records = np.empty(count, np.int64)
         for epoch in range(epochs[0], epochs[-1] + 1):
             in_epoch = epochs == epoch
             records[in_epoch] = _order(self._records, self._seed, epoch)[
-                places[in_epoch]
+                positions[in_epoch]
             ]
         bits = np.random.Philox(key=self._seed, counter=first)
         # Each count of the counter gives four numbers of 64 bits.
-        return Boxes(records, bits.random_raw(4 * count).reshape(-1, 4)[:, :2])
+        return CropDraws(records, bits.random_raw(4 * count).reshape(-1, 4)[:, :2])
 
 
 @functools.lru_cache(maxsize=4)
@@ -87,18 +89,20 @@ def _order(records: int, seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
 
 
 class HostCrops(grain.transforms.Map):
-    """Read the record of each box, and cut its crop."""
+    """Read the record of each draw, and cut its crop."""
 
     def __init__(self, source: Sequence[dict[str, Any]], size: int):
         self._source = source
         self._size = size
 
     def map(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, element: Boxes
+        self, element: CropDraws
     ) -> UInt8[np.ndarray, "b h w 3"]:
         """Return crops as pixels."""
         size = self._size
-        pictures = [self._source[index]["pixels"] for index in element.records.tolist()]
+        pictures = [
+            self._source[index]["pixels"] for index in element.record_indices.tolist()
+        ]
         sides = np.array([picture.shape[:2] for picture in pictures])
         corners = element.corners(sides, size).tolist()
         crops = np.empty((len(pictures), size, size, 3), np.uint8)
@@ -108,20 +112,20 @@ class HostCrops(grain.transforms.Map):
 
 
 class AtlasCorners(grain.transforms.Map):
-    """Look up where in an atlas the crop of each box is."""
+    """Look up where in an atlas the crop of each draw is."""
 
     def __init__(self, atlas: Atlas, size: int):
         # Not the pixels, which would be copied to each worker.
-        self._boxes = np.asarray(atlas.boxes)
+        self._rectangles = np.asarray(atlas.rectangles)
         self._size = size
 
     def map(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, element: Boxes
+        self, element: CropDraws
     ) -> Int32[np.ndarray, "b 2"]:
         """Return the first row and the first pixel of that row for each crop."""
-        boxes = self._boxes[element.records]
-        corners = element.corners(boxes[:, 2:].astype(np.int64), self._size)
-        return (boxes[:, :2] + corners).astype(np.int32)
+        rectangles = self._rectangles[element.record_indices]
+        corners = element.corners(rectangles[:, 2:].astype(np.int64), self._size)
+        return (rectangles[:, :2] + corners).astype(np.int32)
 
 
 def batches(
@@ -162,14 +166,14 @@ def batches(
             f"got {batch_size}"
         )
     in_atlas = isinstance(source, Atlas)
-    count = len(source.boxes) if in_atlas else len(source)
+    count = len(source.rectangles) if in_atlas else len(source)
     if not count:
         raise ValueError("there must be a picture; got none")
-    cut = AtlasCorners(source, size) if in_atlas else HostCrops(source, size)
+    cut_or_locate = AtlasCorners(source, size) if in_atlas else HostCrops(source, size)
     dataset = (
         grain.MapDataset.range(first * processes + process, ENDLESS, processes)
-        .map(RandomBoxes(count, batch_size // processes, seed))
-        .map(cut)
+        .map(DrawCrops(count, batch_size // processes, seed))
+        .map(cut_or_locate)
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
     if workers:

@@ -34,7 +34,7 @@ import tqdm
 
 from jaxart import atomic, images
 from jaxart.paintings import beam, dataset, report, shards, workers
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 FILE_SIZE = 1024  # records of a file of the dataset at most: about 50 MB
@@ -58,7 +58,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    paintings: Iterable[Painting],
+    paintings: Iterable[SourcePicture],
     data_dir: str | os.PathLike[str],
     *,
     size: int = images.CROP,
@@ -75,14 +75,15 @@ def prepare(
         data_dir: receives the folder `paintings` and the file `skipped.csv`.
         size: side of the crops that every picture must have room for, in pixels.
         processes: worker processes that decode pictures.
-        beam_options: of Apache Beam, which is then used; see `beam.parsed`.
+        beam_options: of Apache Beam, which is then used; see `beam.parse_options`.
         vocabulary: spellings of each label; stored in the dataset's metadata.
         keep_duplicates: keep pictures that look the same as an earlier one.
         report_to: file of the HTML report, if any.
 
     Raises:
         ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
-            else's `skipped.csv` already, or as `beam.parsed`; nothing is changed then.
+            else's `skipped.csv` already, or as `beam.parse_options`; nothing is changed
+            then.
         ChildProcessError: a worker process was killed; the next run resumes.
     """
     skipped_csv = Path(data_dir, "skipped.csv")
@@ -95,7 +96,7 @@ def prepare(
     unfinished = folder.parent / "unfinished"
     imap: Map = partial(workers.imap_unordered, processes=processes)
     if beam_options:
-        imap = partial(beam.run, options=beam.parsed(beam_options))
+        imap = partial(beam.run, options=beam.parse_options(beam_options))
     with atomic.naming_full_disk(data_dir), dataset.locked(folder.parent):
         if folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -126,7 +127,7 @@ def prepare(
 
 
 def _plan(
-    paintings: Iterable[Painting],
+    paintings: Iterable[SourcePicture],
     unfinished: Path,
     size: int,
     metadata: Mapping[str, Any],
@@ -170,8 +171,8 @@ def _write_dataset(
         leftover.unlink()  # of a worker that was killed
     counts = {split: len(selections) for split, selections in files.items()}
     write = partial(shards.write, folder=folder, out=out, counts=counts)
-    everything = [selection for split in files.values() for selection in split]
-    _show_progress(imap(write, everything), "writing", sum(map(len, everything)))
+    all_files = [file for split in files.values() for file in split]
+    _show_progress(imap(write, all_files), "writing", sum(map(len, all_files)))
     lengths = {split: [*map(len, selections)] for split, selections in files.items()}
     dataset.describe(builder, out, lengths)
     out.rename(unfinished / "complete")
@@ -213,19 +214,21 @@ def _outcomes(
     folder: Path, plan: shards.Plan, duplicates: shards.Duplicates
 ) -> Iterator[report.Outcome]:
     """Yield the outcome of each picture, in order."""
-    for number in range(plan.shards):
-        record = 0
+    for shard in range(plan.shards):
+        record_index = 0
         pairs = zip(
-            shards.paintings(folder, number), shards.rows(folder, number), strict=True
+            shards.paintings(folder, shard),
+            shards.manifest_rows(folder, shard),
+            strict=True,
         )
         for painting, row in pairs:
             if "reason" in row:
                 yield report.Outcome(painting, row["reason"])
                 continue
-            original = duplicates.get((number, record))
+            original = duplicates.get((shard, record_index))
             reason = f"duplicate: of {original}" if original is not None else ""
             yield report.Outcome(painting, reason, row["width"], row["height"])
-            record += 1
+            record_index += 1
 
 
 def _write_skipped(path: Path, outcomes: Iterable[report.Outcome]) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from jaxart import atomic, images
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 SHOWN = 60  # pictures of the contact sheet
@@ -72,7 +72,7 @@ figure .none { width: 120px; display: grid; place-items: center; color: var(--so
 class Outcome(NamedTuple):
     """Whether a painting was kept."""
 
-    painting: Painting  # with its labels normalised
+    painting: SourcePicture  # with its labels normalised
     reason: str  # why it is not in the dataset; empty if it is
     width: int = 0  # of the picture itself, in pixels; 0 where it was never opened
     height: int = 0  # likewise
@@ -117,13 +117,13 @@ class Sample:
     """A fixed-size sample, chosen by the hashes of names."""
 
     def __init__(self, size: int):
-        self.seen = 0
+        self.count = 0
         self._size = size
         self._heap: list[tuple[int, str, Outcome]] = []
 
     def add(self, outcome: Outcome) -> None:
         """Add a candidate."""
-        self.seen += 1
+        self.count += 1
         name = outcome.painting.filename
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
         item = (-int.from_bytes(digest[:8]), name, outcome)
@@ -144,9 +144,9 @@ def write(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> None:
     Raises:
         FileExistsError: something else is in its place.
     """
-    with atomic.replacing(path, is_ours) as unfinished:
+    with atomic.replacing(path, is_ours) as temporary:
         page = "".join(_page(Counts(outcomes)))
-        unfinished.write_bytes(page.encode("utf-8", "replace"))
+        temporary.write_bytes(page.encode("utf-8", "replace"))
 
 
 def is_ours(path: Path) -> bool:
@@ -194,8 +194,8 @@ def _page(counts: Counts) -> Iterator[str]:
 
 def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
     by_name = sorted(reasons.items())
-    for kind, sample in sorted(by_name, key=lambda item: item[1].seen, reverse=True):
-        yield f"<h3>{_text(kind)}: {sample.seen:,}</h3><div class='sheet'>"
+    for kind, sample in sorted(by_name, key=lambda item: item[1].count, reverse=True):
+        yield f"<h3>{_text(kind)}: {sample.count:,}</h3><div class='sheet'>"
         for outcome in sample:
             name = _text(outcome.painting.filename)
             yield f'<figure class="named">{_picture(outcome.painting)}'
@@ -203,10 +203,10 @@ def _reasons(reasons: Mapping[str, Sample]) -> Iterator[str]:
         yield "</div>"
 
 
-def _picture(painting: Painting) -> str:
+def _picture(painting: SourcePicture) -> str:
     """Return a thumbnail, or an empty box where there is no picture."""
     labels = (painting.labels[label] for label in ("title", "artist", "year"))
-    about = ", ".join(filter(None, labels)) or painting.filename
+    description = ", ".join(filter(None, labels)) or painting.filename
     try:
         with painting.file.open() as file:
             pixels = images.read_pixels(file)
@@ -223,10 +223,10 @@ def _picture(painting: Painting) -> str:
     small = picture.resize((width, HEIGHT), Image.Resampling.LANCZOS, reducing_gap=3)
     small.save(content, "JPEG", quality=80)
     data = base64.b64encode(content.getvalue()).decode()
-    about = _text(about)
+    description = _text(description)
     return (
         f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{HEIGHT}" '
-        f'alt="{about}" title="{about}">'
+        f'alt="{description}" title="{description}">'
     )
 
 

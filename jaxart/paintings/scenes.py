@@ -99,7 +99,7 @@ class Scene:
         self.rng, self.style, self.aspect = rng, style, aspect
         self.uniform = rng.uniform
         colours = _colours(PALETTES[palette])
-        self.sky, self.land, self.lamp = colours[:3], colours[3:6], colours[10]
+        self.sky, self.land, self.light_colour = colours[:3], colours[3:6], colours[10]
         self.accents = rng.permutation(colours[6:10])
         self.dusk = _mix(self.land[0], self.sky[0], 0.25)  # the colour of shadows
         self.side = self.pick(-1.0, 1.0)  # the light comes from the left or the right
@@ -199,13 +199,15 @@ class Scene:
         )
 
     def lit(self, across: Real, down: Real = 0.0, middle: Real = 0.5) -> Field:
-        """Return light that grows towards the lamp's side, and downwards."""
+        """Return light that grows towards the light's side, and downwards."""
         return lambda x, y: middle + across * self.side * x + down * y
 
     def body(self, colour: Colour) -> Colours:
         """Return the tones of a thing of one colour."""
         dark = _mix(colour * 0.4, self.dusk, 0.3)
-        return np.stack([dark, colour * 0.8, colour, _mix(colour, self.lamp, 0.55)])
+        return np.stack(
+            [dark, colour * 0.8, colour, _mix(colour, self.light_colour, 0.55)]
+        )
 
     def pick(self, *options: Any) -> Any:
         """Return one of the options."""
@@ -242,11 +244,17 @@ def _around(x: Any, y: Any) -> Any:
     return np.arctan2(y, x) + math.pi / 2
 
 
-def landscape(s: Scene) -> tuple[str, str]:
+def landscape(scene: Scene) -> tuple[str, str]:
     """Compose a landscape or a marina; return genre and subject."""
-    horizon, sun, top = s.uniform((0.35, 0.1, 0.05), (0.68, s.aspect - 0.1, 0.35))
-    clouds, cover = s.noise(2.5, 3, s.uniform(1.5, 4)), s.uniform(0.4, 0.62)
-    wind, gusts, waves = s.uniform(-0.3, 0.3), s.noise(1.5), s.noise(12, 2, 6)
+    horizon, sun, top = scene.uniform(
+        (0.35, 0.1, 0.05), (0.68, scene.aspect - 0.1, 0.35)
+    )
+    clouds, cover = scene.noise(2.5, 3, scene.uniform(1.5, 4)), scene.uniform(0.4, 0.62)
+    wind, gusts, waves = (
+        scene.uniform(-0.3, 0.3),
+        scene.noise(1.5),
+        scene.noise(12, 2, 6),
+    )
 
     def sky(x, y):
         glow = 0.5 * np.exp(-((np.hypot(x - sun, y - top) / 0.3) ** 2))
@@ -257,182 +265,242 @@ def landscape(s: Scene) -> tuple[str, str]:
         glitter = 0.6 * (waves(x, y) > 0.6) * (np.abs(x - sun) < 0.15)
         return 0.7 * sky(x, 2 * horizon - y) + 0.8 * waves(x, y) - 0.2 + glitter
 
-    air, breeze = [*s.sky, s.lamp], lambda x, y: wind + 1.5 * (gusts(x, y) - 0.5)
-    s.fill(_box(9, -9, horizon + 0.1), air, sky, breeze, 0.1, 0, 1.6)
-    if s.rng.random() < 0.6:
-        s.at(sun, top, s.uniform(0.03, 0.06)).fill(_ellipse(1, 1), air[3:], width=0.6)
-    for near in np.linspace(0.3, 1, s.rng.integers(1, 4)):
-        ridge, rise = s.noise(s.uniform(1, 3), 3), (1.1 - near) * s.uniform(0.2, 0.6)
-        hazy = _mix(s.land, _mix(s.sky[0], s.sky[2], 0.4), 0.85 - 0.6 * near)
+    air, breeze = (
+        [*scene.sky, scene.light_colour],
+        lambda x, y: wind + 1.5 * (gusts(x, y) - 0.5),
+    )
+    scene.fill(_box(9, -9, horizon + 0.1), air, sky, breeze, 0.1, 0, 1.6)
+    if scene.rng.random() < 0.6:
+        scene.at(sun, top, scene.uniform(0.03, 0.06)).fill(
+            _ellipse(1, 1), air[3:], width=0.6
+        )
+    for near in np.linspace(0.3, 1, scene.rng.integers(1, 4)):
+        ridge, rise = (
+            scene.noise(scene.uniform(1, 3), 3),
+            (1.1 - near) * scene.uniform(0.2, 0.6),
+        )
+        hazy = _mix(
+            scene.land, _mix(scene.sky[0], scene.sky[2], 0.4), 0.85 - 0.6 * near
+        )
 
         def hill(x, y, rise=rise, ridge=ridge):
             return np.minimum(y - 0.04 + rise * (ridge(x, 0 * x) - 0.1), 0.1 - y)
 
-        s.at(0, horizon).fill(hill, hazy, 0.5, 0.3 * s.side, 0.06, length=1.4)
-    subject, *things = s.pick(
+        scene.at(0, horizon).fill(hill, hazy, 0.5, 0.3 * scene.side, 0.06, length=1.4)
+    subject, *things = scene.pick(
         ("Boats", _ship),
         ("Trees", _tree),
         ("Haystacks", _haystack, _haystack, _tree),
         ("Village", _tree, _house, _house),
     )
     if subject == "Boats":
-        deep = [_mix(s.sky[0], s.land[0], 0.7), *air]
-        s.fill(_box(9, horizon, 9), deep, water, 0.0, 0.07, 0.3, 2)
+        deep = [_mix(scene.sky[0], scene.land[0], 0.7), *air]
+        scene.fill(_box(9, horizon, 9), deep, water, 0.0, 0.07, 0.3, 2)
     else:
-        _meadow(s.at(0, horizon))
-    for foot in np.sort(s.uniform(horizon + 0.04, 0.95, s.rng.integers(1, 6))):
-        size = (0.08 + 0.35 * (foot - horizon)) * s.uniform(0.8, 1.3)
-        s.pick(*things)(s.at(s.uniform(0.1, s.aspect - 0.1), foot, size))
+        _meadow(scene.at(0, horizon))
+    for foot in np.sort(scene.uniform(horizon + 0.04, 0.95, scene.rng.integers(1, 6))):
+        size = (0.08 + 0.35 * (foot - horizon)) * scene.uniform(0.8, 1.3)
+        scene.pick(*things)(
+            scene.at(scene.uniform(0.1, scene.aspect - 0.1), foot, size)
+        )
     return "marina" if subject == "Boats" else "landscape", subject
 
 
-def _meadow(s: Scene) -> None:
-    vanishing, bend, patches = s.uniform(0, s.aspect), s.uniform(2, 6), s.noise(3, 2, 5)
-    furrows = s.pick(0.1, lambda x, y: np.arctan2(y + 0.05, x - vanishing))
-    grass = [*s.land, s.accents[0]]
-    s.fill(_box(9, 0, 9), grass, patches, furrows, 0.09, length=1.3)
-    if s.rng.random() < 0.5:
+def _meadow(scene: Scene) -> None:
+    vanishing, bend, patches = (
+        scene.uniform(0, scene.aspect),
+        scene.uniform(2, 6),
+        scene.noise(3, 2, 5),
+    )
+    furrows = scene.pick(0.1, lambda x, y: np.arctan2(y + 0.05, x - vanishing))
+    grass = [*scene.land, scene.accents[0]]
+    scene.fill(_box(9, 0, 9), grass, patches, furrows, 0.09, length=1.3)
+    if scene.rng.random() < 0.5:
         bent = lambda x, y: x - vanishing - 0.3 * np.sin(bend * y) * y  # noqa: E731
         road = lambda x, y: np.minimum(y, 0.3 * y - np.abs(bent(x, y)))  # noqa: E731
-        s.fill(road, _mix(s.land[1:], s.lamp, 0.35), 0.5, 1.57, 0.06)
-    if s.rng.random() < 0.4:
-        x, y, angle = s.uniform(0, [[s.aspect], [0.6], [3]], (3, 70))
-        s.dab(x, y, 0.015 + 0.06 * y, 0.01 + 0.05 * y, angle, s.accents[1])
+        scene.fill(
+            road, _mix(scene.land[1:], scene.light_colour, 0.35), 0.5, 1.57, 0.06
+        )
+    if scene.rng.random() < 0.4:
+        x, y, angle = scene.uniform(0, [[scene.aspect], [0.6], [3]], (3, 70))
+        scene.dab(x, y, 0.015 + 0.06 * y, 0.01 + 0.05 * y, angle, scene.accents[1])
 
 
-def _ship(s: Scene) -> None:
-    sail = s.body(_mix(s.accents[0], s.lamp, s.pick(0.1, 0.6, 0.9)))
-    hull, k, bow = _mix(s.land[0], s.accents[1], 0.4), np.arange(5) / 5, s.pick(-1, 1)
-    x, y = s.rng.normal(0, 0.15, 6), np.linspace(0.25, 1.6, 6)
-    s.dab(x, y, 1.4 - 0.5 * y, 0.16, 0, _mix(sail[2], s.sky[1], 0.6))
-    s.dab(x[:3], y[:3], 1.7, 0.16, 0, _mix(hull, s.sky[0], 0.4))
+def _ship(scene: Scene) -> None:
+    sail = scene.body(
+        _mix(scene.accents[0], scene.light_colour, scene.pick(0.1, 0.6, 0.9))
+    )
+    hull, k, bow = (
+        _mix(scene.land[0], scene.accents[1], 0.4),
+        np.arange(5) / 5,
+        scene.pick(-1, 1),
+    )
+    x, y = scene.rng.normal(0, 0.15, 6), np.linspace(0.25, 1.6, 6)
+    scene.dab(x, y, 1.4 - 0.5 * y, 0.16, 0, _mix(sail[2], scene.sky[1], 0.6))
+    scene.dab(x[:3], y[:3], 1.7, 0.16, 0, _mix(hull, scene.sky[0], 0.4))
     for way, tall, low in ((bow, 2.4, 0.9), (-bow, 1.9, 0.65)):
         # Strokes along the mast, shorter and more slanted the farther out.
-        tones = _ramp(sail, 0.6 + 0.4 * way * s.side * (k - 0.3))
+        tones = _ramp(sail, 0.6 + 0.4 * way * scene.side * (k - 0.3))
         x, y, angle = way * (0.1 + low * k), -0.25 - tall * (1 - k) / 2, 0.4 * way * k
-        s.dab(x, y, tall * (1.05 - k), 0.32, math.pi / 2 - angle, tones)
-    s.dab([-0.5, 0.5, 0], [0, 0, 0.08], [1.2, 1.2, 1.5], 0.3, [0.18, -0.18, 0], hull)
-    s.dab(0, -0.16, 2, 0.09, 0, _mix(hull, s.lamp, 0.5))
+        scene.dab(x, y, tall * (1.05 - k), 0.32, math.pi / 2 - angle, tones)
+    scene.dab(
+        [-0.5, 0.5, 0], [0, 0, 0.08], [1.2, 1.2, 1.5], 0.3, [0.18, -0.18, 0], hull
+    )
+    scene.dab(0, -0.16, 2, 0.09, 0, _mix(hull, scene.light_colour, 0.5))
 
 
-def _house(s: Scene) -> None:
-    wall, roof = _mix(s.land[2], s.lamp, 0.7), _mix(s.accents[0], s.land[1], 0.3)
-    s = s.at(0, 0, 0.7)
-    _shadow(s)
-    s.fill(_box(1.1, -1, 0), s.body(wall), 0.5 + 0.3 * s.side, 1.57, 0.4, 0.3)
-    s.dab(0.6 * s.side, -1.75, 0.5, 0.25, 1.57, roof * 0.7)
-    s.fill(_triangle(1.1, -2.3, -0.85), s.body(roof), 0.6, 0.0, 0.35, 0.3)
-    s.dab([-0.65, 0.65, 0], [-0.55, -0.55, -0.3], [0.4, 0.4, 0.6], 0.28, 1.57, s.dusk)
+def _house(scene: Scene) -> None:
+    wall, roof = (
+        _mix(scene.land[2], scene.light_colour, 0.7),
+        _mix(scene.accents[0], scene.land[1], 0.3),
+    )
+    scene = scene.at(0, 0, 0.7)
+    _shadow(scene)
+    scene.fill(
+        _box(1.1, -1, 0), scene.body(wall), 0.5 + 0.3 * scene.side, 1.57, 0.4, 0.3
+    )
+    scene.dab(0.6 * scene.side, -1.75, 0.5, 0.25, 1.57, roof * 0.7)
+    scene.fill(_triangle(1.1, -2.3, -0.85), scene.body(roof), 0.6, 0.0, 0.35, 0.3)
+    scene.dab(
+        [-0.65, 0.65, 0], [-0.55, -0.55, -0.3], [0.4, 0.4, 0.6], 0.28, 1.57, scene.dusk
+    )
 
 
-def _haystack(s: Scene) -> None:
-    straw, lit = s.body(_mix(s.land[2], s.accents[3], 0.4)), s.lit(0.5, -0.2)
-    _shadow(s)
-    s.fill(_box(0.9, -1, 0), straw, lit)
-    slope, slanted = s.uniform(1.0, 1.6), lambda x, y: 1.57 - 0.6 * x
-    s.fill(_triangle(slope, -1.9, -0.8), straw, lit, slanted, 0.3)
+def _haystack(scene: Scene) -> None:
+    straw, lit = (
+        scene.body(_mix(scene.land[2], scene.accents[3], 0.4)),
+        scene.lit(0.5, -0.2),
+    )
+    _shadow(scene)
+    scene.fill(_box(0.9, -1, 0), straw, lit)
+    slope, slanted = scene.uniform(1.0, 1.6), lambda x, y: 1.57 - 0.6 * x
+    scene.fill(_triangle(slope, -1.9, -0.8), straw, lit, slanted, 0.3)
 
 
-def _tree(s: Scene) -> None:
-    girth, leaves = s.pick(0.35, 0.8, 1.0), s.noise(2.2, 2)
-    leaf = _mix(s.land[s.pick(0, 1)], s.accents[2], s.pick(0.0, 0.0, 0.35, 0.7))
+def _tree(scene: Scene) -> None:
+    girth, leaves = scene.pick(0.35, 0.8, 1.0), scene.noise(2.2, 2)
+    leaf = _mix(
+        scene.land[scene.pick(0, 1)], scene.accents[2], scene.pick(0.0, 0.0, 0.35, 0.7)
+    )
 
     def crown(x, y):
         return girth**0.5 * (0.2 + 0.7 * leaves(x, y) - 0.6 * np.hypot(x / girth, y))
 
-    _shadow(s)
-    s.dab(0, [0, -0.4, -0.8], 0.6, [0.17, 0.14, 0.1], 1.57, 0.7 * s.land[0])
-    lit, width = s.lit(0.4 / girth, -0.35, 0.45), max(0.3, 0.04 / abs(s._frame))
-    s.at(0, -1.45).fill(crown, s.body(leaf), lit, None, width, 1.0)
+    _shadow(scene)
+    scene.dab(0, [0, -0.4, -0.8], 0.6, [0.17, 0.14, 0.1], 1.57, 0.7 * scene.land[0])
+    lit, width = scene.lit(0.4 / girth, -0.35, 0.45), max(0.3, 0.04 / abs(scene._frame))
+    scene.at(0, -1.45).fill(crown, scene.body(leaf), lit, None, width, 1.0)
 
 
-def _shadow(s: Scene) -> None:
-    x, y = s.uniform(-1, 1, (2, 14))
-    s.dab(0.8 * x - 0.6 * s.side, 0.15 * y, 0.9, 0.22, 0.1, s.dusk)
+def _shadow(scene: Scene) -> None:
+    x, y = scene.uniform(-1, 1, (2, 14))
+    scene.dab(0.8 * x - 0.6 * scene.side, 0.15 * y, 0.9, 0.22, 0.1, scene.dusk)
 
 
-def still_life(s: Scene) -> tuple[str, str]:
+def still_life(scene: Scene) -> tuple[str, str]:
     """Compose fruit or flowers on a table; return genre and subject."""
-    edge, bouquet = s.uniform(0.45, 0.7), s.pick(True, False)
-    cloth = s.body(_mix(s.accents[0], s.lamp, s.pick(0.15, 0.4, 0.85)))
-    wall = s.pick(s.land[:2], s.sky[1:], s.sky[:2])
-    glow = s.lit(1, -0.2, 0.5 - 0.5 * s.side)
-    s.fill(_box(9, -9, edge + 0.1), wall, glow, width=0.12, length=1.3)
-    s.fill(_box(9, edge, 9), cloth, glow, 0.15 * s.side, 0.1, 1.0, 1.5)
-    x, foot, tall = s.uniform((0.3, edge + 0.08, 0.28), (0.7, edge + 0.18, 0.45))
-    _vase(s.at(x * s.aspect, foot, tall))
+    edge, bouquet = scene.uniform(0.45, 0.7), scene.pick(True, False)
+    cloth = scene.body(
+        _mix(scene.accents[0], scene.light_colour, scene.pick(0.15, 0.4, 0.85))
+    )
+    wall = scene.pick(scene.land[:2], scene.sky[1:], scene.sky[:2])
+    glow = scene.lit(1, -0.2, 0.5 - 0.5 * scene.side)
+    scene.fill(_box(9, -9, edge + 0.1), wall, glow, width=0.12, length=1.3)
+    scene.fill(_box(9, edge, 9), cloth, glow, 0.15 * scene.side, 0.1, 1.0, 1.5)
+    x, foot, tall = scene.uniform((0.3, edge + 0.08, 0.28), (0.7, edge + 0.18, 0.45))
+    _vase(scene.at(x * scene.aspect, foot, tall))
     if bouquet:
-        _bouquet(s.at(x * s.aspect, foot - 1.5 * tall, s.uniform(0.2, 0.3)))
-    fruit = s.pick(0.0, 0.3, 1.0, 1.0)
-    for foot in np.sort(s.uniform(edge + 0.05, 0.92, s.rng.integers(1, 7))):
-        place = s.uniform(0.1, s.aspect - 0.1), foot, s.uniform(0.08, 0.14)
-        _fruit(s.at(*place), s.pick(fruit, fruit, 0.0, 0.3))
+        _bouquet(scene.at(x * scene.aspect, foot - 1.5 * tall, scene.uniform(0.2, 0.3)))
+    fruit = scene.pick(0.0, 0.3, 1.0, 1.0)
+    for foot in np.sort(scene.uniform(edge + 0.05, 0.92, scene.rng.integers(1, 7))):
+        place = scene.uniform(0.1, scene.aspect - 0.1), foot, scene.uniform(0.08, 0.14)
+        _fruit(scene.at(*place), scene.pick(fruit, fruit, 0.0, 0.3))
     return ("flower painting", "Flowers") if bouquet else ("still life", "Fruit")
 
 
-def _fruit(s: Scene, pear: Real) -> None:
+def _fruit(scene: Scene, pear: Real) -> None:
     """Draw an apple, a lemon or a pear: the more `pear`, the narrower its top."""
-    colour = np.clip(s.pick(*s.accents) + s.rng.normal(0, 0.05, 3), 0, 1)
+    colour = np.clip(scene.pick(*scene.accents) + scene.rng.normal(0, 0.05, 3), 0, 1)
 
     def shape(x, y):
         wide = 1 - 0.5 * pear / (1 + np.exp(8 * y + 3))
         return 0.85 * (1 - np.hypot(x / wide, (y + 0.3 * pear) / (0.9 + 0.4 * pear)))
 
-    _shadow(s.at(0, 0.9))
-    lit = s.lit(0.5, -0.45, 0.4)
-    s.fill(shape, s.body(colour), lit, _around, 0.35, 0.2)
-    s.dab(0.4 * s.side, [-0.42, -0.36], 0.34, 0.2, 0.7 * s.side, s.lamp)
-    s.dab(0.05, -0.9 - 0.7 * pear, 0.35, 0.1, 1.8, s.dusk)
+    _shadow(scene.at(0, 0.9))
+    lit = scene.lit(0.5, -0.45, 0.4)
+    scene.fill(shape, scene.body(colour), lit, _around, 0.35, 0.2)
+    scene.dab(
+        0.4 * scene.side,
+        [-0.42, -0.36],
+        0.34,
+        0.2,
+        0.7 * scene.side,
+        scene.light_colour,
+    )
+    scene.dab(0.05, -0.9 - 0.7 * pear, 0.35, 0.1, 1.8, scene.dusk)
 
 
-def _vase(s: Scene) -> None:
-    start, girth, neck = s.uniform((-0.2, 0.22, 0.3), (0.7, 0.4, 0.5))
-    glaze = s.body(_mix(s.accents[3], s.sky[1], s.pick(0.0, 0.6)))
+def _vase(scene: Scene) -> None:
+    start, girth, neck = scene.uniform((-0.2, 0.22, 0.3), (0.7, 0.4, 0.5))
+    glaze = scene.body(_mix(scene.accents[3], scene.sky[1], scene.pick(0.0, 0.6)))
     bottle = lambda y: neck + (1 - neck) * (y > -0.6)  # noqa: E731
-    radius = s.pick(bottle, lambda y: 0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2)
+    radius = scene.pick(bottle, lambda y: 0.55 + 0.5 * np.sin(start - 3.3 * y) ** 2)
 
     def shape(x, y):
         return np.minimum(girth * radius(y) - np.abs(x), 0.5 - np.abs(y + 0.5))
 
-    _shadow(s.at(0, 0, girth))
-    s.fill(shape, glaze, s.lit(1.2), 1.57, 0.14, 0.3)
-    s.dab(0.4 * s.side * girth, [-0.5, -0.43], 0.25, 0.05, 1.57, s.lamp)
+    _shadow(scene.at(0, 0, girth))
+    scene.fill(shape, glaze, scene.lit(1.2), 1.57, 0.14, 0.3)
+    scene.dab(
+        0.4 * scene.side * girth, [-0.5, -0.43], 0.25, 0.05, 1.57, scene.light_colour
+    )
 
 
-def _bouquet(s: Scene) -> None:
-    leaves = s.noise(2, 2)
+def _bouquet(scene: Scene) -> None:
+    leaves = scene.noise(2, 2)
     leafy = lambda x, y: 0.6 + 0.7 * leaves(x, y) - np.hypot(x / 1.2, y)  # noqa: E731
     stems = lambda x, y: np.arctan2(y - 0.8, x) + 3 * leaves(x, y) - 1.5  # noqa: E731
-    s.fill(leafy, _mix(s.land, LEAF, 0.4), 0.5, stems, 0.28, 1.4)
-    for _ in range(s.rng.integers(7, 14)):
-        away, size = math.sqrt(s.uniform(0, 1)), s.uniform(0.2, 0.35)
-        place = cmath.rect(away, s.uniform(0, 2 * math.pi))
-        _flower(s.at(1.3 * place.real, place.imag, size))
+    scene.fill(leafy, _mix(scene.land, LEAF, 0.4), 0.5, stems, 0.28, 1.4)
+    for _ in range(scene.rng.integers(7, 14)):
+        away, size = math.sqrt(scene.uniform(0, 1)), scene.uniform(0.2, 0.35)
+        place = cmath.rect(away, scene.uniform(0, 2 * math.pi))
+        _flower(scene.at(1.3 * place.real, place.imag, size))
 
 
-def _flower(s: Scene) -> None:
-    colour = _mix(s.pick(*s.accents), s.lamp, s.pick(0.0, 0.15, 0.5, 0.9))
-    flat, way = s.uniform(0.7, 1), s.pick(0.0, math.pi / 2)
-    petals = s.uniform(0, 6) + np.arange(0, 6.2, s.pick(0.8, 1.05, 1.25))
+def _flower(scene: Scene) -> None:
+    colour = _mix(
+        scene.pick(*scene.accents), scene.light_colour, scene.pick(0.0, 0.15, 0.5, 0.9)
+    )
+    flat, way = scene.uniform(0.7, 1), scene.pick(0.0, math.pi / 2)
+    petals = scene.uniform(0, 6) + np.arange(0, 6.2, scene.pick(0.8, 1.05, 1.25))
     for ring, light in ((0.62, 0.45), (0.32, 0.75)):
         x, y = ring * np.cos(petals), flat * ring * np.sin(petals)
-        shade = _ramp(s.body(colour), s.lit(0.25, -0.3, light)(x, y))
-        s.dab(x, y, 0.85 * (ring + 0.3), 0.5, petals + way, shade)
-    s.dab(0, 0, 0.35, 0.3, 0, _mix(s.accents[3], s.land[0], 0.2))
+        shade = _ramp(scene.body(colour), scene.lit(0.25, -0.3, light)(x, y))
+        scene.dab(x, y, 0.85 * (ring + 0.3), 0.5, petals + way, shade)
+    scene.dab(0, 0, 0.35, 0.3, 0, _mix(scene.accents[3], scene.land[0], 0.2))
 
 
-def portrait(s: Scene) -> tuple[str, str]:
+def portrait(scene: Scene) -> tuple[str, str]:
     """Compose a head and shoulders; return genre and subject."""
     low, high = (0.42, 0.4, 0.16, -1.1, -0.2), (0.58, 0.5, 0.28, 1.1, 0.2)
-    x, y, size, yaw, tilt = s.uniform(low, high)
-    bust, head = s.at(x * s.aspect, y, 3 * size), s.at(x * s.aspect, y, size, tilt)
-    skin, colour = s.pick(*SKINS), s.pick(*HAIRS)
-    hair = np.stack([0.4 * colour, colour, _mix(colour, s.lamp, 0.35)])
-    cloth = s.body(_mix(s.accents[0], s.land[0], s.pick(0.0, 0.3, 0.7)))
-    wide, below = s.pick((0.92, 0.6), (0.92, 0.6), (1, 1.3), (1.05, 2.1), (1.35, 1.1))
-    parting, collar, lit = s.uniform(-0.3, 0.3), s.uniform(0, 0.16), s.lit(0.4, -0.25)
-    if s.rng.random() < 0.15:
-        hair = s.body(s.accents[1])  # a headscarf
+    x, y, size, yaw, tilt = scene.uniform(low, high)
+    bust, head = (
+        scene.at(x * scene.aspect, y, 3 * size),
+        scene.at(x * scene.aspect, y, size, tilt),
+    )
+    skin, colour = scene.pick(*SKINS), scene.pick(*HAIRS)
+    hair = np.stack([0.4 * colour, colour, _mix(colour, scene.light_colour, 0.35)])
+    cloth = scene.body(_mix(scene.accents[0], scene.land[0], scene.pick(0.0, 0.3, 0.7)))
+    wide, below = scene.pick(
+        (0.92, 0.6), (0.92, 0.6), (1, 1.3), (1.05, 2.1), (1.35, 1.1)
+    )
+    parting, collar, lit = (
+        scene.uniform(-0.3, 0.3),
+        scene.uniform(0, 0.16),
+        scene.lit(0.4, -0.25),
+    )
+    if scene.rng.random() < 0.15:
+        hair = scene.body(scene.accents[1])  # a headscarf
 
     def behind(x, y):
         return 1 - np.hypot((x + 0.2 * yaw) / wide, y / np.where(y > 0, below, 1.3))
@@ -447,34 +515,39 @@ def portrait(s: Scene) -> tuple[str, str]:
         return np.minimum(cap, np.maximum(brow, temple))
 
     # Lighter behind the shadow side of the face.
-    wall, glow = s.pick(s.land[:2], s.land, s.sky), s.lit(-0.7, 0, 0.5 + 0.35 * s.side)
-    s.fill(_box(9, -9, 9), wall, glow, None, 0.11, 1.0, 1.2)
+    wall, glow = (
+        scene.pick(scene.land[:2], scene.land, scene.sky),
+        scene.lit(-0.7, 0, 0.5 + 0.35 * scene.side),
+    )
+    scene.fill(_box(9, -9, 9), wall, glow, None, 0.11, 1.0, 1.2)
     head.fill(behind, hair, lit, 1.57, 0.3, 0.8)
-    head.fill(_box(0.46, 0.3, 2), s.body(skin), 0.3, 1.4, 0.3)
-    bust.fill(shoulders, cloth, s.lit(1), lambda x, y: np.arctan2(y, x), 0.12, 0.8, 1.2)
+    head.fill(_box(0.46, 0.3, 2), scene.body(skin), 0.3, 1.4, 0.3)
+    bust.fill(
+        shoulders, cloth, scene.lit(1), lambda x, y: np.arctan2(y, x), 0.12, 0.8, 1.2
+    )
     _face(head, yaw, skin)
-    if below < 1 and s.rng.random() < 0.3:
+    if below < 1 and scene.rng.random() < 0.3:
         beard = lambda x, y: 0.85 - np.hypot(x - 0.15 * yaw, y - 0.5)  # noqa: E731
         chin = lambda x, y: np.minimum(beard(x, y), y - 0.78)  # noqa: E731
         head.fill(chin, hair, lit, 1.57, 0.25)
-    if below > 1 or s.rng.random() < 0.8:  # else bald
+    if below > 1 or scene.rng.random() < 0.8:  # else bald
         head.fill(fringe, hair, lit, _around, 0.24, 0.8)
-    if s.rng.random() < 0.35:
-        _hat(head.at(0, -0.55), s.pick(cloth, s.body(s.accents[3])))
-    return "portrait", s.pick("Head of a sitter", "Half-length", "A friend")
+    if scene.rng.random() < 0.35:
+        _hat(head.at(0, -0.55), scene.pick(cloth, scene.body(scene.accents[3])))
+    return "portrait", scene.pick("Head of a sitter", "Half-length", "A friend")
 
 
-def _hat(s: Scene, felt: Colours) -> None:
-    tall, brim = s.uniform(0.7, 1.1), s.pick(1.0, 1.5, 1.8)
+def _hat(scene: Scene, felt: Colours) -> None:
+    tall, brim = scene.uniform(0.7, 1.1), scene.pick(1.0, 1.5, 1.8)
     crown = lambda x, y: 0.8 - np.hypot(x, np.minimum(y, 0) / tall)  # noqa: E731
     dome = lambda x, y: np.minimum(crown(x, y), 0.15 - y)  # noqa: E731
-    s.fill(dome, felt, s.lit(0.2, -0.3), 0.1, 0.3)
-    s.dab(0, [-0.08, 0.1], [1.7, 2 * brim], [0.25, 0.3], 0, felt[0])
-    s.dab(0, 0.04, 1.9 * brim, 0.26, 0, felt[2])
+    scene.fill(dome, felt, scene.lit(0.2, -0.3), 0.1, 0.3)
+    scene.dab(0, [-0.08, 0.1], [1.7, 2 * brim], [0.25, 0.3], 0, felt[0])
+    scene.dab(0, 0.04, 1.9 * brim, 0.26, 0, felt[2])
 
 
-def _face(s: Scene, yaw: Real, skin: Colour) -> None:
-    wide, eye, edge = s.uniform((0.72, 0.85, 0.4), (0.84, 1.15, 0.9))
+def _face(scene: Scene, yaw: Real, skin: Colour) -> None:
+    wide, eye, edge = scene.uniform((0.72, 0.85, 0.4), (0.84, 1.15, 0.9))
 
     def shape(x, y):
         jaw = wide - 0.17 * np.clip(y, 0, 2) ** 1.5
@@ -485,10 +558,10 @@ def _face(s: Scene, yaw: Real, skin: Colour) -> None:
         place = cmath.rect(1, azimuth + yaw)
         if place.real > 0:
             length = np.multiply(length, max(place.real, 0.35))
-            s.dab(radius * place.imag, y, length, width, angle, colour)
+            scene.dab(radius * place.imag, y, length, width, angle, colour)
 
-    s.fill(shape, s.body(skin), s.lit(edge, -0.1, 0.62), _around, 0.24, 0.1)
-    shade, dark = _mix(skin * 0.5, s.dusk, 0.2), s.dusk * 0.4
+    scene.fill(shape, scene.body(skin), scene.lit(edge, -0.1, 0.62), _around, 0.24, 0.1)
+    shade, dark = _mix(skin * 0.5, scene.dusk, 0.2), scene.dusk * 0.4
     soft, lips = _mix(skin, shade, 0.55), _mix(BLUSH * 0.8, skin, 0.2)
     for side in (-1, 1):
         x = 0.43 * side
@@ -499,54 +572,70 @@ def _face(s: Scene, yaw: Real, skin: Colour) -> None:
         on(x, -0.31, 0.45 * eye, 0.1, 0.12 * side, shade * 0.6)
         on(0.13 * side, 0.38, 0.16, 0.07, 0, shade, 1.0)
     nose = 1.57 - 0.5 * yaw
-    on(-0.13 * s.side, [0, 0.22], 0.4, 0.12, nose, soft, 0.9)
-    on(0, [0.05, 0.2], [0.36, 0.3], [0.1, 0.14], nose, _mix(skin, s.lamp, 0.5), 0.95)
+    on(-0.13 * scene.side, [0, 0.22], 0.4, 0.12, nose, soft, 0.9)
+    on(
+        0,
+        [0.05, 0.2],
+        [0.36, 0.3],
+        [0.1, 0.14],
+        nose,
+        _mix(skin, scene.light_colour, 0.5),
+        0.95,
+    )
     on(0, [0.6, 0.68], [0.46, 0.34], 0.12, 0, lips, 0.85)
     on(0, 0.635, 0.4, 0.05, 0, shade * 0.6, 0.85)
     on(0, 0.82, 0.3, 0.09, 0, soft)
 
 
-def abstract(s: Scene) -> tuple[str, str]:
+def abstract(scene: Scene) -> tuple[str, str]:
     """Compose forms that are nothing else; return genre and subject."""
-    palette = np.vstack([s.sky, s.land, s.accents, s.accents, s.lamp])
-    ground, *colours = s.rng.permutation(palette)
-    s.fill(_box(9, -9, 9), s.body(ground), width=0.14)
-    kind = s.pick(_fields, _rings, _patchwork, _gestures)
-    kind(s, np.stack(colours))
+    palette = np.vstack(
+        [scene.sky, scene.land, scene.accents, scene.accents, scene.light_colour]
+    )
+    ground, *colours = scene.rng.permutation(palette)
+    scene.fill(_box(9, -9, 9), scene.body(ground), width=0.14)
+    kind = scene.pick(_fields, _rings, _patchwork, _gestures)
+    kind(scene, np.stack(colours))
     return "abstract", kind.__name__.strip("_").capitalize()
 
 
-def _fields(s: Scene, colours: Colours) -> None:
-    cuts = [0.05, *np.sort(s.uniform(0.2, 0.8, s.rng.integers(1, 4))), 0.95]
+def _fields(scene: Scene, colours: Colours) -> None:
+    cuts = [0.05, *np.sort(scene.uniform(0.2, 0.8, scene.rng.integers(1, 4))), 0.95]
     for top, foot, colour in zip(cuts, cuts[1:], colours, strict=False):
-        shape = _box(s.aspect / 2 - 0.06, top + 0.01, foot - 0.01)
-        s.at(s.aspect / 2, 0).fill(shape, s.body(colour), 0.5, 0.0, 0.12)
+        shape = _box(scene.aspect / 2 - 0.06, top + 0.01, foot - 0.01)
+        scene.at(scene.aspect / 2, 0).fill(shape, scene.body(colour), 0.5, 0.0, 0.12)
 
 
-def _rings(s: Scene, colours: Colours) -> None:
-    for _ in range(s.rng.integers(3, 8)):
-        x, y, size = s.uniform((0, 0, 0.08), (s.aspect, 1, 0.4))
-        tones = s.rng.permutation(colours)[: s.pick(2, 3, 5)]
-        disc, width = s.at(x, y, size), 0.06 / size + 0.1
+def _rings(scene: Scene, colours: Colours) -> None:
+    for _ in range(scene.rng.integers(3, 8)):
+        x, y, size = scene.uniform((0, 0, 0.08), (scene.aspect, 1, 0.4))
+        tones = scene.rng.permutation(colours)[: scene.pick(2, 3, 5)]
+        disc, width = scene.at(x, y, size), 0.06 / size + 0.1
         disc.fill(_ellipse(1, 1), tones, np.hypot, _around, width, mottle=0)
-    low, high = [[0], [0], [0.3], [0.015], [0]], [[s.aspect], [1], [1.2], [0.05], [3]]
-    x, y, length, width, angle = s.uniform(low, high, (5, 4))
-    s.dab(x, y, length, width, angle, 0.6 * s.pick(*colours))
+    low, high = (
+        [[0], [0], [0.3], [0.015], [0]],
+        [[scene.aspect], [1], [1.2], [0.05], [3]],
+    )
+    x, y, length, width, angle = scene.uniform(low, high, (5, 4))
+    scene.dab(x, y, length, width, angle, 0.6 * scene.pick(*colours))
 
 
-def _patchwork(s: Scene, colours: Colours) -> None:
-    cloth, size = s.at(s.aspect / 2, 0.5, 1, s.uniform(0, 1.5)), 1 / s.uniform(3, 5.5)
+def _patchwork(scene: Scene, colours: Colours) -> None:
+    cloth, size = (
+        scene.at(scene.aspect / 2, 0.5, 1, scene.uniform(0, 1.5)),
+        1 / scene.uniform(3, 5.5),
+    )
     for x, y in size * (np.indices((11, 11)).reshape(2, -1).T - 5):
-        tones, way = s.body(s.pick(*colours)), s.pick(0, math.pi / 2)
+        tones, way = scene.body(scene.pick(*colours)), scene.pick(0, math.pi / 2)
         cloth.at(x, y, size).fill(_box(0.5, -0.5, 0.5), tones, 0.6, way, 0.45)
 
 
-def _gestures(s: Scene, colours: Colours) -> None:
-    for colour in colours[: s.rng.integers(6, 13)]:
-        count, width = s.rng.integers(6, 40), s.uniform(0.03, 0.15)
-        turns = s.uniform(0, 6) + np.cumsum(s.rng.normal(0, 0.4, count))
+def _gestures(scene: Scene, colours: Colours) -> None:
+    for colour in colours[: scene.rng.integers(6, 13)]:
+        count, width = scene.rng.integers(6, 40), scene.uniform(0.03, 0.15)
+        turns = scene.uniform(0, 6) + np.cumsum(scene.rng.normal(0, 0.4, count))
         x, y = np.cumsum(1.1 * width * np.stack([np.cos(turns), np.sin(turns)]), 1)
-        stroke = s.at(s.uniform(0, s.aspect), s.uniform(0, 1))
+        stroke = scene.at(scene.uniform(0, scene.aspect), scene.uniform(0, 1))
         stroke.dab(x, y, 2.2 * width, width, turns, colour)
 
 

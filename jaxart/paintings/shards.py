@@ -37,7 +37,7 @@ from array_record.python.array_record_module import (
 from jaxart import atomic, images
 from jaxart.paintings import dataset, duplicates
 from jaxart.paintings.sources import inputs
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 # Pictures of a shard: some seconds of decoding, so that little is lost with a worker,
@@ -52,7 +52,7 @@ READ_BATCH = 16  # records in memory while they are copied; one may have megabyt
 
 Row = dict[str, Any]
 
-# By shard and number of a record in it, the filename of the picture it duplicates.
+# By shard and index of a record in it, the filename of the picture it duplicates.
 Duplicates = dict[tuple[int, int], str]
 
 
@@ -65,19 +65,19 @@ class Plan(NamedTuple):
     digest: str  # of all inputs
 
 
-class Selection(NamedTuple):
+class FilePlan(NamedTuple):
     """The records of shards that a file of the dataset holds, in order."""
 
     split: str  # that the file belongs to
     number: int  # of the file in its split
-    # Pairs of a shard and the numbers of its records.
+    # Pairs of a shard and the indices of its records.
     parts: list[tuple[int, list[int]]]
 
     def __len__(self) -> int:
-        return sum(len(records) for _, records in self.parts)
+        return sum(len(record_indices) for _, record_indices in self.parts)
 
 
-def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
+def plan(paintings: Iterable[SourcePicture], folder: Path, *, size: int) -> Plan:
     """Write the inputs of all shards, and compare them with an earlier run's.
 
     Args:
@@ -92,13 +92,13 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
     for leftover in [*folder.glob(".*"), *folder.glob("*.reading")]:
         leftover.unlink()  # of a worker that was killed
     rest = iter(paintings)
-    number = pictures = changed = 0
+    shard = pictures = changed = 0
     digest = hashlib.sha256()
     while lines := [
         _to_json(painting) for painting in itertools.islice(rest, SHARD_SIZE)
     ]:
         content = "\n".join([header, *lines]).encode()
-        path = _path(folder, number, "inputs")
+        path = _path(folder, shard, "inputs")
         if path.stem not in earlier:
             _write(path, content)
         elif path.read_bytes() != content:
@@ -107,27 +107,27 @@ def plan(paintings: Iterable[Painting], folder: Path, *, size: int) -> Plan:
         earlier.discard(path.stem)
         digest.update(content)
         pictures += len(lines)
-        number += 1
+        shard += 1
     for stem in earlier:  # of a collection that was larger
         for path in folder.glob(f"{stem}.*"):
             path.unlink()
-    return Plan(pictures, number, changed + len(earlier), digest.hexdigest())
+    return Plan(pictures, shard, changed + len(earlier), digest.hexdigest())
 
 
-def decode(number: int, *, folder: Path) -> int:
+def decode(shard: int, *, folder: Path) -> int:
     """Decode the pictures of a shard, unless it is complete; return their number."""
-    content = _path(folder, number, "inputs").read_bytes()
-    if (done := _decoded_count(folder, number, content)) is not None:
+    content = _path(folder, shard, "inputs").read_bytes()
+    if (done := _decoded_count(folder, shard, content)) is not None:
         return done
     header, *lines = content.decode().split("\n")
     size = json.loads(header)["size"]
     rows = []
-    reading = _path(folder, number, "reading")
+    reading = _path(folder, shard, "reading")
     with (
-        atomic.replacing(_path(folder, number, "records"), _always) as unfinished,
+        atomic.replacing(_path(folder, shard, "records"), _always) as temporary,
         reading.open("w", encoding="utf-8") as names,
     ):
-        writer = ArrayRecordWriter(os.fspath(unfinished), WRITER_OPTIONS)
+        writer = ArrayRecordWriter(os.fspath(temporary), WRITER_OPTIONS)
         for line in lines:
             painting = _from_json(line)
             print(painting.filename, end="\0", file=names, flush=True)
@@ -138,40 +138,40 @@ def decode(number: int, *, folder: Path) -> int:
         writer.close()
     manifest = {
         "inputs": _digest(content),
-        "records": _file_digest(_path(folder, number, "records")),
+        "records": _file_digest(_path(folder, shard, "records")),
         "rows": rows,
     }
-    _write(_path(folder, number, "json"), json.dumps(manifest).encode())
+    _write(_path(folder, shard, "json"), json.dumps(manifest).encode())
     reading.unlink(missing_ok=True)
     return len(rows)
 
 
-def rows(folder: Path, number: int) -> list[Row]:
+def manifest_rows(folder: Path, shard: int) -> list[Row]:
     """Return the row of each picture of a shard that is decoded.
 
-    Every row has the texts of `painting.TEXTS`. One with a `reason` has no record; the
+    Every row has the texts of `picture.TEXTS`. One with a `reason` has no record; the
     records are those of the other rows, in their order, which have `sha256` (of the
     file), `width` and `height` (of the picture in it, upright, in pixels), and
     `fingerprint` (of the pixels).
     """
-    return json.loads(_path(folder, number, "json").read_bytes())["rows"]
+    return json.loads(_path(folder, shard, "json").read_bytes())["rows"]
 
 
-def paintings(folder: Path, number: int) -> list[Painting]:
+def paintings(folder: Path, shard: int) -> list[SourcePicture]:
     """Return the pictures of a shard as they were passed to `plan`."""
-    _, *lines = _path(folder, number, "inputs").read_text("utf-8").split("\n")
+    _, *lines = _path(folder, shard, "inputs").read_text("utf-8").split("\n")
     return [_from_json(line) for line in lines]
 
 
 def find_duplicates(folder: Path, count: int) -> Duplicates:
     """Return which records look like an earlier one that is itself no duplicate."""
     index, names, copies = duplicates.HashIndex(), list[str](), Duplicates()
-    for number in range(count):
-        records = (row for row in rows(folder, number) if "reason" not in row)
-        for record, row in enumerate(records):
-            original, known = index.find_or_add(bytes.fromhex(row["fingerprint"]))
-            if known:
-                copies[number, record] = names[original]
+    for shard in range(count):
+        records = (row for row in manifest_rows(folder, shard) if "reason" not in row)
+        for record_index, row in enumerate(records):
+            original, is_copy = index.find_or_add(bytes.fromhex(row["fingerprint"]))
+            if is_copy:
+                copies[shard, record_index] = names[original]
             else:
                 names.append(row["filename"])
     return copies
@@ -185,45 +185,45 @@ def interrupted(folder: Path) -> list[str]:
 
 def files(
     folder: Path, count: int, max_records: int, excluded: Duplicates
-) -> dict[str, list[Selection]]:
+) -> dict[str, list[FilePlan]]:
     """Return the dataset's files, without duplicates: one or more for each split."""
-    selections = {
-        split: [Selection(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
+    plans = {
+        split: [FilePlan(split, 0, [])] for split in (dataset.TRAIN, dataset.HELD_OUT)
     }
-    for number in range(count):
-        records = (row for row in rows(folder, number) if "reason" not in row)
-        for record, row in enumerate(records):
-            if (number, record) in excluded:
+    for shard in range(count):
+        records = (row for row in manifest_rows(folder, shard) if "reason" not in row)
+        for record_index, row in enumerate(records):
+            if (shard, record_index) in excluded:
                 continue
             held_out = dataset.is_held_out(bytes.fromhex(row["sha256"]))
-            split = selections[dataset.HELD_OUT if held_out else dataset.TRAIN]
+            split = plans[dataset.HELD_OUT if held_out else dataset.TRAIN]
             if len(split[-1]) == max_records:
-                split.append(Selection(split[-1].split, len(split), []))
+                split.append(FilePlan(split[-1].split, len(split), []))
             parts = split[-1].parts
-            if not parts or parts[-1][0] != number:
-                parts.append((number, []))
-            parts[-1][1].append(record)
-    return selections
+            if not parts or parts[-1][0] != shard:
+                parts.append((shard, []))
+            parts[-1][1].append(record_index)
+    return plans
 
 
-def write(file: Selection, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
+def write(file: FilePlan, *, folder: Path, out: Path, counts: dict[str, int]) -> int:
     """Write a file of the dataset, unless it exists; return its number of records."""
     name = dataset.filename("paintings", file.split, file.number, counts[file.split])
     if (out / name).exists():
         return len(file)
-    with atomic.replacing(out / name, _always) as unfinished:
-        writer = ArrayRecordWriter(os.fspath(unfinished), WRITER_OPTIONS)
-        for number, records in file.parts:
-            reader = ArrayRecordReader(os.fspath(_path(folder, number, "records")))
-            for first in range(0, len(records), READ_BATCH):
-                for record in reader.read(records[first : first + READ_BATCH]):
+    with atomic.replacing(out / name, _always) as temporary:
+        writer = ArrayRecordWriter(os.fspath(temporary), WRITER_OPTIONS)
+        for shard, record_indices in file.parts:
+            reader = ArrayRecordReader(os.fspath(_path(folder, shard, "records")))
+            for first in range(0, len(record_indices), READ_BATCH):
+                for record in reader.read(record_indices[first : first + READ_BATCH]):
                     writer.write(record)
             reader.close()
         writer.close()
     return len(file)
 
 
-def _decode_picture(painting: Painting, size: int) -> tuple[Row, bytes | None]:
+def _decode_picture(painting: SourcePicture, size: int) -> tuple[Row, bytes | None]:
     """Return the row of a picture, and its record if it can be used."""
     row: Row = painting.texts()
     try:
@@ -234,17 +234,17 @@ def _decode_picture(painting: Painting, size: int) -> tuple[Row, bytes | None]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except images.PictureError as error:
         return {**row, "reason": str(error)}, None
-    record = dataset.serialized({"pixels": pixels, **painting.texts()})
+    record = dataset.serialize({"pixels": pixels, **painting.texts()})
     row |= {"sha256": digest, "width": width, "height": height}
     row["fingerprint"] = duplicates.fingerprint(pixels).hex()
     return row, record
 
 
-def _decoded_count(folder: Path, number: int, content: bytes) -> int | None:
+def _decoded_count(folder: Path, shard: int, content: bytes) -> int | None:
     """Return how many pictures a shard has, if it is complete for these inputs."""
     try:
-        manifest = json.loads(_path(folder, number, "json").read_bytes())
-        records = _file_digest(_path(folder, number, "records"))
+        manifest = json.loads(_path(folder, shard, "json").read_bytes())
+        records = _file_digest(_path(folder, shard, "records"))
     except (OSError, ValueError):
         return None
     if [manifest["inputs"], manifest["records"]] != [_digest(content), records]:
@@ -252,18 +252,18 @@ def _decoded_count(folder: Path, number: int, content: bytes) -> int | None:
     return len(manifest["rows"])
 
 
-def _to_json(painting: Painting) -> str:
+def _to_json(painting: SourcePicture) -> str:
     """Return a painting as JSON, with the size and time of change of its file."""
     return json.dumps([painting.file.stamp(), inputs.to_json(painting)])
 
 
-def _from_json(line: str) -> Painting:
+def _from_json(line: str) -> SourcePicture:
     _, described = json.loads(line)
     return inputs.from_json(described)
 
 
-def _path(folder: Path, number: int, kind: str) -> Path:
-    return folder / f"{number:05d}.{kind}"
+def _path(folder: Path, shard: int, kind: str) -> Path:
+    return folder / f"{shard:05d}.{kind}"
 
 
 def _digest(content: bytes) -> str:
@@ -276,8 +276,8 @@ def _file_digest(path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with atomic.replacing(path, _always) as unfinished:
-        unfinished.write_bytes(content)
+    with atomic.replacing(path, _always) as temporary:
+        temporary.write_bytes(content)
 
 
 def _always(_: Path) -> bool:

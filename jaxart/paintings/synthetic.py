@@ -25,7 +25,7 @@ from jaxart.painter.brushes import Brush
 from jaxart.painter.strokes import PADDING, draw
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, STYLES, Scene, portrait
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 NAME = "synthetic"
@@ -68,9 +68,9 @@ def compose(index: int) -> tuple[Drawing, tuple[int, int], tuple[str, str, str]]
     scene = Scene(rng, palette, STYLES[style], w / h)
     labels = genre(scene)
     strokes = scene.strokes()
-    kept = np.sort(rng.permutation(len(strokes))[:STROKES])
+    subset = np.sort(rng.permutation(len(strokes))[:STROKES])
     padded = np.tile(PADDING, (STROKES, 1))
-    padded[: len(kept)] = strokes[kept]
+    padded[: len(subset)] = strokes[subset]
     ground = 0.8 * strokes[:, 5:].mean(0) + 0.1 * scene.accents[1]
     brush = STYLES[style].brush
     drawing = Drawing(padded, rng.random(STROKES), brush, ground, np.array(h))

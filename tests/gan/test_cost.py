@@ -16,7 +16,7 @@ def networks(size: int, width: int, latent: int) -> tuple[Generator, Discriminat
 
     def made() -> tuple[Generator, Discriminator]:
         shape = {"size": size, "dtype": "float32", "rngs": nnx.Rngs(0)}
-        return Generator(width=width, latent=latent, **shape), Discriminator(
+        return Generator(width=width, latent_dim=latent, **shape), Discriminator(
             width=width, **shape
         )
 
@@ -73,10 +73,10 @@ def test_what_is_given_up_for_what_is_returned_needs_no_memory_of_its_own():
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> cost.Cost:
     """A program of one product of 8 by 16 by 32, on a machine with 10 kB."""
-    monkeypatch.setattr(machine, "memory", lambda: 10_000)
+    monkeypatch.setattr(machine, "memory_limit", lambda: 10_000)
     a, b = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((8, 16), (16, 32)))
     compiled = jax.jit(jnp.matmul).lower(a, b).compile()
-    return cost.cost(*networks(32, 1, 10), compiled, images=8)
+    return cost.estimate_cost(*networks(32, 1, 10), compiled, images=8)
 
 
 def test_a_cost_says_what_the_compiler_counts(found: cost.Cost):
@@ -112,13 +112,13 @@ def test_what_neither_compiler_nor_device_says_is_unknown(found: cost.Cost):
 def test_the_speed_is_a_share_of_the_peak(
     found: cost.Cost, monkeypatch: pytest.MonkeyPatch
 ):
-    speed = Speed(images_per_second=2_000.0, waiting=0.0123)
+    speed = Speed(images_per_second=2_000.0, input_wait_share=0.0123)
     fast = found._replace(flop_per_image=9_000_000_000)
     peak = machine.Peak(36e12, "that it could do")
     monkeypatch.setattr(machine, "peak", lambda dtype: peak)
-    assert cost.speed_line(fast, speed, "float32") == (
+    assert cost.format_speed(fast, speed, "float32") == (
         "speed: 2,000 images/s, 18,000 GFLOP/s: 50% of the 36,000 that it could do; "
         "1.2% of the time waiting for data"
     )
     monkeypatch.setattr(machine, "peak", lambda dtype: None)
-    assert "an unknown share" in cost.speed_line(fast, speed, "float32")
+    assert "an unknown share" in cost.format_speed(fast, speed, "float32")

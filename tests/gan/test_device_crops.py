@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart.gan import devices
+from jaxart.gan import parallel as parallel_update
 from jaxart.gan.update import NetworkState, TrainState
 from jaxart.paintings import atlas, pipeline
 
@@ -50,18 +50,22 @@ def store_batch(
     return state, {"loss": jnp.zeros(())}
 
 
-def make_updates(parallel: str) -> devices.Updates:
+def make_update(parallel: str) -> parallel_update.ParallelUpdate:
     single = parallel == "jit" and jax.device_count() == 1
-    axis = None if single else devices.AXIS
-    steps = devices._scan(
+    axis = None if single else parallel_update.AXIS
+    steps = parallel_update._scan(
         partial(store_batch, axis=axis), partial(atlas.crops, size=32)
     )
-    return devices._jit(steps, axis) if parallel == "jit" else devices._pmap(steps)
+    return (
+        parallel_update._jit(steps, axis)
+        if parallel == "jit"
+        else parallel_update._pmap(steps)
+    )
 
 
 def seen_on_devices(parallel: str) -> np.ndarray:
     """Return the batches of four updates: of two in one call, then of one and one."""
-    updates, packed = make_updates(parallel), atlas.load(records())
+    updates, packed = make_update(parallel), atlas.load(records())
     state = updates.replicate(init_state())
     pixels = updates.replicate_dataset(packed.pixels)
     with closing(pipeline.batches(packed, **BATCHES)) as corners:
@@ -77,7 +81,7 @@ def expected() -> np.ndarray:
         return np.stack([next(crops) for _ in range(STEPS)])
 
 
-@pytest.mark.parametrize("parallel", get_args(devices.Parallel))
+@pytest.mark.parametrize("parallel", get_args(parallel_update.Parallel))
 def test_one_device_cuts_the_crops_of_the_host(parallel: str, expected: np.ndarray):
     np.testing.assert_array_equal(seen_on_devices(parallel), expected)
 
@@ -90,7 +94,7 @@ def test_eight_devices_cut_them_in_parts(tmp_path: Path, expected: np.ndarray):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for parallel in get_args(devices.Parallel):
+    for parallel in get_args(parallel_update.Parallel):
         np.testing.assert_array_equal(np.load(tmp_path / f"{parallel}.npy"), expected)
     # Each device of the mesh cuts two crops of 16, and no more.
     program = (tmp_path / "program.txt").read_text()
@@ -98,7 +102,7 @@ def test_eight_devices_cut_them_in_parts(tmp_path: Path, expected: np.ndarray):
     assert "u8[16,32,96]" not in program
 
 
-def lower(updates: devices.Updates, packed: atlas.Atlas) -> Any:
+def lower(updates: parallel_update.ParallelUpdate, packed: atlas.Atlas) -> Any:
     run: Any = updates.run
     return run.lower(
         updates.replicate(init_state()),
@@ -109,13 +113,13 @@ def lower(updates: devices.Updates, packed: atlas.Atlas) -> Any:
 
 def test_the_dataset_is_not_copied_in_a_call():
     packed = atlas.load(records(300))
-    memory = lower(make_updates("jit"), packed).compile().memory_analysis()
+    memory = lower(make_update("jit"), packed).compile().memory_analysis()
     assert memory.argument_size_in_bytes > packed.pixels.nbytes > 1_000_000
     assert memory.temp_size_in_bytes < packed.pixels.nbytes / 4
 
 
 if __name__ == "__main__":
-    for name in get_args(devices.Parallel):
+    for name in get_args(parallel_update.Parallel):
         np.save(Path(sys.argv[1], f"{name}.npy"), seen_on_devices(name))
-    text = lower(make_updates("jit"), atlas.load(records())).compile().as_text()
+    text = lower(make_update("jit"), atlas.load(records())).compile().as_text()
     Path(sys.argv[1], "program.txt").write_text(text)

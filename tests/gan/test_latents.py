@@ -17,19 +17,21 @@ def angle(a, b):
 
 
 def points(count, latent=50, seed=3):
-    return latents.draw(seed, range(count), latent)
+    return latents.sample_latents(seed, range(count), latent)
 
 
 def test_a_point_depends_on_its_number_and_seed_alone():
-    points = np.asarray(latents.draw(5, range(10), latent=7))
+    points = np.asarray(latents.sample_latents(5, range(10), latent_dim=7))
     np.testing.assert_array_equal(
-        latents.draw(5, [9, 0, 4, 4], 7), points[[9, 0, 4, 4]]
+        latents.sample_latents(5, [9, 0, 4, 4], 7), points[[9, 0, 4, 4]]
     )
-    assert not np.array_equal(latents.draw(6, range(10), latent=7), points)
+    assert not np.array_equal(
+        latents.sample_latents(6, range(10), latent_dim=7), points
+    )
 
 
 def test_points_are_normal_and_all_different():
-    points = np.asarray(latents.draw(0, range(1000), latent=100))
+    points = np.asarray(latents.sample_latents(0, range(1000), latent_dim=100))
     assert abs(points.mean()) < 0.02
     assert abs(points.std() - 1) < 0.02
     assert len(np.unique(points)) > 99_000
@@ -38,7 +40,7 @@ def test_points_are_normal_and_all_different():
 @pytest.mark.parametrize("numbers", [[], [3, -1]])
 def test_no_numbers_and_negative_ones_are_refused(numbers):
     with pytest.raises(ValueError, match="none negative; got"):
-        latents.draw(0, numbers, latent=3)
+        latents.sample_latents(0, numbers, latent_dim=3)
 
 
 @pytest.mark.parametrize("method", get_args(latents.Method))
@@ -111,12 +113,12 @@ def test_a_picture_is_the_same_for_any_number_of_points(monkeypatch):
     sampler, state = latents.make_sampler(generator), network_state(generator)
 
     def sampled(count: int) -> np.ndarray:
-        drawn = latents.draw(5, range(count), 10)
+        drawn = latents.sample_latents(5, range(count), 10)
         return np.concatenate([*latents.sample_pictures(sampler, state, drawn)])
 
     many = sampled(10)
     assert many.shape == (10, 32, 32, 3)
     np.testing.assert_array_equal(many[:3], sampled(3))
     np.testing.assert_array_equal(sampled(17)[:10], many)
-    last = sampler(state, latents.draw(5, [9], 10))
+    last = sampler(state, latents.sample_latents(5, [9], 10))
     np.testing.assert_allclose(many[-1:].astype(int), np.asarray(last), atol=1)

@@ -89,9 +89,9 @@ def test_other_settings_in_the_same_folder_are_named(
     settings: Settings, tmp_path: Path
 ):
     folder = RunDir(tmp_path)
-    folder.check_same(settings)
+    folder.check_settings(settings)
     folder.write_settings(settings)
-    folder.check_same(replace(settings, steps=99, parallel="pmap"))
+    folder.check_settings(replace(settings, steps=99, parallel="pmap"))
     other = replace(
         settings,
         generator=replace(settings.generator, width=8),
@@ -99,7 +99,7 @@ def test_other_settings_in_the_same_folder_are_named(
     )
     message = r"other settings: generator.width \(was 4, now 8\), optimizer.b1"
     with pytest.raises(ValueError, match=message):
-        folder.check_same(other)
+        folder.check_settings(other)
 
 
 def test_the_one_seed_of_an_older_run_is_read(settings: Settings, tmp_path: Path):

@@ -33,7 +33,7 @@ def networks() -> Networks:
 def new_networks(dtype: str) -> Networks:
     rngs = nnx.Rngs(0)
     return (
-        Generator(32, 4, latent=10, dtype=dtype, rngs=rngs),
+        Generator(32, 4, latent_dim=10, dtype=dtype, rngs=rngs),
         Discriminator(32, 4, dtype=dtype, rngs=rngs),
     )
 

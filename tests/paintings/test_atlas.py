@@ -41,11 +41,11 @@ def sides_of_paintings(count: int) -> np.ndarray:
 def test_pictures_are_packed_without_overlap_and_without_much_loss():
     sides = sides_of_paintings(3000)
     sides[7] = 70, 3000  # wider than a row usually is
-    boxes, (rows, row_length) = atlas.pack(sides)
+    rectangles, (rows, row_length) = atlas.pack(sides)
     taken = np.zeros((rows, row_length // 3), np.uint8)
-    for top, left, height, width in boxes:
+    for top, left, height, width in rectangles:
         taken[top : top + height, left : left + width] += 1
-    np.testing.assert_array_equal(boxes[:, 2:], sides)
+    np.testing.assert_array_equal(rectangles[:, 2:], sides)
     assert taken.sum(dtype=int) == sides.prod(axis=1).sum()
     assert taken.max() == 1
     assert taken.mean() > 0.9
@@ -53,7 +53,7 @@ def test_pictures_are_packed_without_overlap_and_without_much_loss():
 
 def test_a_crop_is_cut_where_its_corner_says():
     packed = atlas.load(pictures(20))
-    tops, lefts, _, _ = packed.boxes.T
+    tops, lefts, _, _ = packed.rectangles.T
     corners = np.stack([tops + 3, lefts + 5], axis=1)
     crops = jax.jit(partial(atlas.crops, size=32))(packed.pixels, corners)
     expected = [picture(number)[3:35, 5:37] for number in range(20)]
@@ -76,12 +76,12 @@ def test_a_dataset_of_more_than_int32_bytes_is_cut_where_it_should(tmp_path: Pat
 
 def test_no_index_of_the_papers_collection_comes_near_int32():
     sides = sides_of_paintings(203_274)
-    boxes, shape = atlas.pack(sides)
+    rectangles, shape = atlas.pack(sides)
     rows, row_length = shape
     assert 9.9e9 < rows * row_length < 11.5e9
     assert max(shape) < INT32 // 1000
-    assert (boxes[:, 0] + boxes[:, 2]).max() == rows
-    assert 3 * (boxes[:, 1] + boxes[:, 3]).max() <= row_length
+    assert (rectangles[:, 0] + rectangles[:, 2]).max() == rows
+    assert 3 * (rectangles[:, 1] + rectangles[:, 3]).max() <= row_length
     program = (
         jax.jit(partial(atlas.crops, size=64))
         .lower(

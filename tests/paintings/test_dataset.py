@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxart.paintings import dataset
-from jaxart.paintings.sources.painting import TEXTS
+from jaxart.paintings.sources.picture import TEXTS
 
 
 def records(count, held_out=()):
@@ -93,7 +93,7 @@ def test_a_record_has_the_same_bytes_in_every_process():
         from jaxart.paintings import dataset
         pixels = np.ones((3, 4, 3), np.uint8)
         record = {"pixels": pixels, **dict.fromkeys(dataset.TEXTS, "some text")}
-        print(hashlib.sha256(dataset.serialized(record)).hexdigest())
+        print(hashlib.sha256(dataset.serialize(record)).hexdigest())
     """
     root = str(Path(dataset.__file__).parents[2])
     run = [sys.executable, "-c", script]

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart.paintings import choice, dataset, preparation, shards
+from jaxart.paintings import dataset, preparation, shards, training_data
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, make_labels
 
 
 ROOT = Path(dataset.__file__).parents[2]
 
 
 def painting(path):
-    return Painting(path.name, OnDisk(str(path)), make_labels())
+    return SourcePicture(path.name, OnDisk(str(path)), make_labels())
 
 
 def kept(data_dir, split="train"):
@@ -50,7 +50,7 @@ def paintings(tmp_path_factory):
     Image.new("RGB", (20, 20)).save(folder / "a_small.png")
     (folder / "b_page.jpg").write_text("<html>404</html>")
     files = [painting(path) for path in sorted(folder.iterdir())]
-    return [*files, Painting("c_gone.jpg", MISSING, make_labels(title="Gone"))]
+    return [*files, SourcePicture("c_gone.jpg", MISSING, make_labels(title="Gone"))]
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +334,7 @@ def test_a_collection_of_which_all_is_held_out_cannot_be_learned_from(
     preparation.prepare([painting(tmp_path / "one.png")], tmp_path / "data")
 
     def opened(held_out):
-        return choice.open_pictures(
+        return training_data.open_records_by_name(
             "paintings", str(tmp_path / "data"), source="", size=32, held_out=held_out
         )
 

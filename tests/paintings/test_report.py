@@ -11,7 +11,7 @@ from PIL import Image
 from jaxart.paintings import report
 from jaxart.paintings.report import Outcome
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, make_labels
 
 
 EVIL = "<script>alert(1)</script>\"'&\N{RIGHT-TO-LEFT OVERRIDE}\udcff"
@@ -56,7 +56,7 @@ def outcomes(tmp_path):
             artist=f"Artist {number % 30}",
             year=str(1700 + 5 * number) if number % 2 else "",
         )
-        painting = Painting(path.name, OnDisk(str(path)), labels, "folder")
+        painting = SourcePicture(path.name, OnDisk(str(path)), labels, "folder")
         outcomes.append(Outcome(painting, "", 300 + number, 400))
     page = tmp_path / "page.jpg"
     page.write_text("<html>")
@@ -67,7 +67,7 @@ def outcomes(tmp_path):
         ("00.png", OnDisk(str(tmp_path / "00.png")), "too small: 30 x 40 pixels"),
     ):
         outcomes.append(
-            Outcome(Painting(name, file, make_labels(title=EVIL), EVIL), reason)
+            Outcome(SourcePicture(name, file, make_labels(title=EVIL), EVIL), reason)
         )
     return outcomes
 
@@ -140,7 +140,7 @@ def test_the_widest_and_the_tallest_picture_fit(tmp_path):
         file = OnDisk(str(tmp_path / f"{name}.png"))
         report.write(
             tmp_path / f"{name}.html",
-            [Outcome(Painting(name, file, make_labels()), "")],
+            [Outcome(SourcePicture(name, file, make_labels()), "")],
         )
     assert 'width="360" height="120"' in (tmp_path / "wide.html").read_text()
     assert 'width="1" height="120"' in (tmp_path / "tall.html").read_text()

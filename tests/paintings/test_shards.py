@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxart.paintings import shards
 from jaxart.paintings.sources.files import MISSING, OnDisk
-from jaxart.paintings.sources.painting import Painting, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, make_labels
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def paintings(tmp_path):
         Image.fromarray(pixels).save(collection / name, exif=exif)
         file = OnDisk(str(collection / name))
         paintings.append(
-            Painting(f"{number}.jpg", file, make_labels(artist="Zoë \n"), "a")
+            SourcePicture(f"{number}.jpg", file, make_labels(artist="Zoë \n"), "a")
         )
-    return [*paintings, Painting("gone.jpg", MISSING, make_labels(), "a")]
+    return [*paintings, SourcePicture("gone.jpg", MISSING, make_labels(), "a")]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_each_picture_has_a_row(paintings, folder):
     plan = shards.plan(iter(paintings), folder, size=64)
     assert plan[:3] == (4, 1, 0)
     assert shards.decode(0, folder=folder) == 4
-    rows = shards.rows(folder, 0)
+    rows = shards.manifest_rows(folder, 0)
     assert [row["filename"] for row in rows] == [p.filename for p in paintings]
     assert [row.get("reason") for row in rows] == [None, None, None, "missing"]
     assert rows[0]["artist"] == "Zoë \n"
@@ -56,7 +56,7 @@ def test_the_collection_is_divided_in_its_order(paintings, folder, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_SIZE", 2)
     assert shards.plan(paintings[:3], folder, size=64)[:3] == (3, 2, 0)
     assert [shards.decode(number, folder=folder) for number in (1, 0)] == [1, 2]
-    names = [row["filename"] for n in (0, 1) for row in shards.rows(folder, n)]
+    names = [row["filename"] for n in (0, 1) for row in shards.manifest_rows(folder, n)]
     assert names == ["0.jpg", "1.jpg", "2.jpg"]
 
 

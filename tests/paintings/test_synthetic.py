@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jaxart.paintings import dataset, synthetic
-from jaxart.paintings.choice import resolve
 from jaxart.paintings.scenes import GENRES, PALETTES, STYLES, Scene
 from jaxart.paintings.synthetic import Picture, compose, pictures
+from jaxart.paintings.training_data import resolve
 
 
 @pytest.fixture(scope="module")

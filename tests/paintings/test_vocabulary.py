@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxart.paintings import vocabulary
-from jaxart.paintings.sources.painting import make_labels
+from jaxart.paintings.sources.picture import make_labels
 
 
 # A machine that is busy elsewhere is not slow code.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, make_labels
 
 
 NUMBERED = re.compile(r"(?P<artist>.+)_\d+\.\w+")
@@ -29,7 +29,7 @@ def matches(tree: dict[str, File]) -> bool:
     return 2 * len(named) > len(pictures)
 
 
-def read(tree: dict[str, File]) -> Iterator[Painting]:
+def read(tree: dict[str, File]) -> Iterator[SourcePicture]:
     """Yield the pictures.
 
     Raises:
@@ -39,8 +39,8 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     for name, file in tree.items():
         if not is_csv(name):
             artist = _artist(name)
-            known = artists.find(artist) or {"artist": artist.replace("_", " ")}
-            yield Painting(name, file, make_labels(**known))
+            labels = artists.find(artist) or {"artist": artist.replace("_", " ")}
+            yield SourcePicture(name, file, make_labels(**labels))
 
 
 def _artists(tree: dict[str, File]) -> dict[str, dict[str, str]]:

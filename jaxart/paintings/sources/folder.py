@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
-from jaxart.paintings.sources.painting import LABELS, Painting, make_labels
+from jaxart.paintings.sources.picture import LABELS, SourcePicture, make_labels
 
 
-def read(tree: dict[str, File]) -> Iterator[Painting]:
+def read(tree: dict[str, File]) -> Iterator[SourcePicture]:
     """Yield the files of a folder and of its subfolders.
 
     One csv in the folder itself may hold labels: a column `filename`, with a path below
@@ -21,9 +21,9 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
     files = {name: file for name, file in tree.items() if not is_csv(name)}
     catalogue = _catalogue(tree, files)
     for name, file in files.items():
-        yield Painting(name, file, catalogue.pop(name, None) or make_labels())
+        yield SourcePicture(name, file, catalogue.pop(name, None) or make_labels())
     for name, labels in catalogue.items():
-        yield Painting(name, MISSING, labels)
+        yield SourcePicture(name, MISSING, labels)
 
 
 def is_csv(name: str) -> bool:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from jaxart.images import PictureError
 from jaxart.paintings.sources.files import File, OnDisk, Unusable, stamp
-from jaxart.paintings.sources.painting import LABELS, Painting, make_labels
+from jaxart.paintings.sources.picture import LABELS, SourcePicture, make_labels
 
 
 HUB = "hf:"  # before the name of a data set, instead of a path
@@ -66,7 +66,7 @@ def matches(tree: dict[str, File]) -> bool:
     return any(_is_parquet(name) for name in tree)
 
 
-def read(tree: dict[str, File]) -> Iterator[Painting]:
+def read(tree: dict[str, File]) -> Iterator[SourcePicture]:
     """Yield the rows of all parquet files; others are passed over.
 
     Any of the columns title, artist, style, genre and year is a label, as text, number
@@ -82,7 +82,7 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
             yield from _rows(name, file.path)
         elif _is_parquet(name):
             reason = "unreadable: a parquet file in a zip; unpack it"
-            yield Painting(name, Unusable(reason), make_labels())
+            yield SourcePicture(name, Unusable(reason), make_labels())
 
 
 def download(name: str) -> Path:
@@ -119,7 +119,7 @@ def _is_parquet(name: str) -> bool:
     return name.lower().endswith(".parquet")
 
 
-def _rows(name: str, path: str) -> Iterator[Painting]:
+def _rows(name: str, path: str) -> Iterator[SourcePicture]:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -131,13 +131,13 @@ def _rows(name: str, path: str) -> Iterator[Painting]:
             for group in range(file.num_row_groups):
                 rows = _labels(file, group, columns)
                 for row, values in enumerate(rows):
-                    known = {
+                    labels = {
                         label: _text(value, classes.get(label))
                         for label, value in values.items()
                     }
                     filename = f"{name}/{next(numbers):06d}"
                     place = InParquet(path, group, row)
-                    yield Painting(filename, place, make_labels(**known))
+                    yield SourcePicture(filename, place, make_labels(**labels))
     except (ValueError, OverflowError, OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A user's inputs: the layout of each, and their union.
+"""A user's inputs: the layout of each, and all of them in turn.
 
 The layout of a collection is detected from its files. A collection is a small picklable
 value that can be iterated repeatedly, in any process, always in the same order.
@@ -18,7 +18,7 @@ from jaxart.paintings.sources import (
     kaggle,
     wikiart,
 )
-from jaxart.paintings.sources.painting import Painting
+from jaxart.paintings.sources.picture import SourcePicture
 
 
 READERS = {
@@ -47,7 +47,7 @@ class Collection:
     name: str  # the `source` of its paintings
     prefix: str = ""  # of its filenames, so that no two inputs share one
 
-    def __iter__(self) -> Iterator[Painting]:
+    def __iter__(self) -> Iterator[SourcePicture]:
         """Yield the paintings, always in the same order, without opening them.
 
         Raises:
@@ -62,18 +62,20 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Union:
+class Collections:
     """Several collections, concatenated."""
 
     collections: tuple[Collection, ...]
 
-    def __iter__(self) -> Iterator[Painting]:
+    def __iter__(self) -> Iterator[SourcePicture]:
         """Yield the paintings of all of them."""
         for collection in self.collections:
             yield from collection
 
 
-def open_inputs(inputs: Sequence[str | os.PathLike[str]], layout: str = "") -> Union:
+def open_inputs(
+    inputs: Sequence[str | os.PathLike[str]], layout: str = ""
+) -> Collections:
     """Return the collections of inputs, with their layouts detected.
 
     Args:
@@ -101,7 +103,7 @@ def open_inputs(inputs: Sequence[str | os.PathLike[str]], layout: str = "") -> U
         name = f"{detected}_{earlier + 1}" if earlier else detected
         prefix = f"{name}/" if len(roots) > 1 else ""
         collections.append(Collection(root, detected, name, prefix))
-    return Union(tuple(collections))
+    return Collections(tuple(collections))
 
 
 # Types of files by their names in JSON.
@@ -111,16 +113,16 @@ FILE_TYPES = {
 }
 
 
-def to_json(painting: Painting) -> list[Any]:
+def to_json(painting: SourcePicture) -> list[Any]:
     """Return a painting as JSON; the inverse of `from_json`."""
     file: Any = painting.file  # one of `FILE_TYPES`: a tuple
     return [painting.filename, [type(file).__name__, *file], *painting[2:]]
 
 
-def from_json(described: list[Any]) -> Painting:
+def from_json(described: list[Any]) -> SourcePicture:
     """Return the painting that `to_json` described."""
     filename, (kind, *fields), labels, source = described
-    return Painting(filename, FILE_TYPES[kind](*fields), labels, source)
+    return SourcePicture(filename, FILE_TYPES[kind](*fields), labels, source)
 
 
 def detect_layout(tree: dict[str, files.File]) -> str:

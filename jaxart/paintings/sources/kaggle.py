@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, labels_from_row, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, labels_from_row, make_labels
 
 
 # Catalogues, the better one first: the column of the filename, and of each label.
@@ -39,7 +39,7 @@ def matches(tree: dict[str, File]) -> bool:
     return _catalogue_in(tree) is not None
 
 
-def read(tree: dict[str, File]) -> Iterator[Painting]:
+def read(tree: dict[str, File]) -> Iterator[SourcePicture]:
     """Yield the pictures, in folders or zips, then the catalogue's lines without one.
 
     A picture is matched by its number, in any folder: Kaggle's zip of replacements for
@@ -67,10 +67,10 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
             last = filename.replace("\\", "/").rsplit("/", 1)[-1]
             number, labels = lookup.find(last) or ("", make_labels())
             without.discard(number)
-            yield Painting(filename, file, labels)
+            yield SourcePicture(filename, file, labels)
     for number, labels in catalogue.values():
         if number in without:
-            yield Painting(number, MISSING, labels)
+            yield SourcePicture(number, MISSING, labels)
 
 
 def _catalogue_in(tree: dict[str, File]) -> str | None:

@@ -17,7 +17,7 @@ from jaxart.paintings import vocabulary
 from jaxart.paintings.sources import tables
 from jaxart.paintings.sources.files import MISSING, File
 from jaxart.paintings.sources.folder import is_csv
-from jaxart.paintings.sources.painting import Painting, make_labels
+from jaxart.paintings.sources.picture import SourcePicture, make_labels
 
 
 CLASS_LIST = re.compile(r"(artist|genre|style)_class(es)?\.txt", re.IGNORECASE)
@@ -40,7 +40,7 @@ def matches(tree: dict[str, File]) -> bool:
     return 2 * len(styled) > len(tree)
 
 
-def read(tree: dict[str, File]) -> Iterator[Painting]:
+def read(tree: dict[str, File]) -> Iterator[SourcePicture]:
     """Yield the pictures, then the paths of the lists that have none.
 
     Labels from a list take precedence over those from a filename.
@@ -62,13 +62,13 @@ def read(tree: dict[str, File]) -> Iterator[Painting]:
                 path, label = lookup.find("/".join(name.split("/")[-2:])) or ("", "")
                 matched.add(path)
                 labels[kind] = label or labels[kind]
-            yield Painting(name, file, labels)
-    paths = dict.fromkeys(path for labels in listed.values() for path in labels)
+            yield SourcePicture(name, file, labels)
+    paths = dict.fromkeys(path for by_path in listed.values() for path in by_path)
     for path in paths:
         if path not in matched:
-            known = {kind: labels.get(path, "") for kind, labels in listed.items()}
-            known = {kind: label for kind, label in known.items() if label}
-            yield Painting(path, MISSING, _from_name(path) | known)
+            labels = {kind: by_path.get(path, "") for kind, by_path in listed.items()}
+            labels = {kind: label for kind, label in labels.items() if label}
+            yield SourcePicture(path, MISSING, _from_name(path) | labels)
 
 
 def _is_list(name: str) -> bool:
@@ -112,12 +112,14 @@ def _listed(tree: dict[str, File]) -> dict[str, dict[str, str]]:
             continue
         kind = match[1].lower()
         for line, path, number in _classes_of(name, file):
-            known = names.get(kind)
-            if known is not None and number not in known:
+            class_names = names.get(kind)
+            if class_names is not None and number not in class_names:
                 raise ValueError(
                     f"{name}, line {line}: {kind}_class.txt has no class {number}"
                 )
-            listed.setdefault(kind, {})[path] = known[number] if known else ""
+            listed.setdefault(kind, {})[path] = (
+                class_names[number] if class_names else ""
+            )
     return listed
 
 

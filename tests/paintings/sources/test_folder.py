@@ -5,7 +5,7 @@ import os
 import pytest
 
 from jaxart.paintings.sources import files, folder
-from jaxart.paintings.sources.painting import LABELS
+from jaxart.paintings.sources.picture import LABELS
 
 
 def fill(root, *names):

@@ -16,7 +16,7 @@ from jaxart.paintings.sources import (
     wikiart,
 )
 from jaxart.paintings.sources.files import OnDisk
-from jaxart.paintings.sources.painting import make_labels
+from jaxart.paintings.sources.picture import make_labels
 
 
 KAGGLE = (

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from jaxart import machine
 from jaxart.paintings import atlas, dataset, digits, synthetic
-from jaxart.paintings.reading import pixel_records
+from jaxart.paintings.pixel_records import pixel_records
 
 
 # Pictures of a small collection, about 50 kB each, are kept in memory: parsing records
 # again in each epoch takes cores from the training.
-REMEMBERED = 4096
+MAX_CACHED_PICTURES = 4096
 
 # Each dataset's name, and what its split is called that training never sees.
 HELD_OUT = {
@@ -22,7 +22,7 @@ HELD_OUT = {
 NAMES = tuple(HELD_OUT)
 
 # Of a device's memory what a dataset may take: the training needs the rest.
-SHARE = 0.5
+MAX_MEMORY_SHARE = 0.5
 
 GREY = ("mnist",)  # all three channels are the same
 
@@ -43,10 +43,7 @@ def resolve(name: str, data_dir: str) -> str:
     Raises:
         ValueError: `name` is not one of `NAMES`.
     """
-    if name == "invented":
-        raise ValueError("data.name is now 'synthetic'; got 'invented'")
-    if name not in NAMES:
-        raise ValueError(f"data.name must be one of {NAMES}; got {name!r}")
+    _check_name(name)
     if (
         name != "paintings"
         or data_dir
@@ -61,7 +58,7 @@ def resolve(name: str, data_dir: str) -> str:
     return "synthetic"
 
 
-def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
+def fits_on_device(setting: bool | Literal["auto"], records: Records) -> bool:
     """Return whether a dataset will be kept in device memory; a line says so.
 
     The setting "auto" keeps it there if there is memory.
@@ -71,15 +68,15 @@ def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
     """
     if setting is False:
         return False
-    needed, available = atlas.estimate_bytes(records), machine.memory()
+    needed, available = atlas.estimate_bytes(records), machine.memory_limit()
     needed_text = f"{needed / 1e9:.2f} GB"
     has = "an unknown number of" if available is None else f"{available / 1e9:.2f}"
-    fits = available is not None and needed <= SHARE * available
+    fits = available is not None and needed <= MAX_MEMORY_SHARE * available
     asked = setting is True
     if asked and not fits and available is not None:
         raise ValueError(
-            f"data.on_device needs {SHARE:.0%} of a device's memory to be at least the "
-            f"{needed_text} of the pictures; it has {has} GB"
+            f"data.on_device needs {MAX_MEMORY_SHARE:.0%} of a device's memory to be "
+            f"at least the {needed_text} of the pictures; it has {has} GB"
         )
     where = "on the device" if asked or fits else "on the host"
     print(
@@ -88,14 +85,14 @@ def on_device(setting: bool | Literal["auto"], records: Records) -> bool:
     return asked or fits
 
 
-def folder(data_dir: str) -> str:
+def data_dir_or_default(data_dir: str) -> str:
     """Return the folder of datasets: the one that is named, or TFDS's own."""
     return data_dir or dataset.DEFAULT_DATA_DIR
 
 
-def pictures(config: Any, *, held_out: bool = False) -> Records:
-    """Return the records that a run learns from, or those held out: `open_pictures`."""
-    return open_pictures(
+def open_records(config: Any, *, held_out: bool = False) -> Records:
+    """Return the records that a run learns from, or those held out."""
+    return open_records_by_name(
         config.data.name,
         config.data.data_dir,
         source=config.data.source,
@@ -104,7 +101,7 @@ def pictures(config: Any, *, held_out: bool = False) -> Records:
     )
 
 
-def open_pictures(
+def open_records_by_name(
     name: str, data_dir: str, *, source: str, size: int, held_out: bool = False
 ) -> Records:
     """Return records with `pixels`, uint8, both sides at least `size`.
@@ -121,7 +118,8 @@ def open_pictures(
         ValueError: there is no such dataset, or it cannot be made, or its pictures are
             too small.
     """
-    where = folder(data_dir)
+    _check_name(name)
+    where = data_dir_or_default(data_dir)
     split = HELD_OUT[name] if held_out else dataset.TRAIN
     if name == "mnist":
         return digits.open_digits(where, source or None, size=size, split=split)
@@ -151,4 +149,11 @@ def open_pictures(
             f"for; got {size}"
         )
     records = pixel_records(dataset.open_source(where, name, split))
-    return records if len(records) > REMEMBERED else list(records)
+    return records if len(records) > MAX_CACHED_PICTURES else list(records)
+
+
+def _check_name(name: str) -> None:
+    if name == "invented":
+        raise ValueError("data.name is now 'synthetic'; got 'invented'")
+    if name not in NAMES:
+        raise ValueError(f"data.name must be one of {NAMES}; got {name!r}")

@@ -12,8 +12,8 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxart.gan.devices import Parallel, Updates, make_updates
 from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan.parallel import Parallel, ParallelUpdate, make_parallel_update
 from jaxart.gan.update import TrainState, init_state
 
 
@@ -23,13 +23,13 @@ UPDATES, BATCH_SIZE = 4, 16
 
 def setup(
     parallel: Parallel, batch_size: int = BATCH_SIZE
-) -> tuple[Updates, TrainState]:
+) -> tuple[ParallelUpdate, TrainState]:
     """Return the updates of small networks, and their first state."""
     rngs = nnx.Rngs(0)
     shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
-    networks = Generator(latent=10, **shape), Discriminator(**shape)
+    networks = Generator(latent_dim=10, **shape), Discriminator(**shape)
     optimizer = optax.adam(1e-4, b1=0.5)
-    updates = make_updates(
+    updates = make_parallel_update(
         *networks,
         optimizer,
         loss="non_saturating",

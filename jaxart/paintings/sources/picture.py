@@ -1,4 +1,4 @@
-"""What a reader yields: a painting's file and its labels."""
+"""What a reader yields: a picture's file and its labels."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ LABELS: tuple[str, ...] = ("title", "artist", "style", "genre", "year")
 TEXTS = ("filename", "source", *LABELS)  # of a record
 
 
-class Painting(NamedTuple):
+class SourcePicture(NamedTuple):
     """A file that may hold a picture."""
 
     # Its name in the collection, with "/" between folders; no two are the same.
@@ -24,13 +24,13 @@ class Painting(NamedTuple):
         return {"filename": self.filename, "source": self.source, **self.labels}
 
 
-def make_labels(**known: str) -> dict[str, str]:
+def make_labels(**labels: str) -> dict[str, str]:
     """Return labels with the unknown ones empty.
 
     >>> make_labels(artist="Klee")["artist"], make_labels(artist="Klee")["title"]
     ('Klee', '')
     """
-    return dict.fromkeys(LABELS, "") | known
+    return dict.fromkeys(LABELS, "") | labels
 
 
 def labels_from_row(row: Mapping[str, str], **columns: str) -> dict[str, str]:

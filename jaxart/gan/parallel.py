@@ -1,4 +1,4 @@
-"""Updates on one device or many: the same numbers, to float tolerance.
+"""The update on one device or many: the same numbers, to float tolerance.
 
 One compiled call does several updates, one for each batch that it takes; it is compiled
 once for each number of them. However a run is cut into calls, it computes the same.
@@ -9,8 +9,8 @@ metrics are averaged by name. With `jit`, that is one program over a mesh of all
 to average. The devices of several processes are one mesh as well: each process feeds
 its own.
 
-Left to itself, the compiler divides the batch where it sees how, and elsewhere has
-every device do all of it: with the convolutions as CPUs have them, six times the work.
+Without `shard_map`, XLA replicates the CPU convolutions on every device: six times the
+work.
 
 Source: the JAX documentation, "Distributed arrays and automatic parallelization".
 Deviation: `pmap` is in maintenance; it is here because the paper's reimplementation
@@ -40,12 +40,12 @@ Metrics = dict[str, Float[Array, " n"]]  # of one update after another
 Batches = Shaped[np.ndarray, "n b ..."]  # of one update after another
 
 # Returns the pixels of a batch, given the dataset on the device and what was fed.
-ToPixels = Callable[[PyTree, Array], UInt8[Array, "b h w 3"]]
+LoadBatch = Callable[[PyTree, Array], UInt8[Array, "b h w 3"]]
 Steps = Callable[[TrainState, PyTree, Array], tuple[TrainState, Metrics]]
 
 
-class Updates(NamedTuple):
-    """Updates compiled for the devices, and the way of arrays to them and back."""
+class ParallelUpdate(NamedTuple):
+    """The update compiled for the devices, and the way of arrays to them and back."""
 
     # Does one update for each batch, given the state, the dataset on the devices (or
     # None) and sharded batches; returns the new state and the metrics of each update.
@@ -63,7 +63,7 @@ class Updates(NamedTuple):
     unreplicate: Callable[[PyTree], PyTree]  # returns one copy of a replicated tree
 
 
-def make_updates(
+def make_parallel_update(
     generator: Generator,
     discriminator: Discriminator,
     optimizer: optax.GradientTransformation,
@@ -71,9 +71,9 @@ def make_updates(
     loss: Loss,
     parallel: Parallel,
     batch_size: int,
-    to_pixels: ToPixels = lambda _, pixels: pixels,
-) -> Updates:
-    """Return the updates of both networks on all devices.
+    load_batch: LoadBatch = lambda _, pixels: pixels,
+) -> ParallelUpdate:
+    """Return the update of both networks on all devices.
 
     Args:
         generator: only its structure is used; values are in the state.
@@ -82,7 +82,7 @@ def make_updates(
         loss: of the generator.
         parallel: how several devices share the work.
         batch_size: pictures of one update, over all devices.
-        to_pixels: makes the pixels of a batch on the device.
+        load_batch: returns the pixels of a batch on the device.
 
     Raises:
         ValueError: the devices cannot share the batch equally.
@@ -98,26 +98,29 @@ def make_updates(
         for network in (generator, discriminator):
             network.set_attributes(nnx.BatchNorm, axis_name=axis)
     update = update_fn(generator, discriminator, optimizer, loss, axis)
-    steps = _scan(update, to_pixels)
+    steps = _scan(update, load_batch)
     return _pmap(steps) if parallel == "pmap" else _jit(steps, axis)
 
 
-def _scan(update: Update, to_pixels: ToPixels) -> Steps:
+def _scan(update: Update, load_batch: LoadBatch) -> Steps:
     """Return a call that does one update after the other."""
 
     def updates(state: TrainState, dataset: PyTree, batches: Array):
         def step(state: TrainState, batch: Array):
-            return update(state, to_pixels(dataset, batch))
+            return update(state, load_batch(dataset, batch))
 
         return jax.lax.scan(step, state, batches)
 
     return updates
 
 
-def _jit(steps: Steps, axis: str | None) -> Updates:
+def _jit(steps: Steps, axis: str | None) -> ParallelUpdate:
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
     replicated, sharded = PartitionSpec(), PartitionSpec(None, AXIS)
-    on_all, in_parts = NamedSharding(mesh, replicated), NamedSharding(mesh, sharded)
+    replicated_sharding, batch_sharding = (
+        NamedSharding(mesh, replicated),
+        NamedSharding(mesh, sharded),
+    )
 
     def updates(state: TrainState, dataset: PyTree, batches: Array):
         if axis is None:
@@ -132,39 +135,47 @@ def _jit(steps: Steps, axis: str | None) -> Updates:
 
     run = jax.jit(
         updates,
-        in_shardings=(on_all, None, None),  # as they were put
-        out_shardings=(on_all, on_all),
+        in_shardings=(replicated_sharding, None, None),  # as they were put
+        out_shardings=(replicated_sharding, replicated_sharding),
         donate_argnums=0,
     )
 
     def compile_ahead(
         state: TrainState, dataset: PyTree, batches: jax.ShapeDtypeStruct
     ) -> jax.stages.Compiled:
-        shapes = _shapes(on_all, state), dataset, _shapes(in_parts, batches)
+        shapes = (
+            _shapes(replicated_sharding, state),
+            dataset,
+            _shapes(batch_sharding, batches),
+        )
         return run.lower(*shapes).compile()
 
     def replicate_dataset(dataset: PyTree) -> PyTree:
         return jax.tree.map(
-            lambda x: jax.make_array_from_callback(x.shape, on_all, lambda at: x[at]),
+            lambda x: jax.make_array_from_callback(
+                x.shape, replicated_sharding, lambda at: x[at]
+            ),
             dataset,
         )
 
-    return Updates(
+    return ParallelUpdate(
         run=run,
         compile=compile_ahead,
         # A copy: donation may not use up what the networks still hold.
-        replicate=lambda state: _from_local(on_all, _copy(state)),
+        replicate=lambda state: _from_local(replicated_sharding, _copy(state)),
         replicate_dataset=replicate_dataset,
-        shard=lambda batches: jax.make_array_from_process_local_data(in_parts, batches),
+        shard=lambda batches: jax.make_array_from_process_local_data(
+            batch_sharding, batches
+        ),
         unreplicate=lambda tree: jax.tree.map(_on_first_device, tree),
     )
 
 
-def _pmap(steps: Steps) -> Updates:
+def _pmap(steps: Steps) -> ParallelUpdate:
     pmapped = jax.pmap(steps, axis_name=AXIS, donate_argnums=0)
     local, count = jax.local_device_count(), jax.device_count()
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
-    one_each = NamedSharding(mesh, PartitionSpec(AXIS))
+    per_device_sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def compile_ahead(
         state: TrainState, dataset: PyTree, batches: jax.ShapeDtypeStruct
@@ -173,20 +184,20 @@ def _pmap(steps: Steps) -> Updates:
         parts = (count, updates, batch_size // count, *shape)
         stacked = jax.eval_shape(lambda state: _stack(state, count), state)
         return pmapped.lower(
-            _shapes(one_each, stacked),
+            _shapes(per_device_sharding, stacked),
             dataset,
-            _shapes(one_each, jax.ShapeDtypeStruct(parts, batches.dtype)),
+            _shapes(per_device_sharding, jax.ShapeDtypeStruct(parts, batches.dtype)),
         ).compile()
 
     def shard(batches: Batches) -> Array:
         updates, _, *shape = batches.shape
         parts = np.moveaxis(batches.reshape(updates, local, -1, *shape), 1, 0)
-        return jax.make_array_from_process_local_data(one_each, parts)
+        return jax.make_array_from_process_local_data(per_device_sharding, parts)
 
     def replicate_dataset(dataset: PyTree) -> PyTree:
         return jax.tree.map(
             lambda x: jax.make_array_from_callback(
-                (count, *x.shape), one_each, lambda _: x[None]
+                (count, *x.shape), per_device_sharding, lambda _: x[None]
             ),
             dataset,
         )
@@ -198,10 +209,10 @@ def _pmap(steps: Steps) -> Updates:
         state, metrics = pmapped(state, dataset, batches)
         return state, unreplicate(metrics)
 
-    return Updates(
+    return ParallelUpdate(
         run=run,
         compile=compile_ahead,
-        replicate=lambda state: _from_local(one_each, _stack(state, local)),
+        replicate=lambda state: _from_local(per_device_sharding, _stack(state, local)),
         replicate_dataset=replicate_dataset,
         shard=shard,
         unreplicate=unreplicate,

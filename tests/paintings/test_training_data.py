@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxart import machine
-from jaxart.paintings import choice
+from jaxart.paintings import training_data
 
 
 RECORDS: list[dict[str, Any]] = [{"pixels": np.zeros((10, 10, 3), np.uint8)}] * 10
@@ -30,8 +30,8 @@ def test_the_device_holds_a_dataset_that_fits_or_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    monkeypatch.setattr(machine, "memory", lambda: available)
-    assert choice.on_device(setting, RECORDS) is expected
+    monkeypatch.setattr(machine, "memory_limit", lambda: available)
+    assert training_data.fits_on_device(setting, RECORDS) is expected
     line = capsys.readouterr().err
     if setting is False:
         assert not line
@@ -42,6 +42,11 @@ def test_the_device_holds_a_dataset_that_fits_or_is_asked_for(
 def test_a_dataset_that_is_asked_for_and_does_not_fit_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(machine, "memory", lambda: 5000)
+    monkeypatch.setattr(machine, "memory_limit", lambda: 5000)
     with pytest.raises(ValueError, match=r"at least the 0.00 GB of .*; it has 0.00"):
-        choice.on_device(True, RECORDS)
+        training_data.fits_on_device(True, RECORDS)
+
+
+def test_a_dataset_by_its_earlier_name_is_refused_wherever_it_is_opened():
+    with pytest.raises(ValueError, match="now 'synthetic'; got 'invented'"):
+        training_data.open_records_by_name("invented", "", source="", size=64)

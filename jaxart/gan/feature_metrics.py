@@ -49,10 +49,12 @@ VERSION = 1  # of the extractors; features cached by another version are not use
 SUBSETS, MAX_SUBSET_SIZE = 10, 1000
 MIN_COUNT = 2 * SUBSETS  # pictures that the metrics need
 
-FRECHET = "vgg_frechet_distance"  # its key in metrics.jsonl, and in `compare`
+FRECHET_KEY = (
+    "vgg_frechet_distance"  # its key in metrics.jsonl, and in `compare_features`
+)
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
-Rows = Float32[np.ndarray, "n c"]
+FeatureMatrix = Float32[np.ndarray, "n c"]
 
 
 class Extractor(NamedTuple):
@@ -66,7 +68,7 @@ class Extractor(NamedTuple):
 class Features(NamedTuple):
     """A row of features for each picture, and the seconds it took; None if cached."""
 
-    rows: Rows
+    values: FeatureMatrix
     seconds: float | None
 
 
@@ -151,7 +153,9 @@ def extract_features(
     return Features(rows, seconds)
 
 
-def compare(real: Rows, fake: Rows, *, network: str, seed: int) -> dict[str, float]:
+def compare_features(
+    real: FeatureMatrix, fake: FeatureMatrix, *, network: str, seed: int
+) -> dict[str, float]:
     """Return all metrics of two sets of features, each with its error.
 
     Their names begin with the network's; the seed draws the kernel distance's subsets.
@@ -190,7 +194,7 @@ def make_real_fraction(
     graphdef = nnx.graphdef(discriminator)
 
     @jax.jit
-    def of_batch(
+    def fraction_of_batch(
         state: NetworkState, pixels: UInt8[Array, "b h w 3"]
     ) -> Float[Array, ""]:
         logits, _ = apply(graphdef, state, images.to_images(pixels))
@@ -199,7 +203,10 @@ def make_real_fraction(
     def real_fraction(state: NetworkState, pixels: Pixels) -> metrics.Estimate:
         starts = range(0, len(pixels) - batch_size + 1, batch_size)
         fractions = np.array(
-            [of_batch(state, pixels[start : start + batch_size]) for start in starts]
+            [
+                fraction_of_batch(state, pixels[start : start + batch_size])
+                for start in starts
+            ]
         )
         if len(fractions) == 1:
             return metrics.Estimate(float(fractions[0]), math.nan)
@@ -214,7 +221,7 @@ def _hash(extractor: Extractor, pixels: Pixels) -> str:
     return digest.hexdigest()
 
 
-def _read_cache(path: Path, count: int) -> Rows | None:
+def _read_cache(path: Path, count: int) -> FeatureMatrix | None:
     """Return the cached features, unless the file is missing or damaged."""
     try:
         with np.load(path) as file:
@@ -226,10 +233,10 @@ def _read_cache(path: Path, count: int) -> Rows | None:
     return rows if fits and np.isfinite(rows).all() else None
 
 
-def _write_cache(path: Path, rows: Rows) -> None:
+def _write_cache(path: Path, rows: FeatureMatrix) -> None:
     try:
         # The name is a hash of the content: a file there is ours, and damaged.
-        with atomic.replacing(path, lambda _: True) as unfinished:
-            np.savez(unfinished, rows=rows)
+        with atomic.replacing(path, lambda _: True) as temporary:
+            np.savez(temporary, rows=rows)
     except OSError:
         return  # a full or read-only disk only costs time

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from jaxart import inception, vgg
-from jaxart.gan import quality
+from jaxart.gan import feature_metrics
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import network_state
 
@@ -21,19 +21,19 @@ LAYERS = ("relu1_2", "relu2_1")  # 64 and 128 features
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch):
     """Fifty pictures in a call are more than these tests need."""
-    monkeypatch.setattr(quality, "BATCH_SIZE", 8)
+    monkeypatch.setattr(feature_metrics, "BATCH_SIZE", 8)
 
 
 @pytest.fixture(scope="module")
-def extractor() -> quality.Extractor:
-    return quality.vgg_extractor(LAYERS)
+def extractor() -> feature_metrics.Extractor:
+    return feature_metrics.vgg_extractor(LAYERS)
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), np.uint8)
 
 
-def failing(extractor: quality.Extractor) -> quality.Extractor:
+def failing(extractor: feature_metrics.Extractor) -> feature_metrics.Extractor:
     """The same, but it may not be called."""
 
     def extract(pixels: np.ndarray) -> Any:
@@ -42,9 +42,9 @@ def failing(extractor: quality.Extractor) -> quality.Extractor:
     return extractor._replace(extract=extract)
 
 
-def test_features_are_means_over_positions(extractor: quality.Extractor):
+def test_features_are_means_over_positions(extractor: feature_metrics.Extractor):
     pixels = noise(3)
-    rows = quality.extract_features(extractor, pixels, "").rows
+    rows = feature_metrics.extract_features(extractor, pixels, "").values
     assert rows.shape == (3, 64 + 128)
     for row, picture in zip(rows, pixels, strict=True):
         maps = vgg.features(vgg.load(), jnp.asarray(picture[None] / 255.0), LAYERS)
@@ -58,28 +58,32 @@ def test_features_are_means_over_positions(extractor: quality.Extractor):
 
 
 def test_features_of_a_picture_do_not_depend_on_the_others(
-    extractor: quality.Extractor,
+    extractor: feature_metrics.Extractor,
 ):
-    pixels = noise(quality.BATCH_SIZE + 3)
-    many = quality.extract_features(extractor, pixels, "").rows
-    few = quality.extract_features(extractor, pixels[-3:], "").rows
-    assert many.shape == (quality.BATCH_SIZE + 3, 192)
+    pixels = noise(feature_metrics.BATCH_SIZE + 3)
+    many = feature_metrics.extract_features(extractor, pixels, "").values
+    few = feature_metrics.extract_features(extractor, pixels[-3:], "").values
+    assert many.shape == (feature_metrics.BATCH_SIZE + 3, 192)
     np.testing.assert_array_equal(many[-3:], few)
 
 
-def test_any_number_of_pictures_is_compiled_once(extractor: quality.Extractor):
+def test_any_number_of_pictures_is_compiled_once(extractor: feature_metrics.Extractor):
     compiled: Any = extractor.extract
-    quality.extract_features(extractor, noise(2), "")
+    feature_metrics.extract_features(extractor, noise(2), "")
     before = compiled.func._cache_size()
     for count in (1, 7, 8, 9):
-        quality.extract_features(extractor, noise(count), "")
+        feature_metrics.extract_features(extractor, noise(count), "")
     assert compiled.func._cache_size() == before
 
 
-def test_cached_features_are_read_back(extractor: quality.Extractor, tmp_path: Path):
-    first = quality.extract_features(extractor, noise(4), "", tmp_path / "new")
-    again = quality.extract_features(failing(extractor), noise(4), "", tmp_path / "new")
-    np.testing.assert_array_equal(first.rows, again.rows)
+def test_cached_features_are_read_back(
+    extractor: feature_metrics.Extractor, tmp_path: Path
+):
+    first = feature_metrics.extract_features(extractor, noise(4), "", tmp_path / "new")
+    again = feature_metrics.extract_features(
+        failing(extractor), noise(4), "", tmp_path / "new"
+    )
+    np.testing.assert_array_equal(first.values, again.values)
     assert first.seconds is not None
     assert first.seconds > 0
     assert again.seconds is None
@@ -87,17 +91,17 @@ def test_cached_features_are_read_back(extractor: quality.Extractor, tmp_path: P
 
 
 def test_other_pictures_and_other_layers_have_other_cache_files(
-    extractor: quality.Extractor, tmp_path: Path
+    extractor: feature_metrics.Extractor, tmp_path: Path
 ):
-    quality.extract_features(extractor, noise(4), "", tmp_path)
+    feature_metrics.extract_features(extractor, noise(4), "", tmp_path)
     pixels = noise(4)
     pixels[3, 15, 15, 2] ^= 1
     for other in (pixels, noise(5), noise(4)[::-1], noise(4).reshape(4, 8, 32, 3)):
         with pytest.raises(AssertionError, match="extracted again"):
-            quality.extract_features(failing(extractor), other, "", tmp_path)
-    layers = failing(quality.vgg_extractor(LAYERS[:1]))
+            feature_metrics.extract_features(failing(extractor), other, "", tmp_path)
+    layers = failing(feature_metrics.vgg_extractor(LAYERS[:1]))
     with pytest.raises(AssertionError, match="extracted again"):
-        quality.extract_features(layers, noise(4), "", tmp_path)
+        feature_metrics.extract_features(layers, noise(4), "", tmp_path)
 
 
 def pickled(path: Path) -> None:
@@ -118,25 +122,30 @@ def not_finite(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [pickled, truncated, of_other_pictures, not_finite])
 def test_a_damaged_cache_file_is_replaced(
-    extractor: quality.Extractor, tmp_path: Path, damage: Any
+    extractor: feature_metrics.Extractor, tmp_path: Path, damage: Any
 ):
-    expected = quality.extract_features(extractor, noise(4), "", tmp_path).rows
+    expected = feature_metrics.extract_features(
+        extractor, noise(4), "", tmp_path
+    ).values
     [path] = tmp_path.iterdir()
     damage(path)
     np.testing.assert_array_equal(
-        quality.extract_features(extractor, noise(4), "", tmp_path).rows, expected
+        feature_metrics.extract_features(extractor, noise(4), "", tmp_path).values,
+        expected,
     )
-    quality.extract_features(failing(extractor), noise(4), "", tmp_path)
+    feature_metrics.extract_features(failing(extractor), noise(4), "", tmp_path)
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_cache_that_cannot_be_written_is_ignored(
-    extractor: quality.Extractor, tmp_path: Path
+    extractor: feature_metrics.Extractor, tmp_path: Path
 ):
     (tmp_path / "file").write_text("mine")
-    rows = quality.extract_features(extractor, noise(4), "", tmp_path / "file").rows
+    rows = feature_metrics.extract_features(
+        extractor, noise(4), "", tmp_path / "file"
+    ).values
     np.testing.assert_array_equal(
-        rows, quality.extract_features(extractor, noise(4), "").rows
+        rows, feature_metrics.extract_features(extractor, noise(4), "").values
     )
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -152,7 +161,7 @@ def test_a_cache_that_cannot_be_written_is_ignored(
 )
 def test_invalid_layers_are_refused(layers: tuple[str, ...], complaint: str):
     with pytest.raises(ValueError, match=complaint):
-        quality.vgg_extractor(layers)
+        feature_metrics.vgg_extractor(layers)
 
 
 def test_the_name_of_inception_depends_on_its_file_of_weights(
@@ -165,15 +174,15 @@ def test_the_name_of_inception_depends_on_its_file_of_weights(
     names = []
     for content in ("one", "other"):
         (tmp_path / content).write_text(content)
-        extractor = quality.inception_extractor(tmp_path / content)
+        extractor = feature_metrics.inception_extractor(tmp_path / content)
         names.append(extractor.name)
-        rows = quality.extract_features(extractor, noise(2), "").rows
+        rows = feature_metrics.extract_features(extractor, noise(2), "").values
         np.testing.assert_allclose(rows, noise(2).mean((1, 2)) / 127.5, rtol=1e-5)
     assert names[0] != names[1]
 
 
 def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    return quality.compare(real, fake, network="vgg", seed=0)
+    return feature_metrics.compare_features(real, fake, network="vgg", seed=0)
 
 
 def test_the_frechet_distance_of_a_shifted_set_is_the_squared_shift():
@@ -196,7 +205,7 @@ def test_the_frechet_distance_of_a_shifted_set_is_the_squared_shift():
     }
 
 
-@pytest.mark.parametrize("count", [quality.MIN_COUNT, 999, 2001])
+@pytest.mark.parametrize("count", [feature_metrics.MIN_COUNT, 999, 2001])
 def test_any_number_of_pictures_from_the_minimum_can_be_compared(count: int):
     rows = np.random.default_rng(0).normal(size=(2, count, 3)).astype(np.float32)
     scalars = compare(*rows)
@@ -204,7 +213,7 @@ def test_any_number_of_pictures_from_the_minimum_can_be_compared(count: int):
 
 
 def test_too_few_pictures_are_refused():
-    rows = np.zeros((quality.MIN_COUNT - 1, 3), np.float32)
+    rows = np.zeros((feature_metrics.MIN_COUNT - 1, 3), np.float32)
     with pytest.raises(ValueError, match="pictures must be at least 20; got 19"):
         compare(rows, rows)
 
@@ -213,7 +222,7 @@ def test_a_discriminator_classifies_whole_batches_by_their_own_statistics():
     discriminator = Discriminator(32, 4, dtype="float32", rngs=nnx.Rngs(0))
     pixels = np.random.default_rng(1).integers(0, 256, (19, 32, 32, 3), np.uint8)
     state = network_state(discriminator)
-    real_fraction = quality.make_real_fraction(discriminator, 8)
+    real_fraction = feature_metrics.make_real_fraction(discriminator, 8)
     real, error = real_fraction(state, pixels)
     graphdef, values = nnx.split(discriminator)
     classify = jax.jit(lambda values, images: nnx.merge(graphdef, values)(images))

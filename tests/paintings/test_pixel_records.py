@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 
 from jaxart.paintings import dataset
-from jaxart.paintings.reading import pixel_records
+from jaxart.paintings.pixel_records import pixel_records
 
 
 def test_the_pixels_are_those_that_tfds_reads(data_dir: str):
