@@ -49,9 +49,7 @@ VERSION = 1  # of the extractors; features cached by another version are not use
 SUBSETS, MAX_SUBSET_SIZE = 10, 1000
 MIN_COUNT = 2 * SUBSETS  # pictures that the metrics need
 
-FRECHET_KEY = (
-    "vgg_frechet_distance"  # its key in metrics.jsonl, and in `compare_features`
-)
+FRECHET_KEY = "vgg_frechet_distance"  # in metrics.jsonl and `compare_features`
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
 FeatureMatrix = Float32[np.ndarray, "n c"]

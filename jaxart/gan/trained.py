@@ -38,7 +38,10 @@ def restore_generator(workdir: str, step: str | None = None) -> TrainedNetwork:
 
 
 def restore_discriminator(workdir: str, step: str | None = None) -> TrainedNetwork:
-    """Restore the discriminator of a run, as `restore_generator` does the other."""
+    """Restore the discriminator of a run, likewise.
+
+    Arguments and errors are those of `restore_generator`.
+    """
     settings = run_dir.read_settings(workdir)
     network = settings.make_discriminator(nnx.Rngs(0))
     return _restored(workdir, step, "discriminator", network, settings)
