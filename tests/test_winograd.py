@@ -70,6 +70,7 @@ def test_few_channels_and_large_maps_are_left_to_xla(
     assert result.shape == (1, 32, 32, 64)
 
 
+@pytest.mark.slow
 def test_it_can_be_mapped_over_windows():
     x, kernel = random_arguments(6, 6, 8, 8)
     windows = jnp.stack([x, 2 * x, -x])

@@ -212,6 +212,7 @@ def test_max_activations_are_the_maxima_of_the_feature_maps():
     np.testing.assert_allclose(layers[0], maps.max(1), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_bfloat16_gives_nearly_the_same_projections(layer):
     rough, precise = discriminator(dtype="bfloat16"), discriminator()

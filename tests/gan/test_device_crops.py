@@ -86,6 +86,7 @@ def test_one_device_cuts_the_crops_of_the_host(parallel: str, expected: np.ndarr
     np.testing.assert_array_equal(seen_on_devices(parallel), expected)
 
 
+@pytest.mark.slow
 def test_eight_devices_cut_them_in_parts(tmp_path: Path, expected: np.ndarray):
     done = subprocess.run(
         [sys.executable, __file__, str(tmp_path)],

@@ -91,7 +91,9 @@ def test_pmap_over_one_device_agrees_with_jit(on_one):
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("parallel", get_args(Parallel))
+@pytest.mark.parametrize(
+    "parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)]
+)
 def test_updates_in_one_call_give_the_bytes_of_one_by_one(on_one, parallel: Parallel):
     in_one_call = trained(parallel, UPDATES)
     for one, other in zip(in_one_call, on_one[parallel], strict=True):

@@ -138,6 +138,7 @@ def test_running_statistics_follow_the_real_batch_then_the_fake_one(
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16_follows_the_losses_of_float32(networks: Networks, step: Any):
     halves = new_networks("bfloat16")
     half_step = jax.jit(update_fn(*halves, OPTIMIZER, "non_saturating"))

@@ -97,7 +97,9 @@ def test_the_same_seed_gives_the_same_bytes(
     assert not equal(painted, paint(disc, replace(few, seed=1)))
 
 
-@pytest.mark.parametrize("capacity", [painting.CAPACITY, 40])
+@pytest.mark.parametrize(
+    "capacity", [pytest.param(painting.CAPACITY, marks=pytest.mark.slow), 40]
+)
 def test_a_resumed_painting_equals_one_that_was_not_stopped(
     disc: np.ndarray,
     few: Settings,
@@ -149,7 +151,9 @@ def test_a_picture_of_one_colour_is_painted_or_left(
     assert psnr(image, plain) >= min(psnr(blank, plain), 80) - 0.01
 
 
-@pytest.mark.parametrize(("h", "w"), [(16, 16), (16, 90), (90, 16)])
+@pytest.mark.parametrize(
+    ("h", "w"), [(16, 90), pytest.param(90, 16, marks=pytest.mark.slow)]
+)
 def test_pictures_of_any_shape_are_painted(few: Settings, h: int, w: int):
     picture = np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8)
     picture[: h // 2] //= 4
@@ -290,6 +294,7 @@ def test_no_strokes_are_a_blank_canvas(painted: Painting, few: Settings):
     assert not planes[3].any()
 
 
+@pytest.mark.slow
 def test_vgg_and_absorbance_paint_as_well(disc: np.ndarray, few: Settings):
     settings = replace(
         few,

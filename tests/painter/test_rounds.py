@@ -107,8 +107,8 @@ def make_distance(name: str, network: vgg.Weights) -> Distance:
         ("mse", "autodiff", RGB),
         ("mse", "finite_differences", RGB),
         ("mse", "monte_carlo", ABSORBANCE),
-        ("emphasis", "autodiff", ABSORBANCE),
-        ("vgg", "autodiff", RGB),
+        pytest.param("emphasis", "autodiff", ABSORBANCE, marks=pytest.mark.slow),
+        pytest.param("vgg", "autodiff", RGB, marks=pytest.mark.slow),
     ],
 )
 def test_a_round_is_exact(
