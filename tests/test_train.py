@@ -389,6 +389,7 @@ def test_a_run_may_begin_with_the_networks_of_another(
             train.main(config, str(parts), **other)
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_another_one_only_if_their_networks_agree(
     config: Any, tiny_run: Path, tmp_path: Path
 ):

@@ -76,6 +76,7 @@ def kept(maps, feature, keep):
     return only
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", get_args(deconvnet.Keep))
 def test_a_linear_layer_is_projected_by_its_transposed_matrix(keep):
     network = discriminator()
