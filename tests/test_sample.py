@@ -29,6 +29,16 @@ def test_a_grid_has_as_many_pictures_as_asked_for(workdir: str, tmp_path: Path):
     assert pixels(out).shape == (2 * 32 + 2, 3 * 32 + 2 * 2, 3)
 
 
+def test_a_suffix_may_be_in_upper_case(workdir: str, tmp_path: Path):
+    for name in ("grid.png", "grid.PNG"):
+        sample.main(workdir, str(tmp_path / name), count=4)
+    with Image.open(tmp_path / "grid.PNG") as image:
+        assert image.format == "PNG"
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "grid.PNG"), pixels(tmp_path / "grid.png")
+    )
+
+
 def test_single_pictures_are_those_of_the_grid(workdir: str, tmp_path: Path):
     sample.main(workdir, f"{tmp_path}/many/", count=4)
     sample.main(workdir, str(tmp_path / "grid.png"), count=4)
