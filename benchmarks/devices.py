@@ -63,12 +63,12 @@ def contend(parallel: Any) -> None:
     config.generator.width = config.discriminator.width = _WIDTH.value
     settings = Settings.from_config(config)
     size, count = settings.size, _BATCH_SIZE.value
-    networks, optimizer = settings.make_networks(0), settings.make_optimizer()
+    networks, recipe = settings.make_networks(0), settings.make_recipe()
     updates = make_parallel_update(
-        *networks, optimizer, loss=settings.loss, parallel=parallel, batch_size=count
+        *networks, recipe, parallel=parallel, batch_size=count
     )
     pixels = np.random.default_rng(0).integers(0, 256, (1, count, size, size, 3))
-    state = updates.replicate(init_state(*networks, optimizer, 0))
+    state = updates.replicate(init_state(*networks, recipe, 0))
     batch = updates.shard(pixels.astype(np.uint8))
     begin = time.perf_counter()
     run: Any = updates.run

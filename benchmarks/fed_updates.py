@@ -55,15 +55,14 @@ def ways() -> dict[str, Callable[[int], float]]:
     records = training_data.open_records_by_name(
         name, _DATA_DIR.value, source="", size=size
     )
-    networks, optimizer = settings.make_networks(0), settings.make_optimizer()
+    networks, recipe = settings.make_networks(0), settings.make_recipe()
 
     def to_pixels(pixels: Array | None, batch: Array) -> Array:
         return batch if pixels is None else atlas.crops(pixels, batch, size)
 
     updates = parallel.make_parallel_update(
         *networks,
-        optimizer,
-        loss=settings.loss,
+        recipe,
         parallel="jit",
         batch_size=_BATCH_SIZE.value,
         load_batch=to_pixels,
@@ -77,7 +76,7 @@ def ways() -> dict[str, Callable[[int], float]]:
     def timer(
         dataset: Array | None, next_batches: Callable[[], Array]
     ) -> Callable[[int], float]:
-        state = updates.replicate(init_state(*networks, optimizer, 0))
+        state = updates.replicate(init_state(*networks, recipe, 0))
 
         def timed(count: int) -> float:
             nonlocal state

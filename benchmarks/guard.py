@@ -44,7 +44,7 @@ from timing import median_and_spread, ratio, time_call
 from jaxart import vgg, winograd
 from jaxart.gan import convolution, parallel
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import init_state
+from jaxart.gan.update import Recipe, init_state
 from jaxart.painter.settings import Settings
 from jaxart.paintings import atlas
 
@@ -159,16 +159,16 @@ def updates(count: int, *, from_atlas: bool = False) -> Call:
         Generator(width=WIDTH, latent_dim=100, **shape),
         Discriminator(width=WIDTH, **shape),
     )
-    optimizer = optax.adam(1e-4)
+    adam = optax.adam(1e-4)
+    recipe = Recipe(adam, adam)
     compiled = parallel.make_parallel_update(
         *networks,
-        optimizer,
-        loss="non_saturating",
+        recipe,
         parallel="jit",
         batch_size=BATCH_SIZE,
         load_batch=_crops if from_atlas else lambda _, pixels: pixels,
     )
-    state = compiled.replicate(init_state(*networks, optimizer, 0))
+    state = compiled.replicate(init_state(*networks, recipe, 0))
     dataset = None
     if from_atlas:
         records = [{"pixels": pixels} for pixels in _pictures(PICTURES, 2 * SIZE)]

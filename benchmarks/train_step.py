@@ -116,15 +116,14 @@ def bare(config: Config, updates: int) -> Contender:
     """Return our compiled update alone, on a batch that is already on the device."""
     settings = Settings.from_config(config)
     networks = settings.make_networks(settings.seed)
-    optimizer = settings.make_optimizer()
+    recipe = settings.make_recipe()
     compiled = parallel.make_parallel_update(
         *networks,
-        optimizer,
-        loss=settings.loss,
+        recipe,
         parallel=settings.parallel,
         batch_size=settings.batch_size,
     )
-    state = compiled.replicate(init_state(*networks, optimizer, settings.seed))
+    state = compiled.replicate(init_state(*networks, recipe, settings.seed))
     batch = compiled.shard(random_pixels(settings.batch_size, settings.size)[None])
 
     def run(updates: int) -> None:

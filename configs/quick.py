@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.size = 64  # side of the pictures, in pixels
     config.batch_size = 64
     config.steps = 1_000
-    config.loss = "non_saturating"  # or "minimax"
+    config.loss = "non_saturating"  # or "minimax", "hinge", "relativistic"
     config.parallel = "jit"  # or "pmap"
     config.steps_per_call = 1  # updates done in one compiled call
     config.dtype = "float32"  # of the products; or "bfloat16"
@@ -29,10 +29,34 @@ def get_config() -> ConfigDict:
             "source": "",  # a folder with the files that a dataset is made from
             "workers": 0,  # processes that read ahead; 0: a thread
             "on_device": "auto",  # all pictures in device memory; or True, False
+            "mirrored": False,  # half of the crops, left to right
         }
     )
-    config.generator = ConfigDict({"width": 16, "latent": 100})
-    config.discriminator = ConfigDict({"width": 16})
+    config.generator = ConfigDict(
+        {
+            "width": 16,
+            "latent": 100,
+            "normalisation": "batch",  # or "none"
+            "resampling": "strided",  # or "smooth"
+            "excitation": False,
+            "average": 0.0,  # decay of the average of its weights; 0: none
+        }
+    )
+    config.discriminator = ConfigDict(
+        {
+            "width": 16,
+            "normalisation": "batch",  # or "none", "spectral"
+            "resampling": "strided",  # or "smooth"
+            "learning_rate_ratio": 1.0,  # its learning rate over the generator's
+        }
+    )
+    # Of D's gradient at real (r1) and fake (r2) pictures.
+    config.penalty = ConfigDict({"r1": 0.0, "r2": 0.0, "every_steps": 1})
+    # Of what D sees: of "color,translation,cutout"; each with this probability, which
+    # with a target above 0 follows the sign of D's answers.
+    config.augment = ConfigDict(
+        {"transformations": "", "probability": 0.0, "adaptive_target": 0.0}
+    )
     config.optimizer = ConfigDict(
         {"learning_rate": 8e-4, "b1": 0.5, "b2": 0.999, "eps": 1e-8}
     )

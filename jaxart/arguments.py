@@ -1,7 +1,7 @@
 """Arguments that several commands share, and the check of the files they write."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from jaxart import atomic, films, images
 from jaxart.validation import FilePath
@@ -10,6 +10,10 @@ from jaxart.validation import FilePath
 Workdir = Annotated[FilePath, "folder of a run"]
 Step = Annotated[
     str | None, "which checkpoint: a number, or best; the latest, if not given"
+]
+Weights = Annotated[
+    Literal["average", "last"] | None,
+    "of the generator: the average of the last updates' where the run has one; or last",
 ]
 DataDir = Annotated[FilePath | None, "where the dataset is, if not where it was"]
 

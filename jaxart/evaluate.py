@@ -39,6 +39,7 @@ def main(
     count: Annotated[int, "how many samples, and crops to compare them with"] = 10_000,
     seed: Annotated[int, "of the samples and of the crops"] = 0,
     step: arguments.Step = None,
+    weights: arguments.Weights = None,
     layers: Annotated[str, "of VGG16, set side by side"] = ",".join(
         feature_metrics.LAYERS
     ),
@@ -72,7 +73,7 @@ def main(
     splits = evaluation_crops.open_splits(
         data.name, data_dir, source=data.source, size=size, floor=floor
     )
-    generator = trained.restore_generator(workdir, step)
+    generator = trained.restore_generator(workdir, step, weights)
     # Of the same step, even if the run saves another one meanwhile.
     discriminator = trained.restore_discriminator(workdir, str(generator.step))
     timer.lap()

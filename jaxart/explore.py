@@ -44,6 +44,7 @@ def interpolation(
     count: GridCount = 128,
     seed: GridSeed = 0,
     step: arguments.Step = None,
+    weights: arguments.Weights = None,
 ) -> None:
     """Interpolate between points of the generator's input space: figure 4.
 
@@ -63,7 +64,7 @@ def interpolation(
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
-    generator = trained.restore_generator(workdir, step)
+    generator = trained.restore_generator(workdir, step, weights)
     validate("points times pictures", len(indices) * pictures, Count)
     if not is_film:
         arguments.check_grid(len(indices) * pictures, generator.settings.size)
@@ -87,6 +88,7 @@ def arithmetic(
     count: GridCount = 128,
     seed: GridSeed = 0,
     step: arguments.Step = None,
+    weights: arguments.Weights = None,
 ) -> None:
     """Add and subtract points of the generator's input space: figure 5.
 
@@ -98,7 +100,7 @@ def arithmetic(
     arguments.check_out("out", out, (".png",))
     z1, z2 = _indices("plus", plus, count), _indices("minus", minus, count)
     z3s = [_indices("to", text, count, separator="+") for text in to.split(",")]
-    generator = trained.restore_generator(workdir, step)
+    generator = trained.restore_generator(workdir, step, weights)
     figure = latent_figures.arithmetic(generator, z1, z2, z3s, seed=seed)
     images.save_png(out, figure, about=_about(generator, seed))
     print(f"{len(z3s)} sums at step {generator.step} are in {out}")

@@ -20,6 +20,7 @@ def main(
     count: Annotated[int, "how many pictures"] = 128,
     seed: Annotated[int, "of the random numbers that the pictures are made from"] = 0,
     step: arguments.Step = None,
+    weights: arguments.Weights = None,
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,
 ) -> None:
     """Restore a checkpoint and draw samples from it."""
@@ -28,7 +29,7 @@ def main(
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
-    generator = trained.restore_generator(workdir, step)
+    generator = trained.restore_generator(workdir, step, weights)
     if not into_folder:
         arguments.check_grid(count, generator.settings.size)
     points = latents.sample_latents(

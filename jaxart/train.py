@@ -81,11 +81,10 @@ def train(
     """
     with processes.raise_everywhere():
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
-        optimizer = settings.make_optimizer()
+        recipe = settings.make_recipe()
         updates = parallel.make_parallel_update(
             *networks,
-            optimizer,
-            loss=settings.loss,
+            recipe,
             parallel=settings.parallel,
             batch_size=settings.batch_size,
             load_batch=partial(atlas.crop_batch, size=settings.size),
@@ -98,9 +97,7 @@ def train(
     records = _open_records(settings)
     source, dataset = _put_on_device(settings, records, updates)
 
-    init = jax.jit(
-        lambda seed: init_state(*settings.make_networks(seed), optimizer, seed)
-    )
+    init = jax.jit(lambda seed: init_state(*settings.make_networks(seed), recipe, seed))
     state_shape = init.eval_shape(np.uint32(0))
     with processes.raise_everywhere():
         costs.check_state(state_shape)

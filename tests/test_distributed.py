@@ -85,7 +85,7 @@ def arrays(workdir: Path, step: int) -> list[np.ndarray]:
     """Return every array of the checkpoint of a step."""
     settings = run_dir.read_settings(workdir)
     networks = settings.make_networks(settings.seed)
-    state = init_state(*networks, settings.make_optimizer(), settings.seed)
+    state = init_state(*networks, settings.make_recipe(), settings.seed)
     with closing(Checkpoints(str(workdir))) as checkpoints:
         parts = checkpoints.restore(step, run_dir.to_parts(state))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(parts)]

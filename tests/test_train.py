@@ -47,7 +47,7 @@ def new_state(workdir: Path) -> TrainState:
     """Return the state of a run before its first update."""
     settings = run_dir.read_settings(workdir)
     networks = settings.make_networks(settings.seed)
-    return init_state(*networks, settings.make_optimizer(), settings.seed)
+    return init_state(*networks, settings.make_recipe(), settings.seed)
 
 
 def arrays(workdir: Path) -> list[np.ndarray]:

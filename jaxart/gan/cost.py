@@ -6,6 +6,7 @@ is a rate that can be compared between programs. As compiled it is what XLA coun
 the program that runs, where some products are saved and everything else comes on top.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -177,9 +178,9 @@ def _digits(number: float) -> str:
 def _macs(stages: Iterable[Any]) -> list[int]:
     """Return the products of each stage for an image, from the smallest map up.
 
-    Every weight meets every pixel of the stage's smaller map once.
+    Every weight of its 4 by 4 kernel meets every pixel of its smaller map once.
     """
     return [
-        stage.kernel.size * SMALLEST**2 * 4**number
+        16 * math.prod(stage.kernel.shape[2:]) * SMALLEST**2 * 4**number
         for number, stage in enumerate(stages)
     ]

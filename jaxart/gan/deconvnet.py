@@ -162,4 +162,4 @@ def _project_layer(
         norm: Any = stage.norm
         slope = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
         maps = maps * slope[None, None, None]
-    return convolution.double(maps, stage.kernel[...])
+    return convolution.double(maps, stage.filters())

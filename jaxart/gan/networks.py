@@ -12,9 +12,29 @@ paper does not say how weights are initialised: here as in DCGAN, N(0, 0.02), N(
 for the scales of batch norm. Convolutions have no bias: batch norm would cancel it.
 
 A stage is what `deconvnet` calls a layer.
+
+Options beside the paper's networks:
+
+* Normalisation `none`: biases in place of batch norm, and initial kernels that keep the
+  variance of the maps (He et al., "Delving Deep into Rectifiers", ICCV 2015). A penalty
+  of D's gradient asks for it: with batch norm, D's answer to an image depends on the
+  others (Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, section 4).
+* Normalisation `spectral`, of D alone: kernels divided by their largest singular value,
+  as matrices from inputs to outputs, which one step of the power iteration a pass
+  follows (Miyato et al., "Spectral Normalization for GANs", ICLR 2018).
+* Resampling `smooth`: nearest-neighbour upsampling and a 3 by 3 convolution in place of
+  the transposed one, and a 3 by 3 convolution and the mean of two by two pixels in
+  place of the strided one. All pixels get the same weights, and no checkerboard is
+  built in (Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts",
+  Distill 2016). Both are the paper's operators with a 4 by 4 kernel that is the sum of
+  four shifted 3 by 3 ones, and cost the same.
+* Excitation: the smallest map of G scales the channels of its largest one (Liu et al.,
+  "Towards Faster and Stabilized GAN Training", ICLR 2021, section 3.1).
 """
 
+import math
 from itertools import pairwise
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +44,16 @@ from jaxtyping import Array, Float
 from jaxart.gan import convolution
 
 
+Normalisation = Literal["batch", "none", "spectral"]
+Resampling = Literal["strided", "smooth"]
+
 SIZES = (32, 64, 128, 256)  # sides of the images, in pixels
 SMALLEST = 4  # side of the smallest map inside both networks, in pixels
 LEAK = 0.2  # slope of the leaky ReLU below zero
 MOMENTUM = 0.9  # of the running statistics, as Flax counts it; PyTorch's is 0.1
 EPSILON = 1e-5  # added to variances
 KERNEL = nnx.initializers.normal(0.02)
+HE_GAIN = math.sqrt(2 / (1 + LEAK**2))
 
 
 def _scale(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
@@ -53,34 +77,135 @@ def _widths(size: int, width: int) -> list[int]:
     return [width * min(1 << stage, 8) for stage in range(stages)]
 
 
-class DownBlock(nnx.Module):
-    """Halve the sides: strided convolution, batch norm, leaky ReLU."""
+def _he_normal(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
+    return HE_GAIN / math.sqrt(fan_in) * jax.random.normal(key, shape)
 
-    def __init__(self, i: int, o: int, *, normalise: bool, dtype: str, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(KERNEL(rngs.params(), (4, 4, i, o)))
-        self.norm = _batch_norm(o, dtype, rngs) if normalise else nnx.identity
+
+def _box(kernel: Float[Array, "3 3 i o"]) -> Float[Array, "4 4 i o"]:
+    """Return the sum of the kernel at the four places of a 4 by 4 one."""
+    sides = ((0, 1), (1, 0))
+    padded = [jnp.pad(kernel, (y, x, (0, 0), (0, 0))) for y in sides for x in sides]
+    return sum(padded[1:], padded[0])
+
+
+class _Block(nnx.Module):
+    """What `DownBlock` and `UpBlock` share: a kernel, its bias, and a normalisation.
+
+    Args:
+        large: channels of the larger map.
+        small: channels of the smaller one.
+        down: whether sides are halved, rather than doubled.
+        normalised: channels that batch norm normalises, 0 for none.
+        normalisation: see above.
+        resampling: see above.
+        dtype: of the products.
+        rngs: of the initial values.
+    """
+
+    def __init__(
+        self,
+        large: int,
+        small: int,
+        *,
+        down: bool,
+        normalised: int,
+        normalisation: Normalisation,
+        resampling: Resampling,
+        dtype: str,
+        rngs: nnx.Rngs,
+    ):
+        side = 4 if resampling == "strided" else 3
+        shape = (side, side, large, small)
         self.dtype = dtype
+        self.down = down
+        self.normalisation = normalisation
+        if normalisation == "batch":
+            self.kernel = nnx.Param(KERNEL(rngs.params(), shape))
+            norm = _batch_norm(normalised, dtype, rngs) if normalised else nnx.identity
+            self.norm = norm
+            return
+        # Of the 16 weights of a strided kernel, a pixel of the larger map meets four.
+        taps = {"strided": 16 if down else 4, "smooth": 9}[resampling]
+        channels_in, channels_out = (large, small) if down else (small, large)
+        kernel = _he_normal(rngs.params(), shape, taps * channels_in)
+        self.kernel = nnx.Param(kernel)
+        self.bias = nnx.Param(jnp.zeros(channels_out))
+        self.norm = nnx.identity
+        if normalisation == "spectral":
+            self.singular = nnx.BatchStat(
+                _unit(jax.random.normal(rngs.params(), (small,)))
+            )
+
+    def filters(self) -> Float[Array, "4 4 large small"]:
+        """Return the kernel as it is applied, in float32."""
+        kernel = self.kernel[...]
+        if self.normalisation == "spectral":
+            kernel = self._spectral_normalised(kernel)
+        if kernel.shape[0] == 4:
+            return kernel
+        return _box(kernel) / 4 if self.down else _box(kernel)
+
+    def _spectral_normalised(self, kernel: Float[Array, "r s i o"]):
+        matrix = kernel.reshape(-1, kernel.shape[3])
+        fixed = jax.lax.stop_gradient(matrix)
+        left = _unit(fixed @ self.singular[...])
+        right = _unit(left @ fixed)
+        self.singular[...] = right
+        return kernel / (left @ matrix @ right)
+
+    def _biased(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        if self.normalisation == "batch":
+            return x
+        return x + self.bias[...][None, None, None].astype(x.dtype)
+
+
+def _unit(vector: Float[Array, " c"]) -> Float[Array, " c"]:
+    return vector / (jnp.linalg.norm(vector) + 1e-12)
+
+
+class DownBlock(_Block):
+    """Halve the sides: strided convolution, batch norm or a bias, leaky ReLU."""
+
+    def __init__(self, i: int, o: int, *, first: bool, **options: Any):
+        # No batch norm on the pixels themselves.
+        super().__init__(i, o, down=True, normalised=0 if first else o, **options)
 
     def __call__(
         self, x: Float[Array, "b height width i"]
     ) -> Float[Array, "b height//2 width//2 o"]:
         """Return the next, smaller map."""
-        x = convolution.halve(x, self.kernel[...].astype(self.dtype))
+        x = self._biased(convolution.halve(x, self.filters().astype(self.dtype)))
         return nnx.leaky_relu(self.norm(x), LEAK)
 
 
-class UpBlock(nnx.Module):
-    """Double the sides: batch norm, leaky ReLU, transposed convolution."""
+class UpBlock(_Block):
+    """Double the sides: batch norm, leaky ReLU, transposed convolution, or a bias."""
 
-    def __init__(self, i: int, o: int, *, dtype: str, rngs: nnx.Rngs):
-        self.norm = _batch_norm(i, dtype, rngs)
-        self.kernel = nnx.Param(KERNEL(rngs.params(), (4, 4, o, i)))
-        self.dtype = dtype
+    def __init__(self, i: int, o: int, **options: Any):
+        super().__init__(o, i, down=False, normalised=i, **options)
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
         """Return the next, larger map; not yet normalised."""
         x = nnx.leaky_relu(self.norm(x), LEAK)
-        return convolution.double(x, self.kernel[...].astype(self.dtype))
+        return self._biased(convolution.double(x, self.filters().astype(self.dtype)))
+
+
+class Excitation(nnx.Module):
+    """Scale the channels of a map by functions of the smallest one."""
+
+    def __init__(self, i: int, o: int, *, rngs: nnx.Rngs):
+        inputs = SMALLEST * SMALLEST * i
+        self.hidden = nnx.Linear(inputs, o, rngs=rngs)
+        self.out = nnx.Linear(o, o, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "b h w o"], smallest: Float[Array, "b 4 4 i"]
+    ) -> Float[Array, "b h w o"]:
+        """Return `x` with each channel times a number between 0 and 1."""
+        rows = smallest.astype(jnp.float32).reshape(len(smallest), -1)
+        hidden = nnx.leaky_relu(self.hidden(rows), LEAK)
+        gates = nnx.sigmoid(self.out(hidden)).astype(x.dtype)
+        return x * gates[:, None, None]
 
 
 class Generator(nnx.Module):
@@ -91,45 +216,93 @@ class Generator(nnx.Module):
     """
 
     def __init__(
-        self, size: int, width: int, latent_dim: int, *, dtype: str, rngs: nnx.Rngs
+        self,
+        size: int,
+        width: int,
+        latent_dim: int,
+        *,
+        normalisation: Normalisation = "batch",
+        resampling: Resampling = "strided",
+        excitation: bool = False,
+        dtype: str,
+        rngs: nnx.Rngs,
     ):
         widths = _widths(size, width)[::-1]
+        shape = (latent_dim, SMALLEST, SMALLEST, widths[0])
         # DCGAN's project and reshape; the name is that of checkpoints.
-        self.seed = nnx.Param(KERNEL(rngs.params(), (latent_dim, 4, 4, widths[0])))
+        if normalisation == "batch":
+            self.seed = nnx.Param(KERNEL(rngs.params(), shape))
+        else:
+            self.seed = nnx.Param(_he_normal(rngs.params(), shape, latent_dim))
         self.stages = nnx.List(
-            UpBlock(i, o, dtype=dtype, rngs=rngs) for i, o in pairwise([*widths, 3])
+            UpBlock(
+                i,
+                o,
+                normalisation=normalisation,
+                resampling=resampling,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            for i, o in pairwise([*widths, 3])
         )
+        if excitation:
+            self.excitation = Excitation(widths[0], widths[-1], rngs=rngs)
+        self.excited = excitation
         self.latent_dim = latent_dim
         self.dtype = dtype
 
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
         """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
         seed = self.seed[...].astype(self.dtype)
-        x = jnp.einsum("bz,zhwo->bhwo", z.astype(self.dtype), seed)
-        for stage in self.stages:
+        x = smallest = jnp.einsum("bz,zhwo->bhwo", z.astype(self.dtype), seed)
+        *inner, last = self.stages
+        for stage in inner:
             x = stage(x)
-        return jnp.tanh(x.astype(jnp.float32))
+        if self.excited:
+            x = self.excitation(x, smallest)
+        return jnp.tanh(last(x).astype(jnp.float32))
 
 
 class Discriminator(nnx.Module):
     """Classify images as paintings or samples; sizes as of `Generator`."""
 
-    def __init__(self, size: int, width: int, *, dtype: str, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        size: int,
+        width: int,
+        *,
+        normalisation: Normalisation = "batch",
+        resampling: Resampling = "strided",
+        dtype: str,
+        rngs: nnx.Rngs,
+    ):
         widths = _widths(size, width)
         self.stages = nnx.List(
-            # No batch norm on the pixels themselves.
-            DownBlock(i, o, normalise=stage > 0, dtype=dtype, rngs=rngs)
+            DownBlock(
+                i,
+                o,
+                first=stage == 0,
+                normalisation=normalisation,
+                resampling=resampling,
+                dtype=dtype,
+                rngs=rngs,
+            )
             for stage, (i, o) in enumerate(pairwise([3, *widths]))
         )
-        self.score = nnx.Linear(
-            SMALLEST * SMALLEST * widths[-1], 1, kernel_init=KERNEL, rngs=rngs
-        )
+        inputs = SMALLEST * SMALLEST * widths[-1]
+        kernel = KERNEL if normalisation == "batch" else nnx.initializers.lecun_normal()
+        self.score = nnx.Linear(inputs, 1, kernel_init=kernel, rngs=rngs)
+        self.normalisation = normalisation
         self.dtype = dtype
 
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
         """Return one logit per image in [-1, 1]; above zero means "a painting"."""
         x = self.maps(images)[-1]
-        return self.score(x.astype(jnp.float32).reshape(x.shape[0], -1))[:, 0]
+        logits = self.score(x.astype(jnp.float32).reshape(x.shape[0], -1))[:, 0]
+        if self.normalisation == "spectral":
+            # A row of weights has one singular value: its length.
+            return logits / jnp.linalg.norm(self.score.kernel[...])
+        return logits
 
     def maps(self, images: Float[Array, "b h w 3"]) -> list[Float[Array, "b _ _ _"]]:
         """Return the map of each stage, from the largest to the smallest."""

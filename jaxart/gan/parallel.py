@@ -24,13 +24,12 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree, Shaped, UInt8
 
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import Loss, TrainState, Update, update_fn
+from jaxart.gan.update import Recipe, TrainState, Update, update_fn
 
 
 Parallel = Literal["jit", "pmap"]
@@ -66,9 +65,8 @@ class ParallelUpdate(NamedTuple):
 def make_parallel_update(
     generator: Generator,
     discriminator: Discriminator,
-    optimizer: optax.GradientTransformation,
+    recipe: Recipe,
     *,
-    loss: Loss,
     parallel: Parallel,
     batch_size: int,
     load_batch: LoadBatch = lambda _, pixels: pixels,
@@ -78,8 +76,7 @@ def make_parallel_update(
     Args:
         generator: only its structure is used; values are in the state.
         discriminator: likewise.
-        optimizer: of either network.
-        loss: of the generator.
+        recipe: how they are trained.
         parallel: how several devices share the work.
         batch_size: pictures of one update, over all devices.
         load_batch: returns the pixels of a batch on the device.
@@ -97,7 +94,7 @@ def make_parallel_update(
         generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
         for network in (generator, discriminator):
             network.set_attributes(nnx.BatchNorm, axis_name=axis)
-    update = update_fn(generator, discriminator, optimizer, loss, axis)
+    update = update_fn(generator, discriminator, recipe, axis)
     steps = _scan(update, load_batch)
     return _pmap(steps) if parallel == "pmap" else _jit(steps, axis)
 

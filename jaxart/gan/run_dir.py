@@ -19,13 +19,14 @@ from jaxtyping import PyTree
 
 from jaxart import atomic, command
 from jaxart.checkpoints import BEST, Checkpoints
-from jaxart.gan.settings import CHANGEABLE_ON_RESUME, Settings, flatten
+from jaxart.gan.settings import CHANGEABLE_ON_RESUME, SINCE_0_3, Settings, flatten
 from jaxart.gan.update import NetworkState, TrainState
 from jaxart.validation import validate
 
 
 CONFIG = "config.json"
 LOCK = "lock"
+AVERAGE = "average"  # the part of a checkpoint with the average of G's weights
 FROM = "from"  # in the config: the checkpoint that the run began with, if any
 
 
@@ -177,6 +178,9 @@ def read_settings(workdir: str | Path) -> Settings:
         # Version 0.1 could train several seeds in one call; with one it says so.
         if config.get("seeds") == 1:
             del config["seeds"]
+        for key, value in SINCE_0_3.items():
+            section, name = key.split(".")
+            config.setdefault(section, {}).setdefault(name, value)
         return Settings.from_config(config)
 
 
@@ -220,23 +224,32 @@ def network_from_part(part: dict[str, PyTree]) -> NetworkState:
 
 
 def to_parts(state: TrainState) -> dict[str, Any]:
-    """Return the parts of a checkpoint; `generator` is all that sampling needs."""
-    return {
+    """Return the parts of a checkpoint; a generator is all that sampling needs."""
+    parts = {
         "generator": network_to_part(state.generator),
         "discriminator": network_to_part(state.discriminator),
         "optimizers": (state.generator_opt_state, state.discriminator_opt_state),
         "run": {"step": state.step, "key": state.key},
     }
+    if state.average is not None:
+        parts[AVERAGE] = network_to_part(state.average)
+    if state.probability is not None:
+        parts["run"]["augment_probability"] = state.probability
+    return parts
 
 
 def from_parts(parts: dict[str, Any]) -> TrainState:
     """Return the state whose `to_parts` these are."""
+    run, average = parts["run"], parts.get(AVERAGE)
     return TrainState(
-        **parts["run"],
+        step=run["step"],
+        key=run["key"],
         generator=network_from_part(parts["generator"]),
         discriminator=network_from_part(parts["discriminator"]),
         generator_opt_state=parts["optimizers"][0],
         discriminator_opt_state=parts["optimizers"][1],
+        average=None if average is None else network_from_part(average),
+        probability=run.get("augment_probability"),
     )
 
 

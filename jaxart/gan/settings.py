@@ -8,7 +8,8 @@ itself, and nothing changes it afterwards.
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast, get_type_hints
+from functools import partial
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import jax
 import optax
@@ -17,9 +18,17 @@ from jaxtyping import Array, Integer
 from ml_collections import ConfigDict
 
 from jaxart.gan import feature_metrics
-from jaxart.gan.networks import SIZES, Discriminator, Generator
+from jaxart.gan.augment import Transformation
+from jaxart.gan.losses import Loss
+from jaxart.gan.networks import (
+    SIZES,
+    Discriminator,
+    Generator,
+    Normalisation,
+    Resampling,
+)
 from jaxart.gan.parallel import Parallel
-from jaxart.gan.update import Loss
+from jaxart.gan.update import Recipe
 from jaxart.validation import (
     MAX_COUNT,
     MAX_INT,
@@ -50,6 +59,24 @@ CHANGEABLE_ON_RESUME = (
 )
 
 
+# Values of settings that runs of version 0.2 do not have: the paper's recipe.
+SINCE_0_3 = {
+    "data.mirrored": False,
+    "generator.normalisation": "batch",
+    "generator.resampling": "strided",
+    "generator.excitation": False,
+    "generator.average": 0.0,
+    "discriminator.normalisation": "batch",
+    "discriminator.resampling": "strided",
+    "discriminator.learning_rate_ratio": 1.0,
+    "penalty.r1": 0.0,
+    "penalty.r2": 0.0,
+    "penalty.every_steps": 1,
+    "augment.transformations": "",
+    "augment.probability": 0.0,
+    "augment.adaptive_target": 0.0,
+}
+
 # Wider networks, or those of more latent numbers, are larger than any device's memory.
 Width = Annotated[int, Range(1, 8_192)]
 MAX_LATENT = 65_536
@@ -69,6 +96,17 @@ def _on_device(name: str, value: object) -> bool | Literal["auto"]:
     return known[str(value).lower()]
 
 
+def _transformations(name: str, text: str) -> str:
+    """Return names of transformations, each once, set side by side by commas."""
+    known = get_args(Transformation)
+    names = text.split(",") if text else []
+    if len(set(names) & set(known)) != len(names):
+        raise ValueError(
+            f"{name} must be empty or of {', '.join(known)}, each once; got {text!r}"
+        )
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(Validated):
     """Where the training pictures come from."""
@@ -78,6 +116,7 @@ class DataSettings(Validated):
     source: FilePath
     workers: Annotated[int, Range(0, 1024)]
     on_device: Annotated[bool | Literal["auto"], _on_device]
+    mirrored: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +125,10 @@ class GeneratorSettings(Validated):
 
     width: Width
     latent: Annotated[int, Range(1, MAX_LATENT)]
+    normalisation: Annotated[Normalisation, OneOf(("batch", "none"))]
+    resampling: Resampling
+    excitation: bool
+    average: Annotated[float, Range(0, below=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +136,27 @@ class DiscriminatorSettings(Validated):
     """Settings of the discriminator."""
 
     width: Width
+    normalisation: Normalisation
+    resampling: Resampling
+    learning_rate_ratio: NotNegative
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltySettings(Validated):
+    """Weights of D's gradient penalties, and how often they are paid."""
+
+    r1: NotNegative
+    r2: NotNegative
+    every_steps: Annotated[int, Range(1, 1_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings(Validated):
+    """Augmentation of what D sees."""
+
+    transformations: Annotated[str, _transformations]
+    probability: Annotated[float, Range(0, 1)]
+    adaptive_target: Annotated[float, Range(0, below=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +220,8 @@ class Settings(Validated):
     data: DataSettings
     generator: GeneratorSettings
     discriminator: DiscriminatorSettings
+    penalty: PenaltySettings
+    augment: AugmentSettings
     optimizer: AdamSettings
     checkpoints: CheckpointSettings
     samples: SampleSettings
@@ -200,13 +266,29 @@ class Settings(Validated):
 
     def make_generator(self, rngs: nnx.Rngs) -> Generator:
         """Return a new generator."""
-        width, latent_dim = self.generator.width, self.generator.latent
-        return Generator(self.size, width, latent_dim, dtype=self.dtype, rngs=rngs)
+        settings = self.generator
+        return Generator(
+            self.size,
+            settings.width,
+            settings.latent,
+            normalisation=settings.normalisation,
+            resampling=settings.resampling,
+            excitation=settings.excitation,
+            dtype=self.dtype,
+            rngs=rngs,
+        )
 
     def make_discriminator(self, rngs: nnx.Rngs) -> Discriminator:
         """Return a new discriminator."""
-        width = self.discriminator.width
-        return Discriminator(self.size, width, dtype=self.dtype, rngs=rngs)
+        settings = self.discriminator
+        return Discriminator(
+            self.size,
+            settings.width,
+            normalisation=settings.normalisation,
+            resampling=settings.resampling,
+            dtype=self.dtype,
+            rngs=rngs,
+        )
 
     def make_networks(
         self, seed: int | Integer[Array, ""]
@@ -215,9 +297,31 @@ class Settings(Validated):
         rngs = nnx.Rngs(jax.random.key(seed))
         return self.make_generator(rngs), self.make_discriminator(rngs)
 
-    def make_optimizer(self) -> optax.GradientTransformation:
-        """Return the optimizer of either network."""
-        return optax.adam(**dataclasses.asdict(self.optimizer))
+    def make_recipe(self) -> Recipe:
+        """Return how the networks are trained."""
+        adam = partial(
+            optax.adam,
+            b1=self.optimizer.b1,
+            b2=self.optimizer.b2,
+            eps=self.optimizer.eps,
+        )
+        rate = self.optimizer.learning_rate
+        transformations = self.augment.transformations.split(",")
+        return Recipe(
+            generator_optimizer=adam(rate),
+            discriminator_optimizer=adam(rate * self.discriminator.learning_rate_ratio),
+            loss=self.loss,
+            r1=self.penalty.r1,
+            r2=self.penalty.r2,
+            penalty_every=self.penalty.every_steps,
+            mirrored=self.data.mirrored,
+            transformations=tuple(
+                name for name in get_args(Transformation) if name in transformations
+            ),
+            probability=self.augment.probability,
+            adaptive_target=self.augment.adaptive_target,
+            average=self.generator.average,
+        )
 
 
 def flatten(nested: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -90,11 +90,11 @@ def train_loop(
             stop = stop_signal()  # once: a signal may come at any moment
             log.add_metrics(step, metrics)
             if checkpoints and is_due(step, settings.samples.every_steps):
-                generator = updates.unreplicate(state.generator)
+                generator = updates.unreplicate(state.sampling())
                 log.add_samples(step, sampler(generator, points))
             distance = None
             if distance_fn and is_due(step, settings.evaluate.every_steps):
-                generator = updates.unreplicate(state.generator)
+                generator = updates.unreplicate(state.sampling())
                 distance = _log_distance(log, step, distance_fn, generator)
             is_best = distance is not None and distance < best_distance
             best_distance = min(

@@ -1,7 +1,7 @@
 """Generator and discriminator restored from a run's checkpoint."""
 
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from flax import nnx
 
@@ -11,8 +11,16 @@ from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import NetworkState, network_state
 
 
-# Settings that the shapes of the networks depend on.
-SHAPES = ("size", "generator.", "discriminator.")
+# Which weights of the generator: see `update.TrainState`.
+Weights = Literal["average", "last"]
+
+# Settings that the arrays of the networks depend on.
+SHAPES = (
+    "size",
+    *(f"generator.{key}" for key in ("width", "latent")),
+    *(f"generator.{key}" for key in ("normalisation", "resampling", "excitation")),
+    *(f"discriminator.{key}" for key in ("width", "normalisation", "resampling")),
+)
 
 
 class TrainedNetwork(NamedTuple):
@@ -26,22 +34,34 @@ class TrainedNetwork(NamedTuple):
     step: int  # updates done until then
 
 
-def restore_generator(workdir: str, step: str | None = None) -> TrainedNetwork:
-    """Restore the generator of a run at a step: its number, "best", or the latest.
+def restore_generator(
+    workdir: str, step: str | None = None, weights: Weights | None = None
+) -> TrainedNetwork:
+    """Restore the generator of a run.
+
+    Args:
+        workdir: folder of the run.
+        step: of the checkpoint: its number, "best", or None for the latest.
+        weights: None for the average, where the run has one, else the last ones.
 
     Raises:
-        ValueError: there is no run, or no such checkpoint, or it is damaged.
+        ValueError: there is no run, or no such checkpoint, or it is damaged, or the run
+            does not average its weights.
     """
     settings = run_dir.read_settings(workdir)
+    has_average = settings.generator.average > 0
+    if weights == "average" and not has_average:
+        raise ValueError(
+            f"weights must be last: the run in {workdir} has generator.average=0, "
+            "and no average of its weights"
+        )
+    part = run_dir.AVERAGE if has_average and weights != "last" else "generator"
     network = settings.make_generator(nnx.Rngs(0))
-    return _restored(workdir, step, "generator", network, settings)
+    return _restored(workdir, step, part, network, settings)
 
 
 def restore_discriminator(workdir: str, step: str | None = None) -> TrainedNetwork:
-    """Restore the discriminator of a run, likewise.
-
-    Arguments and errors are those of `restore_generator`.
-    """
+    """Restore the discriminator of a run, likewise."""
     settings = run_dir.read_settings(workdir)
     network = settings.make_discriminator(nnx.Rngs(0))
     return _restored(workdir, step, "discriminator", network, settings)
@@ -55,7 +75,8 @@ def start_from(origin: run_dir.Origin, settings: Settings) -> dict[str, NetworkS
         settings: of the run that begins.
 
     Returns:
-        The fields `generator` and `discriminator` of its `TrainState`.
+        Fields of its `TrainState`: `generator`, `discriminator`, and `average` where
+        the run that begins has one.
 
     Raises:
         ValueError: the other run's networks have other shapes than this one's, or there
@@ -67,7 +88,7 @@ def start_from(origin: run_dir.Origin, settings: Settings) -> dict[str, NetworkS
     differences = [
         f"{key} (there {old[key]}, here {new[key]})"
         for key in new
-        if key.startswith(SHAPES) and old[key] != new[key]
+        if key in SHAPES and old[key] != new[key]
     ]
     if differences:
         raise ValueError(
@@ -75,10 +96,13 @@ def start_from(origin: run_dir.Origin, settings: Settings) -> dict[str, NetworkS
             f"{', '.join(differences)}"
         )
     step = str(origin.step)
-    return {
-        "generator": restore_generator(origin.workdir, step).state,
+    networks = {
+        "generator": restore_generator(origin.workdir, step, "last").state,
         "discriminator": restore_discriminator(origin.workdir, step).state,
     }
+    if settings.generator.average:
+        networks["average"] = restore_generator(origin.workdir, step).state
+    return networks
 
 
 def _restored(

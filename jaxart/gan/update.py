@@ -1,19 +1,30 @@
-"""The losses, and one update of generator and discriminator.
+"""One update of generator and discriminator.
 
 The fake batch is made once: D learns from it, then G learns through the updated D. G's
 step asks for the gradient at the fake images only, so that no weight gradient of D is
 computed, and carries that cotangent back through the pass that made them.
 
-Source: Beyers and Loane, section 3.3; Goodfellow et al., "Generative Adversarial
-Nets", 2014, section 3 for both forms of G's loss; pytorch/examples for the order.
+What a `Recipe` can add to the paper's update:
+
+* Penalties of D's gradient at every `penalty_every`th update alone, and as many times
+  as strong there: both kinds of update are in one compiled program.
+* D may see mirrored and augmented images.
+* The average of G's weights over the last updates, which makes better samples than the
+  last weights. Batch statistics are averaged likewise.
+
+Source: Beyers and Loane, section 3.3; pytorch/examples for the order; Karras et al.,
+"Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 3.1, for
+penalties at intervals; Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN
+Training", ICLR 2019.
 Deviation: D's running statistics follow the real batch, then the fake one; G's step
 leaves them alone, since D does not learn there. D's running statistics are used by
 `deconvnet` only. The paper does not say which loss G has; ours is by default the one
-that does not saturate.
+that does not saturate. Karras et al. give penalties an optimizer step of their own.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +33,16 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Integer, PyTree, UInt8, UInt32
 
 from jaxart import images
+from jaxart.gan import augment, losses
+from jaxart.gan.augment import Transformation
+from jaxart.gan.losses import Loss
 from jaxart.gan.networks import Discriminator, Generator
 
 
-Loss = Literal["non_saturating", "minimax"]
+# Updates until which the average of G's weights is over a part of all so far.
+WARM_UP = 10
 
+Images = Float[Array, "b h w 3"]
 Logits = Float[Array, " b"]
 Metrics = dict[str, Float[Array, ""]]
 
@@ -38,6 +54,22 @@ class NetworkState(NamedTuple):
     batch_stats: PyTree
 
 
+class Recipe(NamedTuple):
+    """How both networks are trained; by default with the paper's losses alone."""
+
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    loss: Loss = "non_saturating"
+    r1: float = 0.0  # weight of the penalty of D's gradient at real images
+    r2: float = 0.0  # and at fake ones
+    penalty_every: int = 1  # updates from one penalty to the next
+    mirrored: bool = False  # whether real images are mirrored at random
+    transformations: tuple[Transformation, ...] = ()  # of what D sees
+    probability: float = 0.0  # of each transformation, or its first value
+    adaptive_target: float = 0.0  # of an adaptive probability; 0 for a constant one
+    average: float = 0.0  # decay of the average of G's weights; 0 for none
+
+
 class TrainState(NamedTuple):
     """All that changes from update to update; `key` is a key's raw data."""
 
@@ -47,8 +79,15 @@ class TrainState(NamedTuple):
     discriminator: NetworkState
     generator_opt_state: PyTree
     discriminator_opt_state: PyTree
+    average: NetworkState | None = None  # of G's weights, if the recipe asks for it
+    probability: Float[Array, ""] | None = None  # of augmentation, if it is adaptive
+
+    def sampling(self) -> NetworkState:
+        """Return the generator that samples are drawn with."""
+        return self.generator if self.average is None else self.average
 
 
+Optimizer = optax.GradientTransformation
 Update = Callable[[TrainState, UInt8[Array, "b h w 3"]], tuple[TrainState, Metrics]]
 
 
@@ -61,18 +100,22 @@ def network_state(network: nnx.Module) -> NetworkState:
 def init_state(
     generator: Generator,
     discriminator: Discriminator,
-    optimizer: optax.GradientTransformation,
+    recipe: Recipe,
     seed: int | Integer[Array, ""],
 ) -> TrainState:
     """Return the state before the first update."""
     g, d = network_state(generator), network_state(discriminator)
+    adaptive = recipe.adaptive_target > 0
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key_data(jax.random.key(seed)),
         generator=g,
         discriminator=d,
-        generator_opt_state=optimizer.init(g.params),
-        discriminator_opt_state=optimizer.init(d.params),
+        generator_opt_state=recipe.generator_optimizer.init(g.params),
+        discriminator_opt_state=recipe.discriminator_optimizer.init(d.params),
+        # A copy: the update donates its buffers.
+        average=jax.tree.map(jnp.copy, g) if recipe.average else None,
+        probability=jnp.float32(recipe.probability) if adaptive else None,
     )
 
 
@@ -85,23 +128,10 @@ def apply(
     return output, nnx.as_pure(nnx.state(network, nnx.BatchStat))
 
 
-def discriminator_loss(real: Logits, fake: Logits) -> Float[Array, ""]:
-    """Return the binary cross-entropy of both batches: −log D(x) − log(1 − D(G(z)))."""
-    return jnp.mean(nnx.softplus(-real)) + jnp.mean(nnx.softplus(fake))
-
-
-def generator_loss(fake: Logits, loss: Loss) -> Float[Array, ""]:
-    """Return G's loss: −log D(G(z)), or log(1 − D(G(z))) in the minimax form."""
-    if loss == "minimax":
-        return -jnp.mean(nnx.softplus(fake))
-    return jnp.mean(nnx.softplus(-fake))
-
-
 def update_fn(
     generator: Generator,
     discriminator: Discriminator,
-    optimizer: optax.GradientTransformation,
-    loss: Loss,
+    recipe: Recipe,
     axis: str | None = None,
 ) -> Update:
     """Return the update of both networks as a pure function, not yet compiled.
@@ -112,76 +142,197 @@ def update_fn(
     """
     g_graphdef = nnx.graphdef(generator)
     d_graphdef = nnx.graphdef(discriminator)
-    latent_dim = generator.latent_dim
+    d_gradient = _d_gradient_fn(d_graphdef, recipe)
 
-    def average(tree: PyTree) -> PyTree:
+    def mean(tree: PyTree) -> PyTree:
         return tree if axis is None else jax.lax.pmean(tree, axis)
 
-    def optimizer_step(params: PyTree, opt_state: PyTree, grads: PyTree):
-        updates, opt_state = optimizer.update(average(grads), opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
+    def optimizer_step(
+        optimizer: Optimizer, params: PyTree, state: PyTree, grads: PyTree
+    ):
+        updates, state = optimizer.update(mean(grads), state, params)
+        return optax.apply_updates(params, updates), state
 
     def update(
         state: TrainState, pixels: UInt8[Array, "b h w 3"]
     ) -> tuple[TrainState, Metrics]:
-        real = images.to_images(pixels)
-        z = _latents(state, len(pixels), latent_dim, axis)
         g, d = state.generator, state.discriminator
+        draws = _Draws(state, len(pixels), axis)
+        see_real, see_fake = _views(recipe, state, draws, pixels.shape[1])
+        real = see_real(images.to_images(pixels))
+        z = draws.latents(generator.latent_dim)
 
         def generate(params: PyTree):
             return apply(g_graphdef, g._replace(params=params), z)
 
-        def d_loss_fn(params: PyTree):
-            network = d._replace(params=params)
-            real_logits, batch_stats = apply(d_graphdef, network, real)
-            network = network._replace(batch_stats=batch_stats)
-            fake_logits, batch_stats = apply(d_graphdef, network, fake)
-            value = discriminator_loss(real_logits, fake_logits)
-            return value, (batch_stats, real_logits, fake_logits)
-
-        def g_loss_fn(fake: Array) -> Array:
-            logits, _ = apply(d_graphdef, new_d, fake)
-            return generator_loss(logits, loss)
+        def g_loss_fn(fake: Images) -> Float[Array, ""]:
+            logits, _ = apply(d_graphdef, new_d, see_fake(fake))
+            return losses.generator_loss(logits, recipe.loss, answers.real)
 
         fake, generate_vjp, g_batch_stats = jax.vjp(generate, g.params, has_aux=True)
-        (d_loss, (d_batch_stats, real_logits, fake_logits)), d_grads = (
-            jax.value_and_grad(d_loss_fn, has_aux=True)(d.params)
-        )
+        d_loss, answers, d_grads = d_gradient(d, real, see_fake(fake), state.step)
         d_params, d_opt_state = optimizer_step(
-            d.params, state.discriminator_opt_state, d_grads
+            recipe.discriminator_optimizer,
+            d.params,
+            state.discriminator_opt_state,
+            d_grads,
         )
-        new_d = NetworkState(d_params, d_batch_stats)
+        new_d = NetworkState(d_params, answers.batch_stats)
         g_loss, fake_cotangent = jax.value_and_grad(g_loss_fn)(fake)
         (g_grads,) = generate_vjp(fake_cotangent)
         g_params, g_opt_state = optimizer_step(
-            g.params, state.generator_opt_state, g_grads
+            recipe.generator_optimizer, g.params, state.generator_opt_state, g_grads
         )
+        new_g = NetworkState(g_params, g_batch_stats)
         metrics = {
             "discriminator_loss": d_loss,
             "generator_loss": g_loss,
-            "real_score": jnp.mean(nnx.sigmoid(real_logits)),
-            "fake_score": jnp.mean(nnx.sigmoid(fake_logits)),
+            "real_score": jnp.mean(nnx.sigmoid(answers.real)),
+            "fake_score": jnp.mean(nnx.sigmoid(answers.fake)),
         }
+        if state.probability is not None:
+            metrics["augment_probability"] = state.probability
         new_state = TrainState(
             state.step + 1,
             state.key,
-            NetworkState(g_params, g_batch_stats),
+            new_g,
             new_d,
             g_opt_state,
             d_opt_state,
+            _next_average(state, new_g, recipe),
+            _next_probability(state, mean(_real_sign(answers, recipe)), draws, recipe),
         )
-        return new_state, average(metrics)
+        return new_state, mean(metrics)
 
     return update
 
 
-def _latents(
-    state: TrainState, count: int, latent_dim: int, axis: str | None
-) -> Float[Array, "b z"]:
-    """Return this step's latents: the same batch on however many devices."""
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    if axis is None:
-        return jax.random.normal(key, (count, latent_dim))
-    whole = jax.random.normal(key, (count * jax.lax.axis_size(axis), latent_dim))
-    first = jax.lax.axis_index(axis) * count
-    return jax.lax.dynamic_slice_in_dim(whole, first, count)
+class _Answers(NamedTuple):
+    """What D answers in its step, and its statistics after it."""
+
+    real: Logits
+    fake: Logits
+    batch_stats: PyTree
+
+
+def _d_gradient_fn(
+    graphdef: nnx.GraphDef, recipe: Recipe
+) -> Callable[..., tuple[Float[Array, ""], _Answers, PyTree]]:
+    """Return the function of D's loss, its answers, and the gradient of its step.
+
+    It takes D, real and fake images, and the step. The gradient contains that of the
+    penalties in the updates where they are due; the loss does not contain them.
+    """
+
+    def loss_fn(
+        params: PyTree, network: NetworkState, real: Images, fake: Images
+    ) -> tuple[Float[Array, ""], _Answers]:
+        network = network._replace(params=params)
+        real_logits, batch_stats = apply(graphdef, network, real)
+        network = network._replace(batch_stats=batch_stats)
+        fake_logits, batch_stats = apply(graphdef, network, fake)
+        value = losses.discriminator_loss(real_logits, fake_logits, recipe.loss)
+        return value, _Answers(real_logits, fake_logits, batch_stats)
+
+    def penalties(
+        params: PyTree, network: NetworkState, real: Images, fake: Images
+    ) -> Float[Array, ""]:
+        def logits_fn(images: Images) -> Logits:
+            return apply(graphdef, network._replace(params=params), images)[0]
+
+        total = jnp.zeros(())
+        for weight, seen in ((recipe.r1, real), (recipe.r2, fake)):
+            if weight:
+                total += weight * losses.gradient_penalty(logits_fn, seen)
+        return recipe.penalty_every * total
+
+    def d_gradient(network: NetworkState, real: Images, fake: Images, step: Array):
+        args = network.params, network, real, fake
+        (value, answers), grads = jax.value_and_grad(loss_fn, has_aux=True)(*args)
+        if recipe.r1 or recipe.r2:
+            grads = jax.lax.cond(
+                step % recipe.penalty_every == 0,
+                lambda: jax.tree.map(jnp.add, grads, jax.grad(penalties)(*args)),
+                lambda: grads,
+            )
+        return value, answers, grads
+
+    return d_gradient
+
+
+class _Draws:
+    """The random numbers of an update: those of a batch on any number of devices."""
+
+    def __init__(self, state: TrainState, count: int, axis: str | None):
+        self.step = state.step
+        self.batch_size = count * (1 if axis is None else jax.lax.axis_size(axis))
+        self._key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        self._count, self._axis = count, axis
+
+    def latents(self, latent_dim: int) -> Float[Array, "b z"]:
+        return self._part(jax.random.normal(self._key, (self.batch_size, latent_dim)))
+
+    def of_batch(self, stream: int, draw: Callable[[Array, int], PyTree]) -> PyTree:
+        """Return this device's part of what `draw` draws with a key and a count."""
+        key = jax.random.fold_in(self._key, stream)
+        return jax.tree.map(self._part, draw(key, self.batch_size))
+
+    def _part(self, whole: Array) -> Array:
+        if self._axis is None:
+            return whole
+        first = jax.lax.axis_index(self._axis) * self._count
+        return jax.lax.dynamic_slice_in_dim(whole, first, self._count)
+
+
+def _views(
+    recipe: Recipe, state: TrainState, draws: _Draws, size: int
+) -> tuple[Callable[[Images], Images], Callable[[Images], Images]]:
+    """Return how D sees the real and the fake images of this update."""
+    names = recipe.transformations
+    chance = recipe.probability if state.probability is None else state.probability
+    draw = partial(augment.draw, size=size, transformations=names, probability=chance)
+
+    def see(images: Images, stream: int) -> Images:
+        if not names:
+            return images
+        return augment.apply(draws.of_batch(stream, draw), images, names)
+
+    def see_real(images: Images) -> Images:
+        if recipe.mirrored:
+            images = augment.mirror(images, draws.of_batch(1, augment.draw_mirrored))
+        return see(images, 2)
+
+    return see_real, partial(see, stream=3)
+
+
+def _next_average(
+    state: TrainState, generator: NetworkState, recipe: Recipe
+) -> NetworkState | None:
+    if state.average is None:
+        return None
+    # As the average of all weights so far, until there are enough of them.
+    step = state.step.astype(jnp.float32)
+    keep = jnp.minimum(recipe.average, (1 + step) / (WARM_UP + step))
+    return jax.tree.map(
+        lambda old, new: keep * old + (1 - keep) * new, state.average, generator
+    )
+
+
+def _real_sign(answers: _Answers, recipe: Recipe) -> Float[Array, ""]:
+    """Return the mean sign of D's answers to real images.
+
+    The relativistic loss has no zero of its own: there it is that of the differences.
+    """
+    if recipe.loss == "relativistic":
+        return jnp.mean(jnp.sign(answers.real - answers.fake))
+    return jnp.mean(jnp.sign(answers.real))
+
+
+def _next_probability(
+    state: TrainState, sign: Float[Array, ""], draws: _Draws, recipe: Recipe
+) -> Float[Array, ""] | None:
+    if state.probability is None:
+        return None
+    return augment.adapted(
+        state.probability, sign, recipe.adaptive_target, draws.batch_size
+    )

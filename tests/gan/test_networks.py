@@ -166,3 +166,84 @@ def test_bfloat16_is_close_to_float32_and_what_is_learned_stays_float32(make, sh
     assert 0 < np.abs(ours - expected).max() < 0.05 * np.abs(expected).max()
     kept = [*arrays(rough).values(), *jax.tree.leaves(statistics(rough))]
     assert {values.dtype for values in kept} == {np.dtype(np.float32)}
+
+
+OPTIONS = {"dtype": "float32", "rngs": nnx.Rngs(0)}
+
+
+def test_a_smooth_stage_is_nearest_upsampling_and_a_3_by_3_convolution():
+    block = networks.UpBlock(5, 4, normalisation="none", resampling="smooth", **OPTIONS)
+    x = jnp.asarray(noise(2, 6, 6, 5))
+    upsampled = jnp.repeat(jnp.repeat(nnx.leaky_relu(x, 0.2), 2, 1), 2, 2)
+    expected = jax.lax.conv_general_dilated(
+        upsampled,
+        # `double` is a transpose: its kernel is turned, and its channels are exchanged.
+        block.kernel[...][::-1, ::-1].swapaxes(2, 3),
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
+    )
+    np.testing.assert_allclose(block(x), expected, rtol=0, atol=1e-4)
+
+
+def test_a_smooth_stage_of_the_discriminator_averages_a_3_by_3_convolution():
+    block = networks.DownBlock(
+        5, 4, first=False, normalisation="none", resampling="smooth", **OPTIONS
+    )
+    x = jnp.asarray(noise(2, 8, 8, 5))
+    convolved = jax.lax.conv_general_dilated(
+        x,
+        block.kernel[...],
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
+    )
+    means = convolved.reshape(2, 4, 2, 4, 2, 4).mean((2, 4))
+    expected = nnx.leaky_relu(means, 0.2)
+    np.testing.assert_allclose(block(x), expected, rtol=0, atol=1e-4)
+
+
+def test_spectral_normalisation_finds_the_largest_singular_value():
+    block = networks.DownBlock(
+        6, 8, first=True, normalisation="spectral", resampling="strided", **OPTIONS
+    )
+    for _ in range(100):
+        filters = block.filters()
+    matrix = np.asarray(block.kernel[...]).reshape(-1, 8)
+    largest = np.linalg.svd(matrix, compute_uv=False)[0]
+    np.testing.assert_allclose(filters, block.kernel[...] / largest, rtol=1e-3)
+
+
+@pytest.mark.parametrize("normalisation", ["none", "spectral"])
+def test_without_batch_norm_an_answer_does_not_depend_on_the_other_images(
+    normalisation,
+):
+    network = Discriminator(
+        32, 4, normalisation=normalisation, dtype="float32", rngs=nnx.Rngs(0)
+    )
+    images = jnp.asarray(noise(4, 32, 32, 3))
+    together, alone = network(images), network(images[:1])
+    # Another pass is another step of the power iteration.
+    tolerance = 1e-4 if normalisation == "none" else 0.1
+    np.testing.assert_allclose(together[0], alone[0], rtol=tolerance)
+
+
+def test_initial_kernels_without_batch_norm_keep_the_size_of_signals():
+    network = Discriminator(
+        64, 16, normalisation="none", dtype="float32", rngs=nnx.Rngs(0)
+    )
+    for maps in network.maps(jnp.asarray(noise(8, 64, 64, 3))):
+        assert 0.5 < np.sqrt(np.mean(np.square(maps))) < 2
+
+
+def test_excitation_scales_the_channels_of_the_largest_map():
+    block = networks.Excitation(6, 5, rngs=nnx.Rngs(0))
+    x, smallest = jnp.asarray(noise(2, 8, 8, 5)), jnp.asarray(noise(2, 4, 4, 6))
+    gates = block(x, smallest) / x
+    assert 0 < gates.min() < gates.max() < 1
+    spread = gates.max((1, 2)) - gates.min((1, 2))
+    np.testing.assert_allclose(spread, 0, atol=1e-5)
+    network = Generator(32, 4, 16, excitation=True, dtype="float32", rngs=nnx.Rngs(0))
+    assert network(jnp.asarray(noise(2, 16))).shape == (2, 32, 32, 3)

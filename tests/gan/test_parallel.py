@@ -14,7 +14,7 @@ from flax import nnx
 
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.parallel import Parallel, ParallelUpdate, make_parallel_update
-from jaxart.gan.update import TrainState, init_state
+from jaxart.gan.update import Recipe, TrainState, init_state
 
 
 EIGHT = "--xla_force_host_platform_device_count=8"
@@ -28,15 +28,15 @@ def setup(
     rngs = nnx.Rngs(0)
     shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
     networks = Generator(latent_dim=10, **shape), Discriminator(**shape)
-    optimizer = optax.adam(1e-4, b1=0.5)
+    adam = optax.adam(1e-4, b1=0.5)
+    recipe = Recipe(adam, adam)
     updates = make_parallel_update(
         *networks,
-        optimizer,
-        loss="non_saturating",
+        recipe,
         parallel=parallel,
         batch_size=batch_size,
     )
-    return updates, init_state(*networks, optimizer, seed=0)
+    return updates, init_state(*networks, recipe, seed=0)
 
 
 def trained(parallel: Parallel, updates_per_call: int = 1) -> list[np.ndarray]:

@@ -40,18 +40,17 @@ def replay():
     rngs = nnx.Rngs(0)
     generator = Generator(SIDE, 4, z.shape[-1], dtype="float32", rngs=rngs)
     discriminator = Discriminator(SIDE, 4, dtype="float32", rngs=rngs)
-    optimizer = optax.adam(1e-4, b1=0.5, b2=0.999, eps=1e-8)
-    start = update.init_state(generator, discriminator, optimizer, 0)
+    adam = optax.adam(1e-4, b1=0.5, b2=0.999, eps=1e-8)
+    recipe = update.Recipe(adam, adam)
+    start = update.init_state(generator, discriminator, recipe, 0)
     start = start._replace(
         generator=reference("start/generator", start.generator),
         discriminator=reference("start/discriminator", start.discriminator),
     )
     states, losses = [start], {"discriminator": [], "generator": []}
     with pytest.MonkeyPatch.context() as patch, jax.default_matmul_precision("highest"):
-        patch.setattr(update, "_latents", lambda state, *_: z[state.step])
-        once = jax.jit(
-            update.update_fn(generator, discriminator, optimizer, "non_saturating")
-        )
+        patch.setattr(update._Draws, "latents", lambda draws, _: z[draws.step])
+        once = jax.jit(update.update_fn(generator, discriminator, recipe))
         for pixels in batches():
             state, metrics = once(states[-1], pixels)
             states.append(state)

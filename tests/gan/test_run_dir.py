@@ -128,7 +128,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path):
 
 def test_the_parts_of_a_checkpoint_make_the_state_again(settings: Settings):
     state = jax.eval_shape(
-        lambda: init_state(*settings.make_networks(0), settings.make_optimizer(), 0)
+        lambda: init_state(*settings.make_networks(0), settings.make_recipe(), 0)
     )
     parts = run_dir.to_parts(state)
     # On disk since the first version.

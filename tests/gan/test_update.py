@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.extend
@@ -11,18 +11,13 @@ from flax import nnx
 
 from jaxart.gan import update as rules
 from jaxart.gan.networks import Discriminator, Generator
-from jaxart.gan.update import (
-    TrainState,
-    discriminator_loss,
-    generator_loss,
-    init_state,
-    update_fn,
-)
+from jaxart.gan.update import Recipe, TrainState, init_state, update_fn
 
 
 Networks = tuple[Generator, Discriminator]
 
-OPTIMIZER = optax.adam(1e-3, b1=0.5)
+ADAM = optax.adam(1e-3, b1=0.5)
+RECIPE = Recipe(ADAM, ADAM)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +35,7 @@ def new_networks(dtype: str) -> Networks:
 
 @pytest.fixture(scope="module")
 def step(networks: Networks) -> Any:
-    return jax.jit(update_fn(*networks, OPTIMIZER, "non_saturating"))
+    return jax.jit(update_fn(*networks, RECIPE))
 
 
 def pixels(seed: int, count: int = 8) -> np.ndarray:
@@ -48,36 +43,8 @@ def pixels(seed: int, count: int = 8) -> np.ndarray:
     return rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
 
 
-def test_losses_are_cross_entropies():
-    rng = np.random.default_rng(0)
-    real, fake = jnp.asarray(rng.normal(size=(2, 16)), jnp.float32)
-
-    def probability(logits: jax.Array) -> np.ndarray:
-        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-
-    d = -np.log(probability(real)).mean() - np.log(1 - probability(fake)).mean()
-    np.testing.assert_allclose(discriminator_loss(real, fake), d, rtol=1e-5)
-    g = -np.log(probability(fake)).mean()
-    np.testing.assert_allclose(generator_loss(fake, "non_saturating"), g, rtol=1e-5)
-    g = np.log(1 - probability(fake)).mean()
-    np.testing.assert_allclose(generator_loss(fake, "minimax"), g, rtol=1e-5)
-
-
-def test_losses_of_certain_answers_stay_finite():
-    certain = jnp.array([1e4, -1e4])
-    assert jnp.isfinite(discriminator_loss(certain, certain))
-    assert jnp.isfinite(generator_loss(certain, "minimax"))
-
-
-def test_both_forms_of_the_generators_loss_pull_the_same_way():
-    logits = jnp.array([-3.0, 0.0, 2.0])
-    for form in get_args(rules.Loss):
-        grad = jax.grad(generator_loss)(logits, form)
-        assert (grad < 0).all()  # a higher logit is better for G
-
-
 def test_both_players_and_their_statistics_move(networks: Networks, step: Any):
-    before = init_state(*networks, OPTIMIZER, seed=0)
+    before = init_state(*networks, RECIPE, seed=0)
     after, _ = step(before, pixels(0))
     assert after.step == 1
     for part in ("generator", "discriminator"):
@@ -92,11 +59,10 @@ def test_both_players_and_their_statistics_move(networks: Networks, step: Any):
 def test_the_generators_gradient_is_the_one_through_the_whole_chain(networks: Networks):
     """G's step equals that of its loss as one function of G's parameters."""
     generator, discriminator = networks
-    plain = optax.sgd(1.0)  # its change is the gradient itself
+    sgd = optax.sgd(1.0)  # its change is the gradient itself
+    plain = Recipe(sgd, sgd)
     state = init_state(generator, discriminator, plain, seed=0)
-    after, _ = jax.jit(update_fn(generator, discriminator, plain, "non_saturating"))(
-        state, pixels(0)
-    )
+    after, _ = jax.jit(update_fn(generator, discriminator, plain))(state, pixels(0))
     key = jax.random.fold_in(jax.random.key(0), 0)
     z = jax.random.normal(key, (8, 10))
     g, d = nnx.graphdef(generator), nnx.graphdef(discriminator)
@@ -120,7 +86,7 @@ def test_running_statistics_follow_the_real_batch_then_the_fake_one(
     networks: Networks, step: Any
 ):
     generator, discriminator = networks
-    state = init_state(generator, discriminator, OPTIMIZER, seed=0)
+    state = init_state(generator, discriminator, RECIPE, seed=0)
     after, _ = step(state, pixels(0))
     z = jax.random.normal(jax.random.fold_in(jax.random.key(0), 0), (8, 10))
     apply = jax.jit(rules.apply, static_argnums=0)
@@ -141,7 +107,7 @@ def test_running_statistics_follow_the_real_batch_then_the_fake_one(
 @pytest.mark.slow
 def test_bfloat16_follows_the_losses_of_float32(networks: Networks, step: Any):
     halves = new_networks("bfloat16")
-    half_step = jax.jit(update_fn(*halves, OPTIMIZER, "non_saturating"))
+    half_step = jax.jit(update_fn(*halves, RECIPE))
 
     def curve(step: Any, state: TrainState) -> list[float]:
         losses = []
@@ -153,7 +119,7 @@ def test_bfloat16_follows_the_losses_of_float32(networks: Networks, step: Any):
         )
         return losses
 
-    same = init_state(*networks, OPTIMIZER, seed=0)
+    same = init_state(*networks, RECIPE, seed=0)
     np.testing.assert_allclose(curve(half_step, same), curve(step, same), rtol=0.1)
 
 
@@ -167,10 +133,8 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 def test_bfloat16_is_for_large_products_alone():
     halves = new_networks("bfloat16")
-    state = init_state(*halves, OPTIMIZER, seed=0)
-    traced = jax.jit(update_fn(*halves, OPTIMIZER, "non_saturating")).trace(
-        state, pixels(0)
-    )
+    state = init_state(*halves, RECIPE, seed=0)
+    traced = jax.jit(update_fn(*halves, RECIPE)).trace(state, pixels(0))
     # Parameters, statistics, Adam's moments and losses.
     types = {leaf.dtype for leaf in jax.tree.leaves(traced.out_info)}
     assert types == {jnp.dtype(name) for name in ("float32", "int32", "uint32")}
@@ -186,3 +150,102 @@ def test_bfloat16_is_for_large_products_alone():
     # What is left are the one logit of each image, and sums written as products.
     assert all(1 in operands[0].shape + operands[1].shape for operands in wide)
     assert {operand.dtype for operand in sums} == {jnp.dtype("float32")}
+
+
+def modern_networks() -> Networks:
+    rngs = nnx.Rngs(0)
+    return (
+        Generator(32, 4, latent_dim=10, dtype="float32", rngs=rngs),
+        Discriminator(32, 4, normalisation="none", dtype="float32", rngs=rngs),
+    )
+
+
+SGD = optax.sgd(1.0)  # its change is the gradient itself
+MODERN = Recipe(
+    SGD, SGD, loss="relativistic", r1=0.5, r2=0.25, penalty_every=2, average=0.9
+)
+
+
+@pytest.fixture(scope="module")
+def modern() -> tuple[Networks, Any]:
+    networks = modern_networks()
+    return networks, jax.jit(update_fn(*networks, MODERN))
+
+
+def change(before: TrainState, after: TrainState) -> list[np.ndarray]:
+    """Return the gradient of D, which plain descent subtracts."""
+    params = before.discriminator.params, after.discriminator.params
+    return jax.tree.leaves(jax.tree.map(lambda a, b: np.asarray(a - b), *params))
+
+
+def test_penalties_are_those_of_xlas_convolutions_and_are_paid_at_intervals(
+    modern: tuple[Networks, Any], monkeypatch: pytest.MonkeyPatch
+):
+    (generator, discriminator), step = modern
+    start = init_state(generator, discriminator, MODERN, seed=0)
+    second = start._replace(step=jnp.int32(1))
+
+    def expected_gradient(state: TrainState, weight: float) -> list[np.ndarray]:
+        """The gradient of D's loss written as one function."""
+        key = jax.random.fold_in(jax.random.key(0), state.step)
+        z = jax.random.normal(key, (8, 10))
+        fake, _ = rules.apply(nnx.graphdef(generator), state.generator, z)
+        real = jnp.asarray(pixels(0).astype(np.float32) / 127.5 - 1)
+        graphdef = nnx.graphdef(discriminator)
+
+        def logits(params, images):
+            network = state.discriminator._replace(params=params)
+            return rules.apply(graphdef, network, images)[0]
+
+        def loss(params):
+            value = jnp.mean(nnx.softplus(logits(params, fake) - logits(params, real)))
+            for factor, images in ((0.5, real), (0.25, fake)):
+                grads = jax.vmap(
+                    jax.grad(lambda image: logits(params, image[None])[0])
+                )(images)
+                value += weight * factor / 2 * jnp.sum(grads**2) / 8
+            return value
+
+        return jax.tree.leaves(jax.jit(jax.grad(loss))(state.discriminator.params))
+
+    ours = change(start, step(start, pixels(0))[0])
+    not_due = change(second, step(second, pixels(0))[0])
+
+    def xla_form(*args, default, **_):
+        return default(*args)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", xla_form)
+    with jax.default_matmul_precision("highest"):
+        expected = expected_gradient(start, 2), expected_gradient(second, 0)
+    for got, wanted in zip((ours, not_due), expected, strict=True):
+        for one, other in zip(got, wanted, strict=True):
+            scale = np.abs(other).max()
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-3 * scale)
+
+
+def test_the_average_follows_all_weights_and_statistics(modern: tuple[Networks, Any]):
+    networks, step = modern
+    state = init_state(*networks, MODERN, seed=0)
+    expected = jax.tree.map(np.asarray, state.generator)
+    for number in range(3):
+        state, _ = step(state, pixels(number))
+        keep = min(0.9, (1 + number) / (10 + number))
+        expected = jax.tree.map(
+            lambda old, new, keep=keep: keep * old + (1 - keep) * np.asarray(new),
+            expected,
+            state.generator,
+        )
+    assert state.sampling() is state.average
+    for one, other in zip(
+        jax.tree.leaves(state.average), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_both_kinds_of_update_are_compiled_once(modern: tuple[Networks, Any]):
+    networks, _ = modern
+    step = jax.jit(update_fn(*networks, MODERN))
+    state = init_state(*networks, MODERN, seed=0)
+    for number in range(4):
+        state, _ = step(state, pixels(number))
+    assert step._cache_size() == 1

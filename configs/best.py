@@ -1,0 +1,66 @@
+"""The best recipe of this engine for few paintings and modest machines.
+
+Source: `art.py`; Huang et al., "The GAN is dead; long live the GAN! A Modern GAN
+Baseline", NeurIPS 2024, for the loss and both penalties.
+Command: `python -m jaxart.train --config=configs/best.py --workdir=DIR`
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.size = 64  # side of the pictures, in pixels
+    config.batch_size = 64
+    config.steps = 10_000
+    config.loss = "relativistic"  # or "non_saturating", "minimax", "hinge"
+    config.parallel = "jit"  # or "pmap"
+    config.steps_per_call = 1  # updates done in one compiled call
+    config.dtype = "float32"  # of the products; or "bfloat16"
+    config.data = ConfigDict(
+        {
+            "name": "paintings",  # or "mnist", "synthetic"
+            "data_dir": "",  # where the dataset is; empty: TFDS's own folder
+            "source": "",  # a folder with the files that a dataset is made from
+            "workers": 0,  # processes that read ahead; 0: a thread
+            "on_device": "auto",  # all pictures in device memory; or True, False
+            "mirrored": True,  # half of the crops, left to right
+        }
+    )
+    config.generator = ConfigDict(
+        {
+            "width": 32,
+            "latent": 100,
+            "normalisation": "batch",  # or "none"
+            "resampling": "strided",  # or "smooth"
+            "excitation": False,
+            "average": 0.998,  # decay of the average of its weights; 0: none
+        }
+    )
+    config.discriminator = ConfigDict(
+        {
+            "width": 32,
+            "normalisation": "none",  # or "batch", "spectral"
+            "resampling": "strided",  # or "smooth"
+            "learning_rate_ratio": 1.0,  # its learning rate over the generator's
+        }
+    )
+    # Of D's gradient at real (r1) and fake (r2) pictures.
+    config.penalty = ConfigDict({"r1": 1.0, "r2": 1.0, "every_steps": 4})
+    # Of what D sees: of "color,translation,cutout"; each with this probability, which
+    # with a target above 0 follows the sign of D's answers.
+    config.augment = ConfigDict(
+        {"transformations": "", "probability": 0.0, "adaptive_target": 0.0}
+    )
+    config.optimizer = ConfigDict(
+        {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.99, "eps": 1e-8}
+    )
+    config.checkpoints = ConfigDict(
+        {"every_steps": 500, "keep": 3, "keep_every_steps": 10_000}
+    )
+    config.samples = ConfigDict({"every_steps": 500, "count": 64})
+    # Fréchet distance of samples, by VGG16; the best checkpoint is kept. 0: never.
+    config.evaluate = ConfigDict({"every_steps": 0, "count": 1000})
+    config.log = ConfigDict({"every_steps": 50})
+    return config
