@@ -106,6 +106,35 @@ def tiny_run(small_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def every_option_config(small_config: Any) -> Any:
+    """The same with everything that the paper's recipe does without."""
+    config = copy.deepcopy(small_config)
+    config.loss = "relativistic"
+    config.data.mirrored = True
+    config.generator.average = 0.9
+    config.generator.resampling = "smooth"
+    config.generator.excitation = True
+    config.discriminator.normalisation = "none"
+    config.discriminator.learning_rate_ratio = 0.5
+    config.penalty.r1 = config.penalty.r2 = 0.1
+    config.penalty.every_steps = 4
+    config.augment.transformations = "color,translation,cutout"
+    config.augment.probability = 0.5
+    config.augment.adaptive_target = 0.6
+    return config
+
+
+@pytest.fixture(scope="session")
+def every_option_run(
+    every_option_config: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run of that config: only to read."""
+    workdir = tmp_path_factory.mktemp("options") / "run"
+    train.main(every_option_config, str(workdir))
+    return workdir
+
+
+@pytest.fixture(scope="session")
 def workdir(tiny_run: Path) -> str:
     """The folder of that run, as commands take it."""
     return str(tiny_run)

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from jaxart import command, figures, sample
-from jaxart.gan import latents
+from jaxart.gan import latents, trained
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +60,25 @@ def test_seed_and_step_decide_the_pictures(workdir: str, tmp_path: Path):
     assert sampled("c.png", step="12") == latest
     assert sampled("d.png", step="4") != latest
     assert sampled("e.png", seed=1) != latest
+
+
+def test_the_average_of_the_weights_is_sampled_unless_the_last_ones_are_asked_for(
+    every_option_run: Path, workdir: str, tmp_path: Path
+):
+    def sampled(name: str, **settings: Any) -> bytes:
+        sample.main(str(every_option_run), str(tmp_path / name), count=4, **settings)
+        return pixels(tmp_path / name).tobytes()
+
+    assert sampled("a.png") == sampled("b.png", weights="average")
+    assert sampled("c.png", weights="last") != sampled("d.png")
+    # While training, samples are those of the average as well.
+    settings = trained.restore_generator(str(every_option_run)).settings
+    grid = pixels(every_option_run / "samples" / f"{settings.steps:06d}.png")
+    sample.main(str(every_option_run), str(tmp_path / "e.png"), count=4)
+    assert np.abs(grid.astype(int) - pixels(tmp_path / "e.png")).max() <= 1
+    out = str(tmp_path / "f.png")
+    with pytest.raises(ValueError, match="weights must be last: the run in"):
+        sample.main(workdir, out, count=4, weights="average")
 
 
 def test_a_sample_says_how_it_came_to_be(

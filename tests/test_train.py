@@ -27,7 +27,7 @@ from jaxart import command, machine, sample, train, vgg
 from jaxart.checkpoints import Checkpoints
 from jaxart.gan import feature_metrics, latents, parallel, run_dir, train_loop, trained
 from jaxart.gan.run_dir import RunDir
-from jaxart.gan.settings import Settings, flatten
+from jaxart.gan.settings import SINCE_0_3, Settings, flatten
 from jaxart.gan.update import TrainState, init_state
 from jaxart.paintings import dataset, pipeline
 from jaxart.validation import MAX_SEED
@@ -265,6 +265,20 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     assert_same_run(tmp_path, tiny_run)
 
 
+def test_a_resumed_run_with_every_option_equals_one_that_never_stopped(
+    every_option_config: Any, every_option_run: Path, tmp_path: Path
+):
+    config = copy.deepcopy(every_option_config)
+    config.steps = 6  # between two penalties
+    train.main(config, str(tmp_path))
+    config.steps = 12
+    train.main(config, str(tmp_path))
+    assert_same_run(tmp_path, every_option_run)
+    state = new_state(every_option_run)
+    assert state.average is not None
+    assert state.probability is not None
+
+
 @pytest.mark.slow
 def test_a_run_may_move_between_host_and_device(
     config: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -413,7 +427,11 @@ def test_a_run_begins_with_another_one_only_if_their_networks_agree(
 def test_an_older_run_is_resumed(config: Any, tiny_run: Path, tmp_path: Path):
     shutil.copytree(tiny_run, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"seeds": 1}))
+    old = json.loads(path.read_text()) | {"seeds": 1}
+    for key in SINCE_0_3:
+        section, name = key.split(".")
+        del old[section][name]
+    path.write_text(json.dumps(old))
     config.steps = 13
     train.main(config, str(tmp_path / "run"))
     assert "seeds" not in json.loads(path.read_text())

@@ -158,6 +158,16 @@ class AugmentSettings(Validated):
     probability: Annotated[float, Range(0, 1)]
     adaptive_target: Annotated[float, Range(0, below=1)]
 
+    def __post_init__(self) -> None:
+        """Check that there is something to augment with, and a chance of it."""
+        super().__post_init__()
+        if bool(self.transformations) != (self.probability + self.adaptive_target > 0):
+            raise ValueError(
+                "transformations must go with a probability or an adaptive_target "
+                f"above 0; got {self.transformations!r} with {self.probability} and "
+                f"{self.adaptive_target}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdamSettings(Validated):

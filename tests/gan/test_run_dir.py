@@ -15,7 +15,7 @@ import pytest
 
 from jaxart.gan import run_dir
 from jaxart.gan.run_dir import RunDir, read_settings
-from jaxart.gan.settings import Settings
+from jaxart.gan.settings import SINCE_0_3, Settings
 from jaxart.gan.update import init_state
 
 
@@ -111,6 +111,15 @@ def test_the_one_seed_of_an_older_run_is_read(settings: Settings, tmp_path: Path
         else:
             with pytest.raises(ValueError, match="seeds is gone"):
                 read_settings(tmp_path)
+
+
+def test_a_run_of_version_0_2_has_the_papers_recipe(settings: Settings, tmp_path: Path):
+    old = settings.to_dict()
+    for key in SINCE_0_3:
+        section, name = key.split(".")
+        del old[section][name]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert read_settings(tmp_path) == settings
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\0\1", '"text"', '{"steps": 1}'])
