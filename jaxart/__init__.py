@@ -84,6 +84,7 @@ Packages, each importing only from those below::
     inception.py       InceptionV3's features, from weights that the user provides
     weights.py         files of weights, read as untrusted input
     metrics.py         Fréchet and kernel distance, precision, recall, neighbours
+    spectra.py         checkerboards in pictures, by the spectra of rows and columns
     batches.py         map a compiled function over any number of items
     arguments.py       arguments that several commands share
     command.py         flags, configs, errors, signals; the only file that knows absl
