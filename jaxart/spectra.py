@@ -12,9 +12,9 @@ enough to be seen.
 The spectra are of Hann windows over whole rows and columns. Without a window, the jump
 from a row's last pixel to its first has power at all frequencies, and hides a pattern
 on smooth pictures. With this one, a pattern of constant strength has none two bins
-away, where the neighbours are; farther ones would show the slope. By Parseval's theorem the mean over rows of their power at a frequency is
-that of the picture's two-dimensional spectrum over all vertical frequencies: stripes
-count as checks do.
+away, where the neighbours are; farther ones would show the slope. By Parseval's theorem
+the mean over rows of their power at a frequency is that of the picture's
+two-dimensional spectrum over all vertical frequencies: stripes count as checks do.
 
 Source: Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts" (2016), for
 where the pattern comes from; Welch, "The use of fast Fourier transform for the
@@ -51,8 +51,8 @@ class Powers(NamedTuple):
     """
 
     peak: Float[np.ndarray, "n 2"]
-    # The mean of the bins `NEIGHBOUR` lower and higher; the lower one for a period of 2,
-    # which has no higher one.
+    # The mean of the bins `NEIGHBOUR` lower and higher; for a period of 2, which has no
+    # higher one, that of the lower one.
     beside: Float[np.ndarray, "n 2"]
 
 

@@ -114,7 +114,16 @@ def test_the_error_is_the_scatter_of_the_number():
     assert np.mean(errors) == pytest.approx(scatter, rel=0.3)
 
 
+def test_pictures_of_different_contrast_with_the_same_peak_leave_no_error():
+    contrast = np.random.default_rng(0).gamma(2, size=(COUNT, 2))
+    pictures = spectra.Powers(contrast * [3, 2], contrast)
+    crops = spectra.Powers(contrast[::-1] * [1, 0.5], contrast[::-1])
+    found = spectra.compare(pictures, crops).checkerboard
+    assert found.value == pytest.approx(4)
+    assert found.error == pytest.approx(0, abs=1e-9)
+
+
 def test_sides_that_have_no_bins_there_are_refused():
     for shape in ((2, 30, 30, 3), (2, 12, 12, 3), (2, 32, 48, 3)):
-        with pytest.raises(ValueError, match="sides must be equal, at least 16 and a multi"):
+        with pytest.raises(ValueError, match="sides must be equal, at least 16 and"):
             spectra.powers(np.zeros(shape, np.uint8))
