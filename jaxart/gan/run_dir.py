@@ -25,6 +25,8 @@ from jaxart.validation import validate
 
 
 CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+SAMPLES = "samples"  # folder of their grids
 LOCK = "lock"
 FROM = "from"  # in the config: the checkpoint that the run began with, if any
 
@@ -54,11 +56,11 @@ class RunDir:
 
     def __init__(self, workdir: str | Path):
         self.path = Path(workdir)
-        self.metrics_file = self.path / "metrics.jsonl"
+        self.metrics_file = self.path / METRICS
 
     def samples_file(self, step: int) -> Path:
         """Return where the samples of a step are."""
-        return self.path / "samples" / f"{step:06d}.png"
+        return self.path / SAMPLES / f"{step:06d}.png"
 
     def __enter__(self) -> "RunDir":
         """Lock the folder."""
