@@ -53,6 +53,7 @@ Packages, each importing only from those below::
         run_log.py     progress bar, metrics.jsonl, TensorBoard, PNGs of samples
         run_metrics.py the lines of metrics.jsonl, read
         training_figures.py  a film of a run's samples, and its curves
+        collapse.py    the watch on collapse, by what was measured of samples
         train_loop.py  the loop of a run: updates, samples, metrics, checkpoints
         cost.py        what a run costs, known before it begins
         latents.py     points of the generator's input space, interpolation, samples

@@ -29,6 +29,7 @@ from jaxart.gan import feature_metrics, latents, parallel, run_dir, train_loop, 
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import TrainState, init_state
+from jaxart.metrics import Estimate
 from jaxart.paintings import dataset, pipeline
 from jaxart.validation import MAX_SEED
 
@@ -224,18 +225,58 @@ def test_a_logged_distance_is_that_of_the_samples(evaluated_run: Path):
     source = dataset.open_source(settings.data.data_dir, "paintings")
     crops = pipeline.crops(source, size=32, count=feature_metrics.MIN_COUNT, seed=0)
 
-    def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def features(pixels: np.ndarray) -> np.ndarray:
         scaled = jnp.asarray(pixels, jnp.float32) / 255
         maps = vgg.features(vgg.load(), scaled, LAYERS)
-        rows = np.concatenate([np.asarray(x, float).mean((1, 2)) for x in maps], 1)
-        return rows.mean(0), np.cov(rows, rowvar=False)
+        return np.concatenate([np.asarray(x, float).mean((1, 2)) for x in maps], 1)
 
-    (m, a), (n, b) = statistics(crops), statistics(samples)
+    real, fake = features(crops), features(samples)
+    (m, a), (n, b) = (
+        (rows.mean(0), np.cov(rows, rowvar=False)) for rows in (real, fake)
+    )
     # The definition, with eigenvalues of AB, which are not negative but for rounding.
     roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()
     distance = (m - n) @ (m - n) + np.trace(a) + np.trace(b) - 2 * roots
-    logged = lines(evaluated_run)[-1]["vgg_frechet_distance"]
-    assert logged == pytest.approx(distance, rel=1e-3)
+    last = lines(evaluated_run)[-1]
+    assert last["vgg_frechet_distance"] == pytest.approx(distance, rel=1e-3)
+    spread = fake.std(0).mean() / real.std(0).mean()
+    assert last["vgg_spread"] == pytest.approx(spread, rel=1e-3)
+
+
+@pytest.mark.parametrize("stop", [None, 9])
+def test_a_collapse_is_said_once_with_the_step_to_return_to(
+    config: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    stop: int | None,
+):
+    distances = iter([300.0, 200.0, 301.0, 302.0, 303.0, 304.0])
+    monkeypatch.setattr(
+        train_loop,
+        "make_distance_fn",
+        lambda *_: lambda _: train_loop.Measured(Estimate(next(distances), 1.0), 0.9),
+    )
+    config.evaluate.every_steps = 2
+    if stop:
+        count = train_loop.updates_of_next_call
+
+        def send(step: int, settings: Settings) -> int:
+            if step == stop - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return count(step, settings)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train_loop, "updates_of_next_call", send)
+            with pytest.raises(command.Stopped):
+                train.main(config, str(tmp_path))
+        assert "collapsed" not in capsys.readouterr().err
+    train.main(config, str(tmp_path))
+    said = [text for text in capsys.readouterr().err.splitlines() if "collaps" in text]
+    assert said == [
+        "step 10: collapsed? 3 distances in a row were above 1.5 times the 200 of step "
+        "4; --from_step=4 returns to the best"
+    ]
 
 
 def test_updates_in_one_call_change_nothing_and_compile_twice(

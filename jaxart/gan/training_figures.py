@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxart import figures, images
 from jaxart.figures import Pixels
-from jaxart.gan import feature_metrics
+from jaxart.gan import collapse, feature_metrics
 from jaxart.gan.run_dir import SAMPLES
 from jaxart.gan.run_metrics import Line
 
@@ -35,6 +35,7 @@ PANELS = (
     Panel("losses", {"discriminator_loss": "D", "generator_loss": "G"}),
     Panel("mean answers of D", {"real_score": "real", "fake_score": "fake"}),
     Panel("Fréchet distance by VGG16", {feature_metrics.FRECHET_KEY: "distance"}),
+    Panel("spread of samples, over that of crops", {collapse.SPREAD_KEY: "spread"}),
     Panel("images/s", {"images_per_second": "images/s"}),
 )
 
