@@ -17,9 +17,9 @@ from jaxart.gan.run_metrics import Line
 # best one.
 RISEN, IN_A_ROW = 1.5, 3
 
-# Samples have lost their spread if it falls below this share of the crops'. G's first
-# samples are below it too: what they never had is not lost.
-MIN_SPREAD = 0.3
+# Samples have lost their spread if it is below this share of the crops', and half of
+# what it was: G's first samples have little too, and what they never had is not lost.
+MIN_SPREAD, LOST = 0.3, 0.5
 
 # In `metrics.jsonl`: the mean standard deviation of a feature of VGG16 over samples,
 # over that of crops.
@@ -48,7 +48,7 @@ def new_sign(history: Sequence[Measurement]) -> str | None:
 
     >>> history = [Measurement(100, 500.0, 0.6), Measurement(200, 400.0, 0.5)]
     >>> new_sign([*history, Measurement(300, 450.0, 0.2)])
-    'the spread of samples fell to 0.20 of that of crops'
+    'the spread of samples fell from 0.60 to 0.20 of that of crops'
     """
     sign = _sign(history)
     return None if sign and _sign(history[:-1]) else sign
@@ -66,7 +66,10 @@ def _sign(history: Sequence[Measurement]) -> str | None:
             f"{IN_A_ROW} distances in a row were above {RISEN} times the "
             f"{best.distance:,.0f} of step {best.step}"
         )
-    had_spread = any(x.spread >= MIN_SPREAD for x in history)
-    if had_spread and last.spread < MIN_SPREAD:
-        return f"the spread of samples fell to {last.spread:.2f} of that of crops"
+    most = max((x.spread for x in history if not math.isnan(x.spread)), default=0.0)
+    if last.spread < min(MIN_SPREAD, LOST * most):
+        return (
+            f"the spread of samples fell from {most:.2f} to {last.spread:.2f} of that "
+            "of crops"
+        )
     return None

@@ -52,17 +52,20 @@ def test_a_run_that_recovers_may_collapse_again():
 
 
 def test_spread_that_was_there_and_is_gone_is_said_once():
-    spreads = [0.05, 0.1, 0.5, 0.3, 0.299, 0.1, 0.5, 0.2]
+    spreads = [0.05, 0.1, 0.7, 0.3, 0.299, 0.1, 0.5, 0.2]
     said = signs([200, 200, 100, *[120] * 5], spreads)
     assert said == {
-        400: "the spread of samples fell to 0.30 of that of crops",
-        700: "the spread of samples fell to 0.20 of that of crops",
+        400: "the spread of samples fell from 0.70 to 0.30 of that of crops",
+        700: "the spread of samples fell from 0.70 to 0.20 of that of crops",
     }
 
 
 def test_spread_that_never_was_is_not_missed():
-    assert signs([200] * 6, [0.1, 0.2, 0.29, 0.1, 0.1, 0.1]) == {}
+    # As measured in the first 300 updates of a run of `configs/quick.py`.
+    assert signs([1563] * 6, [0.20, 0.25, 0.31, 0.28, 0.28, 0.30]) == {}
+    assert list(signs([200] * 4, [0.3, 0.2, 0.15, 0.149])) == [300]
     assert signs([200] * 4, [math.nan] * 4) == {}
+    assert list(signs([200] * 3, [math.nan, 0.8, 0.1])) == [200]
 
 
 def test_the_best_samples_have_not_collapsed():
