@@ -7,7 +7,8 @@ Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
     __main__.py        all of them as one program
     train.py           train a GAN
     sample.py          restore a checkpoint, draw samples
-    explore.py         what a GAN learned: interpolation, arithmetic, deconvnet
+    explore.py         what a GAN learned: interpolation, arithmetic, deconvnet;
+                       a film of its samples, and curves of its training
     evaluate.py        how good its samples are: distances with errors
     prepare.py         a collection of paintings -> a dataset
     paint.py           a picture -> a painting, stroke by stroke
@@ -50,6 +51,9 @@ Packages, each importing only from those below::
         settings.py    the settings of a run, checked, and the networks they describe
         run_dir.py     the folder of a run: config, checkpoints, samples, metrics, lock
         run_log.py     progress bar, metrics.jsonl, TensorBoard, PNGs of samples
+        run_metrics.py the lines of metrics.jsonl, read
+        training_figures.py  a film of a run's samples, and its curves
+        collapse.py    the watch on collapse, by what was measured of samples
         train_loop.py  the loop of a run: updates, samples, metrics, checkpoints
         cost.py        what a run costs, known before it begins
         latents.py     points of the generator's input space, interpolation, samples
@@ -84,6 +88,7 @@ Packages, each importing only from those below::
     inception.py       InceptionV3's features, from weights that the user provides
     weights.py         files of weights, read as untrusted input
     metrics.py         Fréchet and kernel distance, precision, recall, neighbours
+    spectra.py         checkerboards in pictures, by the spectra of rows and columns
     batches.py         map a compiled function over any number of items
     arguments.py       arguments that several commands share
     command.py         flags, configs, errors, signals; the only file that knows absl

@@ -14,7 +14,7 @@ COMMANDS = {
     "prepare": "make a dataset of collections of paintings",
     "train": "train a GAN, or resume a run",
     "sample": "draw samples from a checkpoint",
-    "explore": "interpolation, arithmetic and deconvnet of a trained GAN",
+    "explore": "what a GAN learned, and a film and curves of its training",
     "evaluate": "measure the quality of a GAN's samples",
 }
 

@@ -85,6 +85,10 @@ class Checkpoints:
         with _readable(self.folder):
             self._manager = ocp.CheckpointManager(self.folder, options=options)
 
+    def steps(self) -> list[int]:
+        """Return the steps of all checkpoints, in order."""
+        return sorted(self._manager.all_steps())
+
     def latest(self) -> int | None:
         """Return the step of the latest checkpoint, or None if there is none."""
         return self._manager.latest_step()
@@ -166,7 +170,7 @@ class Checkpoints:
             ValueError: there is no such checkpoint, or it is damaged, or not one of
                 ours, or its arrays have other shapes.
         """
-        known = sorted(self._manager.all_steps())
+        known = self.steps()
         if step not in known:
             raise ValueError(
                 f"step must be one of the checkpoints {known} in {self.folder}; "
@@ -181,6 +185,15 @@ class Checkpoints:
             for name, part in parts.items():
                 jax.tree.map(_check_same_shape, part, restored[name])
         return {name: restored[name] for name in parts}
+
+    def reload(self) -> None:
+        """Look again which checkpoints there are, as some were removed.
+
+        Raises:
+            ValueError: the metrics of a checkpoint cannot be read.
+        """
+        with _readable(self.folder):
+            self._manager.reload()
 
     def wait(self) -> None:
         """Wait until everything is written."""

@@ -1,18 +1,27 @@
 """Look into a trained GAN: `python -m jaxart.explore NAME --workdir=DIR --out=FILE`.
 
-The paper's figures 4, 5 and 6. Points of the generator's input space have the numbers
-that `python -m jaxart.sample --numbered` prints beneath their pictures.
+The paper's figures 4, 5 and 6, and two of the training itself. Points of the
+generator's input space have the numbers that `python -m jaxart.sample --numbered`
+prints beneath their pictures.
 
 Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
-from jaxart.gan import feature_figures, latent_figures, latents, trained
+from jaxart.gan import (
+    feature_figures,
+    latent_figures,
+    latents,
+    run_metrics,
+    trained,
+    training_figures,
+)
 from jaxart.paintings import pipeline, training_data
-from jaxart.validation import Count, FilePath, Range, Seed, validate
+from jaxart.validation import Count, FilePath, Range, Seed, expand_home, validate
 
 
 # Pictures from one point to the next, if their number is not given.
@@ -159,8 +168,54 @@ def deconvnet(
     print(f"{len(model.network.stages)} layers at step {model.step} are in {out}")
 
 
+def training(
+    workdir: arguments.Workdir,
+    out: Annotated[FilePath, "FILE.gif, .webp or .mp4"],
+    fps: Annotated[int, "grids a second"] = 8,
+) -> None:
+    """Show how samples changed in training: a film of the run's grids of samples."""
+    arguments.check_out("out", out, tuple(films.MAX_SIDE))
+    validate("fps", fps, Annotated[int, Range(1, films.MAX_FPS)])
+    samples = training_figures.find_samples(workdir)
+    frames = training_figures.training_frames(samples)
+    films.write(out, frames, fps=fps, hold=HOLD)
+    steps = f"{samples[0].step:,} to {samples[-1].step:,}"
+    print(f"{len(samples)} grids of samples, of steps {steps}, are in {out}")
+
+
+def curves(
+    workdir: Annotated[
+        list[FilePath], "folder of a run, or of several: DIR,DIR2, or one flag each"
+    ],
+    out: Annotated[FilePath, "FILE.png"],
+) -> None:
+    """Draw losses, scores, distance and images/s of runs over their updates.
+
+    Faint lines are what was logged, the others running means over a fiftieth of it.
+    """
+    arguments.check_out("out", out, (".png",))
+    folders = [folder for text in workdir for folder in _folders(text)]
+    names = [Path(folder).name for folder in folders]
+    if len(set(names)) < len(names):
+        names = folders
+    runs = {
+        name: run_metrics.read(folder)
+        for name, folder in zip(names, folders, strict=True)
+    }
+    figure = training_figures.draw_curves(runs)
+    images.save_png(out, figure, about=command.provenance())
+    print(f"curves of {', '.join(runs)} are in {out}")
+
+
 def _about(model: trained.TrainedNetwork, seed: int) -> dict[str, str]:
     return command.provenance(seed=seed, step=model.step)
+
+
+def _folders(text: str) -> list[str]:
+    """Read folders with commas between them, or one with a comma in its name."""
+    if Path(text).exists():
+        return [text]
+    return [expand_home("workdir", folder) for folder in text.split(",")]
 
 
 def _indices(flag: str, text: str, count: int, separator: str = ",") -> list[int]:
@@ -181,4 +236,4 @@ def _indices(flag: str, text: str, count: int, separator: str = ",") -> list[int
 
 
 if __name__ == "__main__":
-    command.run_one_of(interpolation, arithmetic, deconvnet)
+    command.run_one_of(interpolation, arithmetic, deconvnet, training, curves)

@@ -150,18 +150,25 @@ def over(
     return np.asarray(canvas)
 
 
-def read_resized(path: Location, size: int = CROP) -> Resized:
+def read_resized(
+    path: Location, size: int = CROP, min_pixels: int | None = None
+) -> Resized:
     """Read a picture at the smallest size that crops of `size` can be taken from.
 
     The same as `resize_for_crops(read_pixels(path), size)` to a few levels, but a large
     JPEG is decoded at a fraction of its size, which is several times faster.
+
+    Args:
+        path: a file, or one that is open.
+        size: see `smallest_sides`.
+        min_pixels: see `smallest_sides`.
 
     Raises:
         PictureError: as in `read_pixels`, or the picture is too small.
     """
     with _opened(path) as image:
         sides = image.width, image.height
-        width, height = smallest_sides(*sides, size)
+        width, height = smallest_sides(*sides, size, min_pixels)
         # Does nothing to formats other than JPEG.
         image.draft(image.mode, (REDUCING_GAP * width, REDUCING_GAP * height))
         image.load()
@@ -183,21 +190,27 @@ def resize_for_crops(
     return np.asarray(_shrunk(Image.fromarray(pixels), (width, height)))
 
 
-def smallest_sides(first: int, second: int, size: int = CROP) -> tuple[int, int]:
+def smallest_sides(
+    first: int, second: int, size: int = CROP, min_pixels: int | None = None
+) -> tuple[int, int]:
     """Return the sides of the smallest version of a picture for crops of `size`.
 
-    It has at least `(2 * size) ** 2` pixels, so that crops differ, and both sides have
-    at least `size`. The longer side is the shorter one times the aspect ratio, rounded.
+    It has at least `min_pixels`, or `(2 * size) ** 2` if that is not given, so that
+    crops differ, and both sides have at least `size`. The longer side is the shorter
+    one times the aspect ratio, rounded.
 
     >>> smallest_sides(1000, 1000, 64)
     (128, 128)
     >>> smallest_sides(10_000, 1000, 64)
     (640, 64)
+    >>> smallest_sides(2000, 1000, 64, min_pixels=4096)
+    (128, 64)
 
     Raises:
         PictureError: the picture itself has fewer pixels or a shorter side than that.
     """
-    min_pixels = (2 * size) ** 2
+    if min_pixels is None:
+        min_pixels = (2 * size) ** 2
     long, short = max(first, second), min(first, second)
     if long * short < min_pixels or short < size:
         raise PictureError(

@@ -11,6 +11,10 @@ detected from its files:
     best_artworks  "Best Artworks of All Time": folders of artists
     huggingface    parquet files like huggan/wikiart's; hf:NAME downloads them
 
+Pictures are shrunk to about `--pixels`, but no side below that of a crop. The paper has
+16,384, as four crops of 64 have, so that a crop is a quarter of a painting; with 4,096
+it is the middle, either end, or all of it.
+
 Every file of the collection ends either in the dataset or, with the reason, in
 `DIR/skipped.csv`. One in fifty is held out from training, to evaluate with. Nothing
 that exists is overwritten. A run that was interrupted goes on where it stopped when the
@@ -30,6 +34,9 @@ from jaxart.paintings.sources.picture import SourcePicture
 from jaxart.validation import FilePath, Range, validate
 
 
+MAX_PIXELS = 4_194_304  # four of the largest crops
+
+
 def main(
     input: Annotated[  # noqa: A002
         list[FilePath],
@@ -47,6 +54,11 @@ def main(
         int, "worker processes; 0: one for each core that it may use"
     ] = 0,
     size: Annotated[int, "side of the training crops, in pixels"] = images.CROP,
+    pixels: Annotated[
+        int | None,
+        "least area of a picture once it is shrunk, in pixels: the smaller, the more "
+        "of a painting is in a crop; that of four crops, if not given",
+    ] = None,
     keep_duplicates: Annotated[
         bool, "keep pictures that look the same as an earlier one"
     ] = False,
@@ -62,6 +74,11 @@ def main(
     validate("processes", processes, Annotated[int, Range(0, 1024)])
     if not 8 <= size <= 1024:
         raise ValueError(f"size must be from 8 to 1024; got {size}")
+    if pixels is not None and not size**2 <= pixels <= MAX_PIXELS:
+        raise ValueError(
+            f"pixels must be from the {size**2:,} of one crop to {MAX_PIXELS:,}; "
+            f"got {pixels}"
+        )
     out = Path(data_dir).absolute()  # as other machines see it
     union = inputs.open_inputs(input, "" if source == "auto" else source)
     for collection in union.collections:
@@ -85,6 +102,7 @@ def main(
         paintings,
         out,
         size=size,
+        pixels=pixels,
         processes=processes or machine.cpus(),
         beam_options=beam_options,
         vocabulary=labels.names(),

@@ -1,6 +1,9 @@
 """Train a GAN: `python -m jaxart.train --config=configs/art.py --workdir=DIR`.
 
 The same command on the same folder resumes where it stopped, as if it never had.
+`--from_step=N` goes back to checkpoint N instead, and removes what came later. With the
+same settings the run would repeat itself, byte for byte; all but the networks' shapes
+and the dataset may be others from there, such as the learning rate or the seed.
 
 Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Adversarial
 Networks", section 3.
@@ -50,13 +53,18 @@ def main(
     step: Annotated[
         str | None, "of the other run: a number, or best; the latest, if not given"
     ] = None,
+    from_step: Annotated[
+        int | None,
+        "checkpoint of this run to go back to, with other settings if you like; what "
+        "came later is removed",
+    ] = None,
 ) -> None:
     """Train a GAN, or go on with a run that stopped."""
     with processes.join(distributed):
         with processes.raise_everywhere():
             settings = Settings.from_config(config)
         with atomic.naming_full_disk(workdir), contextlib.ExitStack() as stack:
-            train(settings, workdir, stack, from_, step)
+            train(settings, workdir, stack, from_, step, from_step)
 
 
 def train(
@@ -65,6 +73,7 @@ def train(
     stack: contextlib.ExitStack,
     from_: str | None = None,
     step: str | None = None,
+    from_step: int | None = None,
 ) -> None:
     """Start or resume a run; in several processes, all of them call this.
 
@@ -74,6 +83,7 @@ def train(
         stack: closes the files, threads and processes that are opened here.
         from_: folder of the run whose networks a new run begins with, or None.
         step: of its checkpoint; see `RunDir.origin`.
+        from_step: checkpoint that a run goes back to, or None; see `RunDir.go_back`.
 
     Raises:
         ValueError: the settings do not suit the devices, the folders or the dataset.
@@ -89,7 +99,9 @@ def train(
             batch_size=settings.batch_size,
             load_batch=partial(atlas.crop_batch, size=settings.size),
         )
-    settings, run_dir = _open_run_dir(settings, workdir, stack)
+    if from_ is not None and from_step is not None:
+        raise ValueError(f"from_step cannot go with from; got {from_step} and {from_}")
+    settings, run_dir = _open_run_dir(settings, workdir, stack, from_step)
     origin = None
     with processes.raise_everywhere():
         if run_dir:
@@ -118,7 +130,7 @@ def train(
             checkpoints = stack.enter_context(closing(run_dir.checkpoints(settings)))
             if origin and checkpoints.latest() is None:
                 state = state._replace(**trained.start_from(origin, settings))
-            state = run_dir.resume(checkpoints, state)
+            state = run_dir.resume(checkpoints, state, from_step)
             if settings.evaluate.every_steps:
                 distance_fn = _distance_fn(settings, records, sampler)
     state = processes.broadcast(state)
@@ -128,7 +140,10 @@ def train(
         cost = costs.estimate_cost(*networks, compiled.result(), images)
         cost.check_memory(settings.batch_size)
         if run_dir:
-            run_dir.write_settings(settings, origin)
+            if checkpoints and from_step is not None:
+                print(run_dir.go_back(checkpoints, from_step, settings, origin))
+            else:
+                run_dir.write_settings(settings, origin)
             print(cost)
     log = stack.enter_context(closing(RunLog(run_dir, settings, int(state.step))))
     speed = train_loop.train_loop(
@@ -150,7 +165,10 @@ def train(
 
 
 def _open_run_dir(
-    settings: Settings, workdir: str, stack: contextlib.ExitStack
+    settings: Settings,
+    workdir: str,
+    stack: contextlib.ExitStack,
+    from_step: int | None,
 ) -> tuple[Settings, RunDir | None]:
     """Open the folder of the run in the first process, and settle its dataset."""
     run_dir = None
@@ -160,7 +178,7 @@ def _open_run_dir(
         name = training_data.resolve(settings.data.name, settings.data.data_dir)
         settings = settings.with_data(name=name)
         if run_dir:
-            run_dir.check_settings(settings)
+            run_dir.check_settings(settings, from_step)
     return settings, run_dir
 
 

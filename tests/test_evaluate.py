@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart import evaluate, images, metrics, sample
+from jaxart import evaluate, images, metrics, sample, spectra
 from jaxart.gan import evaluation, feature_metrics, latents, trained
 from jaxart.paintings import dataset, pipeline
 from jaxart.paintings.sources.picture import TEXTS
@@ -28,6 +28,12 @@ METRICS = {
     )
     for end in ("", "_error")
 }
+
+NOT_OF_A_NETWORK = {
+    f"{name}{end}"
+    for name in ("checkerboard", "fine_power", "copies")
+    for end in ("", "_error")
+} | {"copies_threshold"}
 
 
 Evaluated = Callable[..., dict[str, Any]]
@@ -79,16 +85,16 @@ def evaluated(workdir: str, dark_held_out: str, capfd: Any) -> Evaluated:
     return run
 
 
-def cut(data_dir: str, count: int) -> np.ndarray:
-    source = dataset.open_source(data_dir, "paintings", "train")
+def cut(data_dir: str, count: int, split: str = "train") -> np.ndarray:
+    source = dataset.open_source(data_dir, "paintings", split)
     return pipeline.crops(source, size=32, count=count, seed=0)
 
 
 def test_one_json_object_has_all_metrics(evaluated: Evaluated):
     found = evaluated()
-    assert found.keys() >= METRICS
-    assert found["floor"].keys() == METRICS | {"split"}
-    assert found["noise"].keys() == METRICS
+    assert found.keys() >= METRICS | NOT_OF_A_NETWORK
+    assert found["floor"].keys() == METRICS | NOT_OF_A_NETWORK | {"split"}
+    assert found["noise"].keys() == METRICS | NOT_OF_A_NETWORK
     assert (found["step"], found["count"]) == (12, COUNT)
     assert found["pictures"] == {"train": 24, "held_out": 6}
     shown = ("train", "held_out", "samples")
@@ -108,7 +114,7 @@ def test_seconds_are_of_each_set_that_was_not_cached(evaluated: Evaluated):
     second = evaluated(seed=7)["seconds"]
     for seconds in (first, second):
         assert set(seconds) == {"draw", "cut", "vgg", "total"}
-        parts = ("crops", "samples", "floor", "noise", "compare")
+        parts = ("crops", "samples", "floor", "noise", "held_out", "compare")
         assert set(seconds["vgg"]) == set(parts)
         several = [seconds["draw"], seconds["cut"], *seconds["vgg"].values()]
         assert 0 < sum(filter(None, several)) <= seconds["total"] + 0.1
@@ -144,6 +150,32 @@ def test_metrics_are_those_of_samples_and_crops(
         expected = feature_metrics.compare_features(real, rows, network="vgg", seed=0)
         for name, value in expected.items():
             assert scalars[name] == pytest.approx(value)
+
+
+def test_spectra_and_copies_are_those_of_samples_and_crops(
+    evaluated: Evaluated, workdir: str, dark_held_out: str, tmp_path: Path
+):
+    found = evaluated()
+    sample.main(workdir, f"{tmp_path}/", count=COUNT)
+    samples = np.stack([np.asarray(Image.open(p)) for p in sorted(tmp_path.iterdir())])
+    crops, dark = cut(dark_held_out, COUNT), cut(dark_held_out, COUNT, "held_out")
+    expected = spectra.compare(spectra.powers(samples), spectra.powers(crops))
+    assert found["checkerboard"] == pytest.approx(expected.checkerboard.value)
+    assert found["fine_power_error"] == pytest.approx(expected.fine_power.error)
+    extractor = feature_metrics.vgg_extractor([LAYER])
+    rows = [
+        feature_metrics.extract_features(extractor, pixels, "").values
+        for pixels in (samples, dark, crops)
+    ]
+    nearest, usual = (
+        np.linalg.norm(x[:, None] - rows[2][None], axis=2).min(axis=1) for x in rows[:2]
+    )
+    assert found["copies_threshold"] == pytest.approx(np.percentile(usual, 1), rel=1e-4)
+    assert found["copies"] == np.mean(nearest < np.percentile(usual, 1))
+    # Of the same pictures as the crops, where those held out are darker.
+    assert found["floor"]["copies"] == 1
+    assert found["noise"]["copies"] == 0
+    assert evaluated(floor="held_out")["floor"]["copies"] == pytest.approx(1 / COUNT)
 
 
 def test_the_floor_may_be_of_held_out_pictures(evaluated: Evaluated):
@@ -242,7 +274,9 @@ def test_a_dataset_without_held_out_pictures_is_evaluated_without_them(
     settings = {"count": COUNT, "layers": LAYER, "data_dir": str(tmp_path / "data")}
     evaluate.main(workdir, **settings)
     output = capfd.readouterr()
-    accuracy = json.loads(output.out)["discriminator_accuracy"]
+    found = json.loads(output.out)
+    assert found["copies"] is found["copies_error"] is found["copies_threshold"] is None
+    accuracy = found["discriminator_accuracy"]
     assert accuracy["held_out"] is accuracy["held_out_error"] is None
     [note] = [line for line in output.err.splitlines() if "held-out" in line]
     assert "paintings in" in note

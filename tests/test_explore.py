@@ -351,3 +351,58 @@ def test_help_lists_the_figures():
     )
     for text in ("interpolation: Interpolate", "arithmetic: Add", "deconvnet: Show"):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_a_film_shows_the_samples_of_the_training(workdir, tmp_path, capsys, suffix):
+    out = tmp_path / f"a.{suffix}"
+    explore.training(workdir, str(out), fps=2)
+    with Image.open(out) as film:
+        frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)]
+    # Of steps 6 and 12; the last one is shown for a second more.
+    assert 2 <= len(frames) <= 4
+    grid = pixels(Path(workdir) / "samples/000006.png")
+    top = frames[0][: len(grid)].astype(int)
+    left = (top.shape[1] - grid.shape[1]) // 2
+    assert np.abs(top[:, left:][:, : grid.shape[1]] - grid).mean() < 10
+    assert "2 grids of samples, of steps 6 to 12, are in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("separator", [",", None])
+def test_curves_of_several_runs_are_drawn(workdir, tmp_path, separator, capsys):
+    (tmp_path / "with,comma").mkdir()
+    other = str(tmp_path / "with,comma")
+    shutil.copy(Path(workdir) / "metrics.jsonl", other)
+    second = tmp_path / "run"  # a name that the first has too
+    shutil.copytree(other, second)
+    folders = [workdir, str(second)]
+    words = [",".join(folders)] if separator else [*folders, other]
+    explore.curves(words, f"{tmp_path}/a.png")
+    assert pixels(tmp_path / "a.png").shape == (800, 1200, 3)
+    out = capsys.readouterr().out
+    assert f"curves of {workdir}, {second}" in out
+    assert ("with,comma" in out) == (separator is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "complaint"),
+    [
+        ("training", {"out": "a.png"}, "out must end in .gif or .webp or .mp4"),
+        ("training", {"workdir": "/nowhere"}, "workdir must hold a run with samples"),
+        ("training", {"fps": 51}, "fps must be at most 50; got 51"),
+        ("curves", {"out": "a.gif"}, "out must end in .png"),
+        ("curves", {"workdir": ["/no,/where"]}, "workdir must hold a run's metrics"),
+    ],
+)
+def test_a_film_or_curves_of_nothing_are_refused(
+    workdir, tmp_path, monkeypatch, name, settings, complaint
+):
+    monkeypatch.chdir(tmp_path)
+    defaults = {
+        "training": {"workdir": workdir, "out": "a.gif"},
+        "curves": {"workdir": [workdir], "out": "a.png"},
+    }
+    with pytest.raises(ValueError, match=complaint) as caught:
+        getattr(explore, name)(**(defaults[name] | settings))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

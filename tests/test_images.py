@@ -268,14 +268,16 @@ def test_a_picture_just_below_the_limit_is_no_bomb(tmp_path, monkeypatch):
 sides = st.integers(1, 3000)
 
 
-@given(sides, sides, st.sampled_from([8, 64, 100]))
-def test_the_smallest_sides_are_the_smallest(first, second, size):
-    enough, short, long = (2 * size) ** 2, min(first, second), max(first, second)
+@given(sides, sides, st.sampled_from([8, 64, 100]), st.sampled_from([None, 1, 3.1]))
+def test_the_smallest_sides_are_the_smallest(first, second, size, crops):
+    pixels = None if crops is None else round(crops * size**2)
+    enough = (2 * size) ** 2 if pixels is None else pixels
+    short, long = min(first, second), max(first, second)
     if first * second < enough or short < size:
         with pytest.raises(images.PictureError, match=r"^too small"):
-            images.smallest_sides(first, second, size)
+            images.smallest_sides(first, second, size, pixels)
         return
-    found = images.smallest_sides(first, second, size)
+    found = images.smallest_sides(first, second, size, pixels)
     best = None
     # By trial: shrink the short side pixel by pixel while the rule still holds.
     for side in range(short, 0, -1):

@@ -61,7 +61,12 @@ def test_the_map_names_every_module():
 
 @pytest.mark.parametrize(
     ("library", "module"),
-    [("orbax", "checkpoints.py"), ("absl", "command.py"), ("apache_beam", "beam.py")],
+    [
+        ("orbax", "checkpoints.py"),
+        ("absl", "command.py"),
+        ("apache_beam", "beam.py"),
+        ("matplotlib", "training_figures.py"),
+    ],
 )
 def test_one_module_knows_a_library(library: str, module: str):
     for path in PACKAGE.rglob("*.py"):

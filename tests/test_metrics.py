@@ -461,3 +461,33 @@ def test_frechet_distance_is_finite_and_symmetric_for_any_size(
     assert found.error >= 0
     assert found == pytest.approx(metrics.frechet_distance(b, a), abs=1e-6)
     assert found.value >= ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() - 1e-6
+
+
+# Copies.
+
+
+def test_copies_of_training_pictures_are_counted_as_such():
+    rng = np.random.default_rng(0)
+    training, held_out = rng.standard_normal((2, 300, 6))
+    near = training[:50] + 1e-3 * rng.standard_normal((50, 6))
+    assert metrics.copies(near, training, held_out).share == (1, 0)
+    assert metrics.copies(held_out + 100, training, held_out).share == (0, 0)
+    # Half of them, of which each picture has a standard deviation of 1/2.
+    share = metrics.copies(np.concatenate([near, near + 50]), training, held_out).share
+    assert share.value == 0.5
+    assert share.error == pytest.approx(0.5 / np.sqrt(99))
+
+
+def test_one_in_a_hundred_new_pictures_counts_as_a_copy():
+    rng = np.random.default_rng(1)
+    training, held_out = rng.standard_normal((2, 2000, 6))
+    new = rng.standard_normal((8000, 6))
+    found = metrics.copies(new, training, held_out)
+    nearest = [
+        np.sqrt(((x[:, None] - training[None]) ** 2).sum(2).min(1))
+        for x in (held_out[:500], held_out[500:1000], held_out[1000:])
+    ]
+    expected = np.quantile(np.concatenate(nearest), 0.01)
+    assert found.threshold == pytest.approx(expected)
+    assert found.share.value == pytest.approx(0.01, abs=0.006)
+    assert found.share.error == pytest.approx(np.sqrt(0.01 * 0.99 / 8000), rel=0.3)

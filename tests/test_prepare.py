@@ -105,6 +105,8 @@ def test_a_nasty_collection_is_kept_or_skipped_file_by_file(nasty, tmp_path, cap
         ({"input": ["csv"]}, "must be a csv in UTF-8"),
         ({"input": ["empty"], "processes": -1}, "must be at least 0"),
         ({"input": ["empty"], "size": 4}, "size must be from 8 to 1024"),
+        ({"input": ["empty"], "pixels": 4095}, "pixels must be from the 4,096 of one"),
+        ({"input": ["empty"], "pixels": 4_194_305}, "to 4,194,304; got 4194305"),
         ({"input": ["empty"], "data_dir": "empty/data"}, "must lie outside of input"),
         ({"input": ["empty"], "data_dir": "file"}, "file"),
     ],
@@ -128,6 +130,15 @@ def test_another_size_of_crops_can_be_prepared_for(nasty, tmp_path, capsys):
     assert "16 paintings kept" not in capsys.readouterr().out  # the ribbon stays out
     source = dataset.open_source(tmp_path, "paintings")
     assert {min(record["pixels"].shape[:2]) for record in source} == {32, 56}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_area_of_the_pictures_can_be_chosen(nasty, tmp_path):
+    settings = {"pixels": 5000, "keep_duplicates": True}
+    prepare.main(input=[str(nasty)], data_dir=str(tmp_path), **settings)
+    sides = [r["pixels"].shape[:2] for r in dataset.open_source(tmp_path, "paintings")]
+    assert all(min(s) >= 64 and s[0] * s[1] >= 5000 for s in sides)
+    assert min(s[0] * s[1] for s in sides) < 1.1 * 5000
 
 
 @pytest.mark.slow

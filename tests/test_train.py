@@ -29,6 +29,7 @@ from jaxart.gan import feature_metrics, latents, parallel, run_dir, train_loop, 
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.settings import SINCE_0_3, Settings, flatten
 from jaxart.gan.update import TrainState, init_state
+from jaxart.metrics import Estimate
 from jaxart.paintings import dataset, pipeline
 from jaxart.validation import MAX_SEED
 
@@ -224,18 +225,58 @@ def test_a_logged_distance_is_that_of_the_samples(evaluated_run: Path):
     source = dataset.open_source(settings.data.data_dir, "paintings")
     crops = pipeline.crops(source, size=32, count=feature_metrics.MIN_COUNT, seed=0)
 
-    def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def features(pixels: np.ndarray) -> np.ndarray:
         scaled = jnp.asarray(pixels, jnp.float32) / 255
         maps = vgg.features(vgg.load(), scaled, LAYERS)
-        rows = np.concatenate([np.asarray(x, float).mean((1, 2)) for x in maps], 1)
-        return rows.mean(0), np.cov(rows, rowvar=False)
+        return np.concatenate([np.asarray(x, float).mean((1, 2)) for x in maps], 1)
 
-    (m, a), (n, b) = statistics(crops), statistics(samples)
+    real, fake = features(crops), features(samples)
+    (m, a), (n, b) = (
+        (rows.mean(0), np.cov(rows, rowvar=False)) for rows in (real, fake)
+    )
     # The definition, with eigenvalues of AB, which are not negative but for rounding.
     roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()
     distance = (m - n) @ (m - n) + np.trace(a) + np.trace(b) - 2 * roots
-    logged = lines(evaluated_run)[-1]["vgg_frechet_distance"]
-    assert logged == pytest.approx(distance, rel=1e-3)
+    last = lines(evaluated_run)[-1]
+    assert last["vgg_frechet_distance"] == pytest.approx(distance, rel=1e-3)
+    spread = fake.std(0).mean() / real.std(0).mean()
+    assert last["vgg_spread"] == pytest.approx(spread, rel=1e-3)
+
+
+@pytest.mark.parametrize("stop", [None, 9])
+def test_a_collapse_is_said_once_with_the_step_to_return_to(
+    config: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    stop: int | None,
+):
+    distances = iter([300.0, 200.0, 301.0, 302.0, 303.0, 304.0])
+    monkeypatch.setattr(
+        train_loop,
+        "make_distance_fn",
+        lambda *_: lambda _: train_loop.Measured(Estimate(next(distances), 1.0), 0.9),
+    )
+    config.evaluate.every_steps = 2
+    if stop:
+        count = train_loop.updates_of_next_call
+
+        def send(step: int, settings: Settings) -> int:
+            if step == stop - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return count(step, settings)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train_loop, "updates_of_next_call", send)
+            with pytest.raises(command.Stopped):
+                train.main(config, str(tmp_path))
+        assert "collapsed" not in capsys.readouterr().err
+    train.main(config, str(tmp_path))
+    said = [text for text in capsys.readouterr().err.splitlines() if "collaps" in text]
+    assert said == [
+        "step 10: collapsed? 3 distances in a row were above 1.5 times the 200 of step "
+        "4; --from_step=4 returns to the best"
+    ]
 
 
 def test_updates_in_one_call_change_nothing_and_compile_twice(
@@ -382,7 +423,7 @@ def test_a_run_may_begin_with_the_networks_of_another(
     points = latents.sample_latents(0, range(4), generator.settings.generator.latent)
     sampler = latents.make_sampler(generator.network)
     config.seed, config.optimizer.learning_rate = 5, 1e-3
-    start = {"from_": str(tiny_run), "step": "8"}
+    start: dict[str, Any] = {"from_": str(tiny_run), "step": "8"}
     train.main(config, str(whole), **start)
     assert [line["step"] for line in lines(whole)] == [2, 4, 6, 8, 10, 12]
     assert run_dir.read_origin(whole) == run_dir.Origin(str(tiny_run), 8)
@@ -394,11 +435,12 @@ def test_a_run_may_begin_with_the_networks_of_another(
     train.main(config, str(parts))  # goes on without being told from what
     assert_same_run(parts, whole)
     train.main(config, str(parts), from_=str(tiny_run))
-    for other, complaint in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"from_": str(whole)}, f"it began from {tiny_run}, not from {whole}"),
         ({"from_": str(tiny_run), "step": "4"}, "step must be what .* 8; got 4"),
         ({"step": "8"}, "step must go with from; got 8"),
-    ):
+    ]
+    for other, complaint in refused:
         with pytest.raises(ValueError, match=complaint):
             train.main(config, str(parts), **other)
 
@@ -411,11 +453,12 @@ def test_a_run_begins_with_another_one_only_if_their_networks_agree(
     with pytest.raises(ValueError, match=r"generator.width \(there 4, here 8\)"):
         train.main(config, str(tmp_path / "run"), from_=str(tiny_run))
     config.generator.width = 4
-    for other, complaint in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"from_": str(tmp_path)}, "must hold a run"),
         ({"from_": str(tiny_run), "step": "5"}, "step must be one of"),
         ({"from_": str(tiny_run), "step": "best"}, "step best needs a checkpoint"),
-    ):
+    ]
+    for other, complaint in refused:
         with pytest.raises(ValueError, match=complaint):
             train.main(config, str(tmp_path / "run"), **other)
     assert not list((tmp_path / "run").glob("*.json"))
@@ -438,6 +481,145 @@ def test_an_older_run_is_resumed(config: Any, tiny_run: Path, tmp_path: Path):
     assert [step.name for step in (tmp_path / "run/checkpoints").glob("13")] == ["13"]
 
 
+@pytest.fixture
+def copied_run(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def kept(workdir: Path) -> tuple[set[str], set[str]]:
+    """Return the names of checkpoints and samples."""
+    folders = (workdir / "checkpoints", workdir / "samples")
+    checkpoints, samples = ({p.name for p in folder.iterdir()} for folder in folders)
+    return checkpoints, samples
+
+
+def test_a_run_that_goes_back_with_the_same_settings_repeats_itself(
+    config: Any,
+    tiny_run: Path,
+    copied_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    loop = train_loop.train_loop
+    seen = []
+
+    def spy(*arguments: Any, **others: Any) -> Any:
+        steps = [line["step"] for line in lines(copied_run)]
+        seen.append((*kept(copied_run), steps, others["start_step"]))
+        return loop(*arguments, **others)
+
+    monkeypatch.setattr(train_loop, "train_loop", spy)
+    train.main(config, str(copied_run), from_step=4)
+    assert seen == [({"4"}, set(), [2, 4], 4)]
+    assert_same_run(copied_run, tiny_run)
+    assert kept(copied_run) == kept(tiny_run)
+    config_files = [run / "config.json" for run in (copied_run, tiny_run)]
+    assert config_files[0].read_bytes() == config_files[1].read_bytes()
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == (
+        "back at step 4: what came later is removed, checkpoints 8, 12 among it; with "
+        "the same settings, the run will repeat itself"
+    )
+    train.main(config, str(copied_run), from_step=12)
+    assert kept(copied_run) == kept(tiny_run)
+
+
+@pytest.mark.parametrize("moment", ["removing", "training", None])
+def test_a_run_goes_back_with_other_settings_or_not_at_all(
+    config: Any,
+    copied_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str | None,
+):
+    """Killed while it removes what came later, or before its first checkpoint."""
+    whole = Path(shutil.copytree(copied_run, tmp_path / "whole"))
+    old = copy.deepcopy(config)
+    config.seed, config.optimizer.learning_rate = 5, 1e-3
+    if moment is None:  # before anything is changed
+        with monkeypatch.context() as patch:
+            patch.setattr(RunDir, "_write_config", kill)
+            with pytest.raises(KeyboardInterrupt):
+                train.main(config, str(copied_run), from_step=4)
+        assert kept(copied_run) == kept(whole)
+        train.main(old, str(copied_run))
+        assert_same_run(copied_run, whole)
+        return
+    train.main(config, str(whole), from_step=4)
+    with monkeypatch.context() as patch:
+        if moment == "training":
+            patch.setattr(train_loop, "train_loop", kill)
+        else:
+            patch.setattr(RunDir, "_remove_after", half_removed)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(config, str(copied_run), from_step=4)
+    sample.main(str(copied_run), str(tmp_path / "grid.png"), count=1)
+    with pytest.raises(
+        ValueError, match=r"holds a run with other settings: optim.*see"
+    ):
+        train.main(old, str(copied_run))
+    train.main(config, str(copied_run))
+    assert_same_run(copied_run, whole)
+
+
+def kill(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def half_removed(folder: RunDir, step: int) -> None:
+    """Be killed in the middle of removing a checkpoint, and before the others."""
+    assert step == 4
+    for path in (folder.path / "checkpoints/12").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_went_back_has_the_key_of_its_new_seed(
+    config: Any, copied_run: Path
+):
+    config.seed = 5
+    train.main(config, str(copied_run), from_step=8)
+    state = new_state(copied_run)
+    with closing(Checkpoints(str(copied_run))) as checkpoints:
+        parts = checkpoints.restore(12, run_dir.to_parts(state))
+    assert run_dir.read_settings(copied_run).seed == 5
+    np.testing.assert_array_equal(parts["run"]["key"], state.key)
+    before = jax.random.key_data(jax.random.key(0))
+    assert not np.array_equal(parts["run"]["key"], before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        (
+            "steps",
+            12,
+            r"from_step must be one of the checkpoints \[4, 8, 12\] .* got 5",
+        ),
+        ("generator.width", 8, r"other settings: generator.width \(was 4, now 8\)$"),
+        ("data.name", "synthetic", r"data.name \(was paintings, now synthetic\)$"),
+    ],
+)
+def test_a_run_cannot_go_back_to_what_is_gone_or_as_another_one(
+    config: Any, copied_run: Path, tiny_run: Path, key: str, value: Any, complaint: str
+):
+    config.optimizer.learning_rate = 1e-3
+    config.update_from_flattened_dict({key: value})
+    step = 5 if key == "steps" else 4
+    with pytest.raises(ValueError, match=complaint):
+        train.main(config, str(copied_run), from_step=step)
+    assert kept(copied_run) == kept(tiny_run)
+
+
+def test_only_a_run_goes_back_and_not_with_another_one(
+    config: Any, tiny_run: Path, tmp_path: Path
+):
+    with pytest.raises(ValueError, match="workdir must hold a run"):
+        train.main(config, str(tmp_path / "new"), from_step=4)
+    with pytest.raises(ValueError, match="from_step cannot go with from; got 4 and"):
+        train.main(config, str(tmp_path / "new"), from_=str(tiny_run), from_step=4)
+
+
 class Ended(NamedTuple):
     """What became of a command in a process of its own."""
 
@@ -445,7 +627,9 @@ class Ended(NamedTuple):
     errors: list[str]
 
 
-def start(config: Any, workdir: Path, **environment: str) -> subprocess.Popen[str]:
+def start(
+    config: Any, workdir: Path, *flags: str, **environment: str
+) -> subprocess.Popen[str]:
     """Start the training command in a process of its own."""
     settings = [f"--config.{key}={value}" for key, value in flatten(config).items()]
     return subprocess.Popen(
@@ -453,6 +637,7 @@ def start(config: Any, workdir: Path, **environment: str) -> subprocess.Popen[st
             *(sys.executable, "-m", "jaxart.train"),
             f"--config={ROOT / 'configs/art.py'}",
             f"--workdir={workdir}",
+            *flags,
             *settings,
         ],
         env=os.environ | environment,
@@ -520,3 +705,27 @@ def test_killed_at_random_moments_and_resumed_equals_never_stopped(
         with closing(Checkpoints(str(workdir))) as checkpoints:
             best.append(checkpoints.best())
     assert best[0] == best[1] is not None
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_while_it_goes_back_a_run_is_the_old_or_the_new_one(
+    config: Any, copied_run: Path, tiny_run: Path, tmp_path: Path
+):
+    whole = Path(shutil.copytree(copied_run, tmp_path / "whole"))
+    old = copy.deepcopy(config)
+    config.seed = 5
+    begin = time.monotonic()
+    assert end(start(config, whole, "--from_step=4")).code == 0
+    seconds = time.monotonic() - begin
+    moments = random.Random()
+    delays = [moments.uniform(seconds / 3, seconds) for _ in range(4)]
+    for delay in delays:
+        shutil.rmtree(copied_run)
+        shutil.copytree(tiny_run, copied_run)
+        process = start(config, copied_run, "--from_step=4")
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        end(process)
+        is_old = run_dir.read_settings(copied_run).seed == 0
+        assert end(start(old if is_old else config, copied_run)).code == 0
+        assert_same_run(copied_run, tiny_run if is_old else whole)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from jaxart import images, metrics
+from jaxart import images, metrics, spectra
 from jaxart.gan import feature_metrics, latents
 from jaxart.gan.feature_metrics import FeatureMatrix, Pixels
 from jaxart.gan.trained import TrainedNetwork
@@ -29,9 +29,10 @@ class PictureSets(NamedTuple):
     samples: Pixels
     floor: Pixels
     noise: Pixels
+    held_out: Pixels | None  # None if no pictures were held out
 
 
-SETS_COMPARED_WITH_CROPS = [name for name in PictureSets._fields if name != "crops"]
+SETS_COMPARED_WITH_CROPS = ("samples", "floor", "noise")
 
 
 class Timer:
@@ -73,6 +74,8 @@ def extract(
     rows: dict[str, FeatureMatrix] = {}
     seconds: dict[str, float | None] = {}
     for name, pixels in sets._asdict().items():
+        if pixels is None:
+            continue
         folder = None if name == "samples" else cache
         title = f"{network}, {name}"
         features = feature_metrics.extract_features(extractor, pixels, title, folder)
@@ -109,6 +112,41 @@ def compare_sets(
         )
         if name == "samples":
             seconds[network]["compare"] = timer.lap()
+    return scalars
+
+
+def compare_spectra(sets: PictureSets) -> dict[str, dict[str, float]]:
+    """Return the spectra of each set over those of the crops; see `spectra`."""
+    scalars: dict[str, dict[str, float]] = {}
+    crops = spectra.powers(sets.crops)
+    for name in SETS_COMPARED_WITH_CROPS:
+        found = spectra.compare(spectra.powers(getattr(sets, name)), crops)
+        scalars[name] = {}
+        for key, estimate in found._asdict().items():
+            scalars[name][key] = estimate.value
+            scalars[name][f"{key}_error"] = estimate.error
+    return scalars
+
+
+def count_copies(
+    rows: Mapping[str, FeatureMatrix],
+) -> dict[str, dict[str, float | None]]:
+    """Return the share of copies in each set, by features; None if nothing is held out.
+
+    See `metrics.copies`. The threshold is that of all sets.
+    """
+    scalars: dict[str, dict[str, float | None]] = {}
+    for name in SETS_COMPARED_WITH_CROPS:
+        share = error = threshold = None
+        if "held_out" in rows:
+            (share, error), threshold = metrics.copies(
+                rows[name], rows["crops"], rows["held_out"]
+            )
+        scalars[name] = {
+            "copies": share,
+            "copies_error": error,
+            "copies_threshold": threshold,
+        }
     return scalars
 
 

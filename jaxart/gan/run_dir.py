@@ -3,6 +3,12 @@
 One training process at a time holds the lock; those that only read need none. The
 operating system releases it when the process ends, however it ends, so that a killed
 one blocks nobody.
+
+A run may go back to one of its checkpoints, and on from there with other settings. What
+came later is removed, which takes a while: the config is replaced first, and says so
+until all of it is done. Of two configs, an old and a new one, the folder always holds
+one; where the new run was killed while it removed what is not its own, the next command
+completes that.
 """
 
 import contextlib
@@ -10,6 +16,7 @@ import fcntl
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,15 +26,30 @@ from jaxtyping import PyTree
 
 from jaxart import atomic, command
 from jaxart.checkpoints import BEST, Checkpoints
-from jaxart.gan.settings import CHANGEABLE_ON_RESUME, SINCE_0_3, Settings, flatten
+from jaxart.checkpoints import FOLDER as CHECKPOINTS
+from jaxart.gan.settings import (
+    CHANGEABLE_ON_RESUME,
+    NETWORK_KEYS,
+    SINCE_0_3,
+    Settings,
+    flatten,
+)
 from jaxart.gan.update import NetworkState, TrainState
 from jaxart.validation import validate
 
 
 CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+SAMPLES = "samples"  # folder of their grids
 LOCK = "lock"
 AVERAGE = "average"  # the part of a checkpoint with the average of G's weights
 FROM = "from"  # in the config: the checkpoint that the run began with, if any
+# In the config: the step after which everything is being removed, if the run goes back.
+GOING_BACK = "going_back_to"
+
+# Beginnings of what a run that goes back cannot change: the networks' shapes, and what
+# they learn from.
+FIXED = ("augment.adaptive_target", "data.name", "generator.average", *NETWORK_KEYS)
 
 
 class Origin(NamedTuple):
@@ -55,11 +77,11 @@ class RunDir:
 
     def __init__(self, workdir: str | Path):
         self.path = Path(workdir)
-        self.metrics_file = self.path / "metrics.jsonl"
+        self.metrics_file = self.path / METRICS
 
     def samples_file(self, step: int) -> Path:
         """Return where the samples of a step are."""
-        return self.path / "samples" / f"{step:06d}.png"
+        return self.path / SAMPLES / f"{step:06d}.png"
 
     def __enter__(self) -> "RunDir":
         """Lock the folder."""
@@ -81,6 +103,11 @@ class RunDir:
                 f"workdir must be empty or hold a run; {self.path} does neither"
             )
         self._lock = _lock(self.path)
+        try:
+            self._finish_going_back()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -93,20 +120,43 @@ class RunDir:
         (self.path / LOCK).unlink(missing_ok=True)
         os.close(self._lock)
 
-    def check_settings(self, settings: Settings) -> None:
+    def check_settings(self, settings: Settings, from_step: int | None = None) -> None:
         """Check that the run in the folder, if any, was started with the same settings.
 
+        Args:
+            settings: to go on with.
+            from_step: checkpoint that the run goes back to, or None: then `FIXED` ones
+                alone must be the same.
+
         Raises:
-            ValueError: it was not.
+            ValueError: it was not, or there is no such checkpoint.
         """
+        if from_step is not None:
+            self._check_step(from_step)
         if not (self.path / CONFIG).exists():
             return
-        old, new = (flatten(s.to_dict()) for s in (read_settings(self.path), settings))
-        differences = command.settings_diff(old, new, CHANGEABLE_ON_RESUME)
+        differences = self._differences(settings)
+        if from_step is not None:
+            differences = [text for text in differences if text.startswith(FIXED)]
         if differences:
             raise ValueError(
                 f"workdir {self.path} holds a run with other settings: "
                 f"{', '.join(differences)}"
+            )
+
+    def _differences(self, settings: Settings) -> list[str]:
+        """Return how settings differ from the run's, but for what may change."""
+        old, new = (flatten(s.to_dict()) for s in (read_settings(self.path), settings))
+        return command.settings_diff(old, new, CHANGEABLE_ON_RESUME)
+
+    def _check_step(self, from_step: int) -> None:
+        read_settings(self.path)
+        with contextlib.closing(Checkpoints(str(self.path))) as checkpoints:
+            known = checkpoints.steps()
+        if from_step not in known:
+            raise ValueError(
+                f"from_step must be one of the checkpoints {known} in {self.path}; "
+                f"got {from_step}"
             )
 
     def origin(self, workdir: str | None, step: str | None) -> Origin | None:
@@ -146,7 +196,62 @@ class RunDir:
 
     def write_settings(self, settings: Settings, origin: Origin | None = None) -> None:
         """Write the settings of the run and what it began with, all or nothing."""
-        config = settings.to_dict() | ({FROM: origin._asdict()} if origin else {})
+        self._write_config(_config(settings, origin))
+
+    def go_back(
+        self,
+        checkpoints: Checkpoints,
+        step: int,
+        settings: Settings,
+        origin: Origin | None = None,
+    ) -> str:
+        """Write the settings of a run that goes back, and remove what came later.
+
+        Lines of metrics are left to `RunLog`.
+
+        Args:
+            checkpoints: of the run.
+            step: of the checkpoint that it goes back to.
+            settings: to go on with.
+            origin: what the run began with, if with another run.
+
+        Returns:
+            What was done, in one line.
+        """
+        later = [str(known) for known in checkpoints.steps() if known > step]
+        text = f"back at step {step}: what came later is removed"
+        text += f", checkpoints {', '.join(later)} among it" if later else ""
+        if not self._differences(settings):
+            text += "; with the same settings, the run will repeat itself"
+        config = _config(settings, origin)
+        self._write_config(config | {GOING_BACK: step})
+        self._remove_after(step)
+        self._write_config(config)
+        checkpoints.reload()
+        return text
+
+    def _finish_going_back(self) -> None:
+        """Remove what a run that was killed had still to remove."""
+        if not (self.path / CONFIG).exists():
+            return
+        with _config_of(self.path) as config:
+            step = config.pop(GOING_BACK, None)
+            if step is None:
+                return
+            step = validate(GOING_BACK, step, int)
+        self._remove_after(step)
+        self._write_config(config)
+
+    def _remove_after(self, step: int) -> None:
+        """Remove checkpoints and samples of later steps."""
+        for path in (self.path / CHECKPOINTS).glob("*"):
+            if path.name.isdecimal() and int(path.name) > step:
+                shutil.rmtree(path)
+        for path in (self.path / SAMPLES).glob("*.png"):
+            if path.stem.isdecimal() and int(path.stem) > step:
+                path.unlink()
+
+    def _write_config(self, config: dict[str, Any]) -> None:
         text = json.dumps(config, indent=2, sort_keys=True)
         with atomic.replacing(self.path / CONFIG, lambda _: True) as temporary:
             temporary.write_text(text + "\n")
@@ -159,12 +264,22 @@ class RunDir:
             keep_every=settings.checkpoints.keep_every_steps,
         )
 
-    def resume(self, checkpoints: Checkpoints, state: TrainState) -> TrainState:
-        """Return the state of the latest checkpoint, or `state` if there is none."""
-        step = checkpoints.latest()
+    def resume(
+        self, checkpoints: Checkpoints, state: TrainState, step: int | None = None
+    ) -> TrainState:
+        """Return the state of a checkpoint, or `state` if there is none.
+
+        Args:
+            checkpoints: of the run.
+            state: of the run before its first update. Its key is kept: a run that went
+                back may have another seed than it had.
+            step: of the checkpoint; None for the latest.
+        """
+        step = checkpoints.latest() if step is None else step
         if step is None:
             return state
-        return from_parts(checkpoints.restore(step, to_parts(state)))
+        restored = from_parts(checkpoints.restore(step, to_parts(state)))
+        return restored._replace(key=state.key)
 
 
 def read_settings(workdir: str | Path) -> Settings:
@@ -175,6 +290,7 @@ def read_settings(workdir: str | Path) -> Settings:
     """
     with _config_of(workdir) as config:
         config.pop(FROM, None)
+        config.pop(GOING_BACK, None)
         # Version 0.1 could train several seeds in one call; with one it says so.
         if config.get("seeds") == 1:
             del config["seeds"]
@@ -251,6 +367,10 @@ def from_parts(parts: dict[str, Any]) -> TrainState:
         average=None if average is None else network_from_part(average),
         probability=run.get("augment_probability"),
     )
+
+
+def _config(settings: Settings, origin: Origin | None) -> dict[str, Any]:
+    return settings.to_dict() | ({FROM: origin._asdict()} if origin else {})
 
 
 def _is_hidden(path: Path) -> bool:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -115,6 +116,10 @@ class RunLog:
     def add_samples(self, step: int, pixels: UInt8[Array, "n h w 3"]) -> None:
         """Take samples that may be under way; they become `samples/STEP.png`."""
         self._samples.append((step, pixels))
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.write(text, file=sys.stderr)
 
     def flush(self) -> None:
         """Wait for all updates so far, and write what is due.

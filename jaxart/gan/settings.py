@@ -59,6 +59,19 @@ CHANGEABLE_ON_RESUME = (
 )
 
 
+# What the arrays of the networks depend on.
+NETWORK_KEYS = (
+    "size",
+    "generator.width",
+    "generator.latent",
+    "generator.normalisation",
+    "generator.resampling",
+    "generator.excitation",
+    "discriminator.width",
+    "discriminator.normalisation",
+    "discriminator.resampling",
+)
+
 # Values of settings that runs of version 0.2 do not have: the paper's recipe.
 SINCE_0_3 = {
     "data.mirrored": False,

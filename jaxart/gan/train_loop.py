@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree, UInt8
 
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
-from jaxart.gan import feature_metrics, latents, run_dir
+from jaxart.gan import collapse, feature_metrics, latents, run_dir, run_metrics
 from jaxart.gan.parallel import ParallelUpdate
 from jaxart.gan.run_log import RunLog, Speed
 from jaxart.gan.settings import Settings
@@ -25,7 +25,14 @@ from jaxart.gan.update import NetworkState, TrainState
 from jaxart.metrics import Estimate, frechet_distance
 
 
-DistanceFn = Callable[[NetworkState], Estimate]
+class Measured(NamedTuple):
+    """What is measured of a generator's samples."""
+
+    distance: Estimate  # Fréchet distance from the dataset
+    spread: float  # of their features over that of the dataset's; see `collapse`
+
+
+DistanceFn = Callable[[NetworkState], Measured]
 
 
 class RunOutputs(NamedTuple):
@@ -34,8 +41,8 @@ class RunOutputs(NamedTuple):
     log: RunLog  # metrics and samples
     checkpoints: Checkpoints | None  # None in all processes but the first
     sampler: latents.Sampler  # draws samples; see `latents`
-    # Measures the Fréchet distance of samples from the dataset; None if it is not asked
-    # for, and in all processes but the first.
+    # Measures the Fréchet distance of samples from the dataset, and their spread; None
+    # if it is not asked for, and in all processes but the first.
     distance_fn: DistanceFn | None
 
 
@@ -76,6 +83,7 @@ def train_loop(
     )
     best = checkpoints.best() if checkpoints else None
     best_distance = math.inf if best is None else best.distance
+    history = _measurements(workdir) if distance_fn else []
     step = start_step
     with (
         processes.stop_signals() as stop_signal,
@@ -95,11 +103,14 @@ def train_loop(
             distance = None
             if distance_fn and is_due(step, settings.evaluate.every_steps):
                 generator = updates.unreplicate(state.sampling())
-                distance = _log_distance(log, step, distance_fn, generator)
+                history.append(_log_distance(log, step, distance_fn, generator))
+                distance = history[-1].distance
             is_best = distance is not None and distance < best_distance
             best_distance = min(
                 best_distance, math.inf if distance is None else distance
             )
+            if distance is not None and (sign := collapse.new_sign(history)):
+                log.say(_collapse_text(step, sign, checkpoints))
             if stop or is_best or is_due(step, settings.checkpoints.every_steps):
                 # The log first: a checkpoint implies that its lines are written.
                 log.flush()
@@ -146,8 +157,8 @@ def make_distance_fn(
 ) -> DistanceFn:
     """Return the function that measures the Fréchet distance of samples from crops.
 
-    It takes a generator's state, and draws as many samples. Features of the crops are
-    cached in `cache_dir`.
+    It takes a generator's state, and draws as many samples, whose spread it measures as
+    well. Features of the crops are cached in `cache_dir`.
     """
     extractor = feature_metrics.vgg_extractor()
     real = feature_metrics.extract_features(
@@ -157,12 +168,13 @@ def make_distance_fn(
         settings.seed, range(len(crops)), settings.generator.latent
     )
 
-    def distance(generator: NetworkState) -> Estimate:
+    def distance(generator: NetworkState) -> Measured:
         samples = np.concatenate([*latents.sample_pictures(sampler, generator, points)])
         fake = feature_metrics.extract_features(
             extractor, samples, "VGG16, samples"
         ).values
-        return frechet_distance(real, fake)
+        spread = fake.std(axis=0).mean() / real.std(axis=0).mean()
+        return Measured(frechet_distance(real, fake), float(spread))
 
     return distance
 
@@ -172,17 +184,32 @@ def _log_distance(
     step: int,
     distance_fn: DistanceFn,
     generator: NetworkState,
-) -> float:
-    """Return the distance of the generator's samples, and log it."""
+) -> collapse.Measurement:
+    """Return the distance and the spread of the generator's samples, and log them."""
     generator = jax.block_until_ready(generator)
     start = time.perf_counter()
-    distance, error = distance_fn(generator)
+    (distance, error), spread = distance_fn(generator)
     scalars = {
         feature_metrics.FRECHET_KEY: distance,
         f"{feature_metrics.FRECHET_KEY}_error": error,
+        collapse.SPREAD_KEY: spread,
     }
     log.add_scalars(step, scalars, time.perf_counter() - start)
-    return distance
+    return collapse.Measurement(step, distance, spread)
+
+
+def _measurements(workdir: str) -> list[collapse.Measurement]:
+    """Return what a run has measured so far; nothing if its metrics are gone."""
+    try:
+        return collapse.measurements(run_metrics.read(workdir))
+    except ValueError:
+        return []
+
+
+def _collapse_text(step: int, sign: str, checkpoints: Checkpoints | None) -> str:
+    best = checkpoints.best() if checkpoints else None
+    advice = "" if best is None else f"; --from_step={best.step} returns to the best"
+    return f"step {step}: collapsed? {sign}{advice}"
 
 
 @contextlib.contextmanager

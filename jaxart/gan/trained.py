@@ -7,20 +7,12 @@ from flax import nnx
 
 from jaxart.checkpoints import Checkpoints
 from jaxart.gan import run_dir
-from jaxart.gan.settings import Settings, flatten
+from jaxart.gan.settings import NETWORK_KEYS, Settings, flatten
 from jaxart.gan.update import NetworkState, network_state
 
 
 # Which weights of the generator: see `update.TrainState`.
 Weights = Literal["average", "last"]
-
-# Settings that the arrays of the networks depend on.
-SHAPES = (
-    "size",
-    *(f"generator.{key}" for key in ("width", "latent")),
-    *(f"generator.{key}" for key in ("normalisation", "resampling", "excitation")),
-    *(f"discriminator.{key}" for key in ("width", "normalisation", "resampling")),
-)
 
 
 class TrainedNetwork(NamedTuple):
@@ -88,7 +80,7 @@ def start_from(origin: run_dir.Origin, settings: Settings) -> dict[str, NetworkS
     differences = [
         f"{key} (there {old[key]}, here {new[key]})"
         for key in new
-        if key in SHAPES and old[key] != new[key]
+        if key in NETWORK_KEYS and old[key] != new[key]
     ]
     if differences:
         raise ValueError(

@@ -39,6 +39,8 @@ from jaxart.paintings.sources.picture import SourcePicture
 
 FILE_SIZE = 1024  # records of a file of the dataset at most: about 50 MB
 
+MANIFEST = "manifest.json"  # of an unfinished run: what it prepares, and how
+
 SKIPPED_HEADER = ("filename", "reason")
 
 # Calls a function with each argument, and yields the results in any order.
@@ -62,6 +64,7 @@ def prepare(
     data_dir: str | os.PathLike[str],
     *,
     size: int = images.CROP,
+    pixels: int | None = None,
     processes: int = 1,
     beam_options: str = "",
     vocabulary: Mapping[str, Any] = types.MappingProxyType({}),
@@ -74,6 +77,8 @@ def prepare(
         paintings: in the order of the records; consumed once.
         data_dir: receives the folder `paintings` and the file `skipped.csv`.
         size: side of the crops that every picture must have room for, in pixels.
+        pixels: that every picture has at least once it is shrunk; `(2 * size) ** 2`, if
+            not given, and otherwise stored in the dataset's metadata.
         processes: worker processes that decode pictures.
         beam_options: of Apache Beam, which is then used; see `beam.parse_options`.
         vocabulary: spellings of each label; stored in the dataset's metadata.
@@ -81,9 +86,9 @@ def prepare(
         report_to: file of the HTML report, if any.
 
     Raises:
-        ValueError: no picture can be used, or `data_dir` holds a dataset or somebody
-            else's `skipped.csv` already, or as `beam.parse_options`; nothing is changed
-            then.
+        ValueError: no picture can be used, or `data_dir` holds a dataset, somebody
+            else's `skipped.csv` or an interrupted run with other `pixels` already, or
+            as `beam.parse_options`; nothing is changed then.
         ChildProcessError: a worker process was killed; the next run resumes.
     """
     skipped_csv = Path(data_dir, "skipped.csv")
@@ -91,6 +96,10 @@ def prepare(
     if report_to:
         atomic.check_replaceable(report_to, report.is_ours)
     metadata = {"keep_duplicates": keep_duplicates, "vocabulary": dict(vocabulary)}
+    if pixels == (2 * size) ** 2:
+        pixels = None
+    if pixels is not None:
+        metadata["pixels"] = pixels
     builder = dataset.Paintings(size=size, metadata=metadata, data_dir=data_dir)
     folder = Path(builder.data_dir)
     unfinished = folder.parent / "unfinished"
@@ -101,6 +110,7 @@ def prepare(
         if folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
             raise ValueError(f"{folder} exists: remove it or choose another data_dir")
+        _check_same_pixels(unfinished, pixels)
         resuming = unfinished.exists()
         try:
             plan = _plan(paintings, unfinished, size, metadata)
@@ -126,6 +136,25 @@ def prepare(
     return Prepared(folder, sum(counts), counts[1], size_on_disk, skipped, skipped_csv)
 
 
+def _check_same_pixels(unfinished: Path, pixels: int | None) -> None:
+    """Refuse other pixels than those of an interrupted run, whose work would be lost.
+
+    Raises:
+        ValueError: it had others.
+    """
+    try:
+        _, metadata = json.loads((unfinished / MANIFEST).read_text("utf-8"))
+    # There is none, or its run was killed while writing it.
+    except (FileNotFoundError, ValueError):
+        return
+    before = metadata.get("pixels")
+    if pixels != before:
+        raise ValueError(
+            f"pixels must be as in the run that was interrupted, "
+            f"{before or 'not given'}; got {pixels or 'none'}: or remove {unfinished}"
+        )
+
+
 def _plan(
     paintings: Iterable[SourcePicture],
     unfinished: Path,
@@ -135,7 +164,7 @@ def _plan(
     """Divide the collection, and remove files that were made from another one."""
     folder = unfinished / "shards"
     folder.mkdir(parents=True, exist_ok=True)
-    plan = shards.plan(paintings, folder, size=size)
+    plan = shards.plan(paintings, folder, size=size, pixels=metadata.get("pixels"))
     if plan.changed:
         logging.warning(
             "the pictures or the settings have changed since the run that was "
@@ -143,7 +172,7 @@ def _plan(
             plan.changed,
         )
     # Not by `changed`: a run may have been killed between the plan and this.
-    path, manifest = unfinished / "manifest.json", json.dumps([plan.digest, metadata])
+    path, manifest = unfinished / MANIFEST, json.dumps([plan.digest, metadata])
     if not path.exists() or path.read_text("utf-8") != manifest:
         for stale in ("files", "complete"):
             shutil.rmtree(unfinished / stale, ignore_errors=True)

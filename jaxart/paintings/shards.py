@@ -77,7 +77,13 @@ class FilePlan(NamedTuple):
         return sum(len(record_indices) for _, record_indices in self.parts)
 
 
-def plan(paintings: Iterable[SourcePicture], folder: Path, *, size: int) -> Plan:
+def plan(
+    paintings: Iterable[SourcePicture],
+    folder: Path,
+    *,
+    size: int,
+    pixels: int | None = None,
+) -> Plan:
     """Write the inputs of all shards, and compare them with an earlier run's.
 
     Args:
@@ -85,8 +91,11 @@ def plan(paintings: Iterable[SourcePicture], folder: Path, *, size: int) -> Plan
             not kept in memory.
         folder: receives the shards; those of an earlier run are reused.
         size: side of the crops that every picture must have room for, in pixels.
+        pixels: that a record has at least; see `images.smallest_sides`.
     """
     settings = {"size": size, "pillow": PIL.__version__, "numpy": np.__version__}
+    if pixels is not None:
+        settings["pixels"] = pixels
     header = json.dumps(settings | {"fingerprint": duplicates.FINGERPRINT_BYTES})
     earlier = {path.stem for path in folder.glob("*.inputs")}
     for leftover in [*folder.glob(".*"), *folder.glob("*.reading")]:
@@ -120,7 +129,7 @@ def decode(shard: int, *, folder: Path) -> int:
     if (done := _decoded_count(folder, shard, content)) is not None:
         return done
     header, *lines = content.decode().split("\n")
-    size = json.loads(header)["size"]
+    settings = json.loads(header)
     rows = []
     reading = _path(folder, shard, "reading")
     with (
@@ -131,7 +140,7 @@ def decode(shard: int, *, folder: Path) -> int:
         for line in lines:
             painting = _from_json(line)
             print(painting.filename, end="\0", file=names, flush=True)
-            row, record = _decode_picture(painting, size)
+            row, record = _decode_picture(painting, settings)
             rows.append(row)
             if record is not None:
                 writer.write(record)
@@ -223,12 +232,16 @@ def write(file: FilePlan, *, folder: Path, out: Path, counts: dict[str, int]) ->
     return len(file)
 
 
-def _decode_picture(painting: SourcePicture, size: int) -> tuple[Row, bytes | None]:
+def _decode_picture(
+    painting: SourcePicture, settings: dict[str, Any]
+) -> tuple[Row, bytes | None]:
     """Return the row of a picture, and its record if it can be used."""
     row: Row = painting.texts()
     try:
         with painting.file.open() as file:
-            pixels, width, height = images.read_resized(file, size)
+            pixels, width, height = images.read_resized(
+                file, settings["size"], settings.get("pixels")
+            )
             # Of the file, not of the pixels: these depend on who decodes them.
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -244,7 +244,7 @@ def test_the_average_follows_all_weights_and_statistics(modern: tuple[Networks, 
 
 def test_both_kinds_of_update_are_compiled_once(modern: tuple[Networks, Any]):
     networks, _ = modern
-    step = jax.jit(update_fn(*networks, MODERN))
+    step: Any = jax.jit(update_fn(*networks, MODERN))
     state = init_state(*networks, MODERN, seed=0)
     for number in range(4):
         state, _ = step(state, pixels(number))

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -292,6 +293,43 @@ def test_finished_shards_are_reused_and_changed_ones_made_again(
     preparation.prepare(collected[:5], tmp_path / "other", **settings)
     assert "4 of its shards are made anew" in caplog.text
     assert kept(tmp_path / "other") == [one.filename for one in collected[:5]]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_pictures_have_the_pixels_that_are_asked_for(tmp_path, paintings, prepared):
+    preparation.prepare(paintings, tmp_path / "few", pixels=4096)
+    source = dataset.open_source(tmp_path / "few", "paintings")
+    for record, painting in zip(source, paintings[:10], strict=True):
+        height, width = Image.open(painting.file.open()).size[::-1]
+        # The shorter side is that of a crop, and of the other the smallest that keeps
+        # the aspect ratio.
+        assert record["pixels"].shape == (64, round(64 * width / height), 3)
+    metadata: Any = dataset.open_builder(tmp_path / "few", "paintings").info.metadata
+    assert metadata["pixels"] == 4096
+    preparation.prepare(paintings, tmp_path / "paper", pixels=16_384)
+    assert content(tmp_path / "paper") == content(prepared.skipped_csv.parent)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_interrupted_run_goes_on_with_the_same_pixels_only(tmp_path, paintings):
+    with pytest.MonkeyPatch.context() as interrupted:
+        interrupted.setattr(preparation, "_publish", _interrupt)
+        for folder, pixels in (("few", 4096), ("paper", None)):
+            with pytest.raises(KeyboardInterrupt):
+                preparation.prepare(paintings, tmp_path / folder, pixels=pixels)
+    before = content(tmp_path)
+    for folder, pixels, reason in (
+        ("few", 5000, "4096; got 5000"),
+        ("few", None, "4096; got none"),
+        ("paper", 4096, "not given; got 4096"),
+    ):
+        with pytest.raises(ValueError, match=f"pixels must be as .* {reason}: or"):
+            preparation.prepare(paintings, tmp_path / folder, pixels=pixels)
+    assert content(tmp_path) == before
+    preparation.prepare(paintings, tmp_path / "few", pixels=4096)
+    preparation.prepare(paintings, tmp_path / "paper", pixels=16_384)
+    preparation.prepare(paintings, tmp_path / "whole", pixels=4096)
+    assert content(tmp_path / "few") == content(tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("in_process")
