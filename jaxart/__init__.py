@@ -46,7 +46,9 @@ Packages, each importing only from those below::
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
-        update.py      the losses, and one update of generator and discriminator
+        losses.py      what both minimise, and penalties of the discriminator's gradient
+        augment.py     random transformations of what the discriminator sees
+        update.py      one update of generator and discriminator, and the average of G
         parallel.py    that update on one device, on a mesh (jit), or with pmap
         settings.py    the settings of a run, checked, and the networks they describe
         run_dir.py     the folder of a run: config, checkpoints, samples, metrics, lock
