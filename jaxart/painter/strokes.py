@@ -163,17 +163,17 @@ def draw(
     return _rasterizer(brush)(canvas, strokes, seeds, resolution)
 
 
-def accelerator_sizes(canvas: Canvas, num_strokes: int) -> Sizes:
+def accelerator_sizes(shape: tuple[int, ...], num_strokes: int) -> Sizes:
     """Return the sizes for devices other than CPUs, where each step is a launch.
 
     All tiles at once, or as many as `GROUP_BYTES` hold: of each, the canvases that the
     backward pass stores, and its bin while it is made.
 
     Args:
-        canvas: that is drawn on.
+        shape: of the canvas: planes, height and width.
         num_strokes: of all that are drawn.
     """
-    planes, h, w = canvas.shape
+    planes, h, w = shape
     tile_bytes = 4 * (SEGMENT * planes * TILE**2 + 4 * (num_strokes + SEGMENT))
     tiles = min(-(-h // TILE) * -(-w // TILE), max(1, GROUP_BYTES // tile_bytes))
     return Sizes(tiles, STROKES_OF_STEP)
@@ -217,7 +217,7 @@ def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Canvas]:
     """Return the differentiable function that draws on a canvas with a brush."""
 
     def by_platform(function, canvas, strokes, *args):
-        wide = accelerator_sizes(canvas, len(strokes))
+        wide = accelerator_sizes(canvas.shape, len(strokes))
         return lax.platform_dependent(
             canvas,
             strokes,
