@@ -65,6 +65,14 @@ def check(traced: Traced, cpu_forms: set[str], *convolutions: str) -> None:
             assert re.search(pattern, text), (platform, pattern)
 
 
+def check_digits(traced: Traced) -> None:
+    """Check that products have all digits of float32 on every device."""
+    for platform in OTHERS:
+        text = text_of(traced, platform)
+        assert "HIGHEST" in text
+        assert not re.search(r"precision( = \[|_config.*|\W*)DEFAULT", text)
+
+
 def tiles_at_once(text: str) -> set[int]:
     """Return how many tiles are in each array of tiles of a program."""
     return set(map(int, re.findall(rf"tensor<(\d+)x[345]x{TILE}x{TILE}xf32>", text)))
@@ -132,6 +140,23 @@ def test_an_update_has_xlas_own_convolutions(
     check(traced, FOUR_BY_FOUR, HALVING, DOUBLING)
 
 
+@pytest.mark.parametrize(("dtype", "short"), [("float32", "f32"), ("bfloat16", "bf16")])
+def test_convolutions_have_the_dtype_of_the_config_and_default_precision(
+    dtype: str, short: str, monkeypatch: pytest.MonkeyPatch
+):
+    """That is TF32 for float32 on a GPU: see docs/scale.md."""
+    traced = trace_update(gan(dtype=dtype), monkeypatch)
+    for platform in OTHERS:
+        text = text_of(traced, platform)
+        convolutions = re.findall(
+            r"stablehlo\.convolution.*precision (\w+)>, .*precision (\w+)>\]} : "
+            r"\(tensor<[\dx]+x(b?f\d+)>, tensor<[\dx]+x(b?f\d+)>\)",
+            text,
+        )
+        assert len(convolutions) == text.count("stablehlo.convolution(") > 0
+        assert set(convolutions) == {("DEFAULT", "DEFAULT", short, short)}
+
+
 def test_samples_come_from_xlas_own_convolutions():
     settings = gan()
     generator, _ = settings.make_networks(0)
@@ -170,8 +195,7 @@ def test_features_of_metrics_have_all_digits_of_float32():
     extract: Any = feature_metrics.vgg_extractor().extract
     traced = extract.func.trace(*extract.args, jnp.zeros((2, 32, 32, 3), jnp.uint8))
     check(traced, THREE_BY_THREE, SAME_SIZE)
-    for platform in OTHERS:
-        assert "precision DEFAULT" not in text_of(traced, platform)
+    check_digits(traced)
 
 
 def test_neighbours_have_all_digits_of_float32():
@@ -185,10 +209,7 @@ def test_neighbours_have_all_digits_of_float32():
         ),
     ]
     for traced in programs:
-        for platform in OTHERS:
-            text = text_of(traced, platform)
-            assert "precision = [HIGHEST, HIGHEST]" in text
-            assert "precision = [DEFAULT" not in text
+        check_digits(traced)
 
 
 @pytest.fixture
@@ -229,6 +250,8 @@ def test_a_stage_of_rounds_has_no_form_for_cpus(distance: str, slope: str):
     stage = jax.jit(lambda *args: paint_stage.__wrapped__(*args))
     of_level = problem.stage(20)
     traced = stage.trace(empty_buffer(64), jax.random.key(0), jnp.int32(4), of_level)
+    if distance == "mse":
+        check_digits(traced)
     forms = ONE_BY_ONE | (set() if distance == "mse" else THREE_BY_THREE)
     check(traced, forms, *([] if distance == "mse" else [SAME_SIZE]))
     height, width = of_level.level.weights.shape
@@ -249,6 +272,8 @@ def test_a_step_of_refinement_has_no_form_for_cpus(distance: str):
     objective = problem.objective(PICTURE_SIDES[0], problem.distances.half)
     state, seeds = refinement.init_state(jnp.ones((9, 8))), jnp.zeros(9)
     traced = refinement.refine.trace(state, seeds, objective, jnp.int32(4), count=2)
+    if distance == "mse":
+        check_digits(traced)
     forms = set() if distance == "mse" else THREE_BY_THREE
     check(traced, forms, *([] if distance == "mse" else [SAME_SIZE]))
     check_tiles(traced, NUM_TILES)
