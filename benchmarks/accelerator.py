@@ -161,7 +161,7 @@ def products(dtype: str, run: Run) -> Iterator[Row]:
     seconds = run.turns(lambda: 2 * side**3 / rate_of_turn())
     row = summary(seconds)
     run.peaks[dtype] = 2 * side**3 / row["seconds"]
-    yield {**row, "rate": run.peaks[dtype] / 1e12, "unit": "TFLOP/s"}
+    yield {**row, "rate": run.peaks[dtype] / 1e12, "unit": "  TFLOP/s"}
 
 
 def config_of(run: Run, width: int, dtype: str) -> Any:

@@ -316,7 +316,7 @@ def _branch(inputs: list[Value], params: dict[str, Any], body: Body) -> list[Val
 def sizes_of_a_cpu() -> Iterator[None]:
     """Draw as a CPU does, on whatever device."""
     with (
-        mock.patch.object(strokes, "accelerator_sizes", return_value=strokes.ON_CPU),
+        mock.patch.object(strokes, "sizes_for_device", return_value=strokes.ON_CPU),
         mock.patch.object(rounds, "_composite_at_once", rounds._composite_one_by_one),
     ):
         yield

@@ -22,7 +22,7 @@ from jaxart.gan.update import init_state, network_state
 from jaxart.painter import painting, refinement, rounds
 from jaxart.painter.problem import Problem, make_problem
 from jaxart.painter.settings import Settings as PainterSettings
-from jaxart.painter.strokes import ON_CPU, TILE, empty_buffer
+from jaxart.painter.strokes import TILE, empty_buffer
 
 
 ROOT = Path(__file__).parents[1]
@@ -79,8 +79,7 @@ def tiles_at_once(text: str) -> set[int]:
 
 
 def check_tiles(traced: Traced, count: int) -> None:
-    """Check that all tiles of a canvas are drawn at once, but for CPUs."""
-    assert ON_CPU.tiles in tiles_at_once(text_of(traced, "cpu"))
+    """Check that all tiles of a canvas are drawn at once."""
     for platform in OTHERS:
         assert tiles_at_once(text_of(traced, platform)) == {count}
 
@@ -218,6 +217,17 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
 
+def trace_anew(compiled: Any, *args: Any, **known: Any) -> Traced:
+    """Trace a compiled function so that nothing traced here is called on a CPU.
+
+    Args:
+        compiled: the function.
+        args: its arguments.
+        known: arguments that are known when compiling.
+    """
+    return jax.jit(lambda *args: compiled.__wrapped__(*args, **known)).trace(*args)
+
+
 def painter(distance: str, **changes: Any) -> Problem:
     """Return the problem of painting a small grey picture."""
     config = runpy.run_path(str(ROOT / "configs/paint.py"))["get_config"]()
@@ -245,11 +255,9 @@ NUM_TILES = PICTURE_SIDES[0] * PICTURE_SIDES[1] // TILE**2
 )
 def test_a_stage_of_rounds_has_no_form_for_cpus(distance: str, slope: str):
     problem = painter(distance, slope=slope)
-    paint_stage: Any = rounds.paint_stage
-    # A new function, so that none traced here is called on a CPU.
-    stage = jax.jit(lambda *args: paint_stage.__wrapped__(*args))
     of_level = problem.stage(20)
-    traced = stage.trace(empty_buffer(64), jax.random.key(0), jnp.int32(4), of_level)
+    args = empty_buffer(64), jax.random.key(0), jnp.int32(4), of_level
+    traced = trace_anew(rounds.paint_stage, *args)
     if distance == "mse":
         check_digits(traced)
     forms = ONE_BY_ONE | (set() if distance == "mse" else THREE_BY_THREE)
@@ -266,12 +274,14 @@ def test_all_windows_of_a_round_are_optimised_at_once(distance: str, slope: str)
     assert rounds.batch_size(rounds.MAX_WINDOWS, stage) == rounds.MAX_WINDOWS
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("distance", ["mse", "vgg"])
 def test_a_step_of_refinement_has_no_form_for_cpus(distance: str):
     problem = painter(distance)
     objective = problem.objective(PICTURE_SIDES[0], problem.distances.half)
     state, seeds = refinement.init_state(jnp.ones((9, 8))), jnp.zeros(9)
-    traced = refinement.refine.trace(state, seeds, objective, jnp.int32(4), count=2)
+    args = state, seeds, objective, jnp.int32(4)
+    traced = trace_anew(refinement.refine, *args, count=2)
     if distance == "mse":
         check_digits(traced)
     forms = set() if distance == "mse" else THREE_BY_THREE
@@ -279,10 +289,14 @@ def test_a_step_of_refinement_has_no_form_for_cpus(distance: str):
     check_tiles(traced, NUM_TILES)
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_drawing_has_all_tiles_at_once():
     problem = painter("mse")
     objective = problem.objective(PICTURE_SIDES[0], problem.distances.half)
     strokes, seeds = jnp.ones((9, 8)), jnp.zeros(9)
-    check_tiles(refinement.visibility.trace(strokes, seeds, objective), NUM_TILES)
     medium, planes = problem.settings.medium, jnp.zeros((4, *PICTURE_SIDES))
-    check_tiles(painting._draw.trace(planes, strokes, seeds, medium), NUM_TILES)
+    for traced in (
+        trace_anew(refinement.visibility, strokes, seeds, objective),
+        trace_anew(painting._draw, planes, strokes, seeds, medium),
+    ):
+        check_tiles(traced, NUM_TILES)

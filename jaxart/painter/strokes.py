@@ -163,16 +163,19 @@ def draw(
     return _rasterizer(brush)(canvas, strokes, seeds, resolution)
 
 
-def accelerator_sizes(shape: tuple[int, ...], num_strokes: int) -> Sizes:
-    """Return the sizes for devices other than CPUs, where each step is a launch.
+def sizes_for_device(shape: tuple[int, ...], num_strokes: int) -> Sizes:
+    """Return how much is drawn at once on this machine's devices.
 
-    All tiles at once, or as many as `GROUP_BYTES` hold: of each, the canvases that the
-    backward pass stores, and its bin while it is made.
+    On those other than CPUs, where each step is a launch, all tiles, or as many as
+    `GROUP_BYTES` hold: of each, the canvases that the backward pass stores, and its bin
+    while it is made. Chosen when tracing, because to trace both takes twice as long.
 
     Args:
         shape: of the canvas: planes, height and width.
         num_strokes: of all that are drawn.
     """
+    if jax.default_backend() == "cpu":
+        return ON_CPU
     planes, h, w = shape
     tile_bytes = 4 * (SEGMENT * planes * TILE**2 + 4 * (num_strokes + SEGMENT))
     tiles = min(-(-h // TILE) * -(-w // TILE), max(1, GROUP_BYTES // tile_bytes))
@@ -216,33 +219,21 @@ def composite(
 def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Canvas]:
     """Return the differentiable function that draws on a canvas with a brush."""
 
-    def by_platform(function, canvas, strokes, *args):
-        wide = accelerator_sizes(canvas.shape, len(strokes))
-        return lax.platform_dependent(
-            canvas,
-            strokes,
-            *args,
-            cpu=partial(function, ON_CPU),
-            default=partial(function, wide),
-        )
-
-    def draw_strokes(sizes, canvas, strokes, seeds, resolution):
-        drawing = Drawing(brush, strokes, seeds, resolution)
-        return _draw_groups(drawing, canvas, sizes)
-
-    def backpropagate(sizes, canvas, strokes, seeds, resolution, cotangent):
-        drawing = Drawing(brush, strokes, seeds, resolution)
-        return _backward_groups(drawing, canvas, cotangent, sizes)
-
     @jax.custom_vjp
     def rasterize(canvas, strokes, seeds, resolution):
-        return by_platform(draw_strokes, canvas, strokes, seeds, resolution)
+        drawing = Drawing(brush, strokes, seeds, resolution)
+        return _draw_groups(
+            drawing, canvas, sizes_for_device(canvas.shape, len(strokes))
+        )
 
     def forward(*args):
         return rasterize(*args), args
 
     def backward(residuals, cotangent):
-        return (*by_platform(backpropagate, *residuals, cotangent), None, None)
+        canvas, strokes, seeds, resolution = residuals
+        drawing = Drawing(brush, strokes, seeds, resolution)
+        sizes = sizes_for_device(canvas.shape, len(strokes))
+        return (*_backward_groups(drawing, canvas, cotangent, sizes), None, None)
 
     rasterize.defvjp(forward, backward)
     return rasterize

@@ -13,7 +13,7 @@ from jaxart.painter.strokes import (
     TILE,
     Drawing,
     Sizes,
-    accelerator_sizes,
+    sizes_for_device,
 )
 
 
@@ -299,8 +299,12 @@ def test_a_canvas_does_not_depend_on_how_much_is_drawn_at_once(
         )
 
 
-def test_other_devices_draw_as_many_tiles_at_once_as_fit():
-    assert accelerator_sizes((3, 512, 500), 2_000).tiles == 32 * 32
-    tiles = accelerator_sizes((4, 8192, 8192), 300_000).tiles
+def test_other_devices_draw_as_many_tiles_at_once_as_fit(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert sizes_for_device((3, 512, 500), 2_000) == ON_CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert sizes_for_device((3, 512, 500), 2_000).tiles == 32 * 32
+    tiles = sizes_for_device((4, 8192, 8192), 300_000).tiles
     # The bins of these tiles: a number for each stroke, four times while they are made.
     assert GROUP_BYTES / 2 < 16 * 300_000 * tiles < GROUP_BYTES
