@@ -2,10 +2,10 @@
 
     python benchmarks/accelerator.py --out=accelerator.json
 
-Takes at most `--minutes`, compilation included, on one GPU that has compiled nothing
-before. A part that fails is a row with its error, and the others are measured; what
-there was no time for is a row that says so. Parts are in the order of what one most
-wants to know:
+Takes `--minutes`, compilation included, on one GPU that has compiled nothing before;
+after them no part begins, and none repeats what it measures. A part that fails is a row
+with its error, and the others are measured; what there was no time for is a row that
+says so. Parts are in the order of what one most wants to know:
 
 * **matrix products**: the rate that nothing exceeds; "of peak" is a share of it.
 * **update**: the compiled update of the DCGAN on a batch on the device.

@@ -44,7 +44,10 @@ Traced = Any  # what `jax.jit(f).trace` returns
 
 
 def text_of(traced: Traced, platform: str) -> str:
-    """Lower for one platform, and return StableHLO with its locations."""
+    """Lower for one platform, and return StableHLO with its locations.
+
+    A program for several platforms at once would keep the forms of all.
+    """
     return traced.lower(lowering_platforms=(platform,)).as_text(debug_info=True)
 
 
