@@ -69,12 +69,18 @@ SLICES = {"gather", "dynamic_slice", "slice"}
 SAME_BYTES = {"reshape", "squeeze", "optimization_barrier", "copy", "stop_gradient"}
 
 
+NAMES = {"mse": "squared error", "vgg": "VGG16"}
+FORMS = {"launches": ",.0f", "waits": ",.0f"}  # of counts in the table
+# Heads of the table, and what stands under them.
 COLUMNS = {
-    "launches": ",.0f",
-    "waits": ",.0f",
-    "memory_ms": ".2f",
-    "product_ms": ".2f",
-    "ms": ".2f",
+    "launches before": ("before", "launches"),
+    "waits before": ("before", "waits"),
+    "ms before": ("before", "ms"),
+    "launches": ("after", "launches"),
+    "waits": ("after", "waits"),
+    "ms of memory": ("after", "memory_ms"),
+    "ms of products": ("after", "product_ms"),
+    "ms": ("after", "ms"),
 }
 
 
@@ -345,8 +351,8 @@ def programs(distance: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
     canvas = jax.jit(rounds.draw_level)(buffer, stage)
     drawing = {"drawing a level": (rounds.draw_level, buffer, stage)}
     return (drawing if distance == "mse" else {}) | {
-        f"a round, {distance}": (a_round, canvas, stage),
-        f"a step of refinement, {distance}": (
+        f"a round, {NAMES[distance]}": (a_round, canvas, stage),
+        f"a step of refinement, {NAMES[distance]}": (
             a_step,
             buffer.strokes[:number],
             objective,
@@ -358,7 +364,7 @@ def stage(distance: str, counts: dict[str, Counts]) -> Counts:
     """Return what a stage does: a drawing, and rounds."""
     strokes = math.ceil((GROWTH - 1) * _STROKES.value)
     number = math.ceil(strokes / (rounds.ACCEPTED_SHARE * rounds.MAX_WINDOWS))
-    drawing, one = counts["drawing a level"], counts[f"a round, {distance}"]
+    drawing, one = counts["drawing a level"], counts[f"a round, {NAMES[distance]}"]
     return Counts(*(a + number * b for a, b in zip(drawing, one, strict=True)))
 
 
@@ -367,9 +373,8 @@ def print_row(name: str, before: Counts, after: Counts) -> dict[str, Any]:
     found = {"before": before, "after": after}
     row = {key: {**one._asdict(), **one.times()} for key, one in found.items()}
     cells = [
-        f"{row[key][column]:{form}}"
-        for key in found
-        for column, form in COLUMNS.items()
+        f"{row[key][column]:{FORMS.get(column, '.2f')}}"
+        for key, column in COLUMNS.values()
     ]
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
     return row
@@ -379,9 +384,8 @@ def main(_: list[str]) -> None:
     """Count all programs, before and after."""
     logging.set_verbosity(logging.WARNING)  # JAX logs which devices it did not find
     settings = Settings(**runpy.run_path(str(CONFIG))["get_config"]())
-    heads = [f"{key}: {column}" for key in ("before", "after") for column in COLUMNS]
-    print(f"| | {' | '.join(heads)} |")
-    print("|---" * (1 + len(heads)) + "|")
+    print(f"| | {' | '.join(COLUMNS)} |")
+    print("|---" * (1 + len(COLUMNS)) + "|")
     rows: dict[str, Any] = {}
     before: dict[str, Counts] = {}
     after: dict[str, Counts] = {}
@@ -393,7 +397,7 @@ def main(_: list[str]) -> None:
                     before[name] = count(function, *args)
                 after[name] = count(function, *args)
                 rows[name] = print_row(name, before[name], after[name])
-            name = f"a stage of rounds, {distance}"
+            name = f"a stage of rounds, {NAMES[distance]}"
             pair = stage(distance, before), stage(distance, after)
             rows[name] = print_row(name, *pair)
     sizes = {"side": _SIDE.value, "strokes": _STROKES.value}
