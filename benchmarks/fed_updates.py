@@ -17,8 +17,6 @@ import os
 import platform
 import runpy
 import statistics
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,10 @@ from typing import Any
 import jax
 import numpy as np
 from absl import app, flags
-from jaxtyping import Array
+from feeding import ATLAS, HOST, READY, ways
 
-from jaxart.gan import parallel
 from jaxart.gan.settings import Settings
-from jaxart.gan.update import init_state
-from jaxart.paintings import atlas, pipeline, training_data
+from jaxart.paintings import training_data
 
 
 _WIDTH = flags.DEFINE_integer("width", 16, "width of both networks", lower_bound=1)
@@ -42,62 +38,19 @@ _DATA_DIR = flags.DEFINE_string("data_dir", "", "prepared paintings")
 
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
 SYNTHETIC = "synthetic"
-READY, HOST, ATLAS = "a batch that is there", "crops from the host", "the atlas"
-
-
-def ways() -> dict[str, Callable[[int], float]]:
-    """Return what times some updates, by where their crops come from."""
-    config: Any = runpy.run_path(str(CONFIG))["get_config"]()
-    config.generator.width = config.discriminator.width = _WIDTH.value
-    settings = Settings.from_config(config)
-    name = "paintings" if _DATA_DIR.value else SYNTHETIC
-    size = settings.size
-    records = training_data.open_records_by_name(
-        name, _DATA_DIR.value, source="", size=size
-    )
-    networks, recipe = settings.make_networks(0), settings.make_recipe()
-
-    def to_pixels(pixels: Array | None, batch: Array) -> Array:
-        return batch if pixels is None else atlas.crops(pixels, batch, size)
-
-    updates = parallel.make_parallel_update(
-        *networks,
-        recipe,
-        parallel="jit",
-        batch_size=_BATCH_SIZE.value,
-        load_batch=to_pixels,
-    )
-    packed = atlas.load(records)
-    keys = {"size": size, "batch_size": _BATCH_SIZE.value, "seed": 0}
-    crops, corners = (pipeline.batches(source, **keys) for source in (records, packed))
-    ready = updates.shard(next(crops)[None])
-    on_device = updates.replicate_dataset(packed.pixels)
-
-    def timer(
-        dataset: Array | None, next_batches: Callable[[], Array]
-    ) -> Callable[[int], float]:
-        state = updates.replicate(init_state(*networks, recipe, 0))
-
-        def timed(count: int) -> float:
-            nonlocal state
-            begin = time.perf_counter()
-            for _ in range(count):
-                state = updates.run(state, dataset, next_batches())[0]
-            jax.block_until_ready(state)
-            return (time.perf_counter() - begin) / count
-
-        return timed
-
-    return {
-        READY: timer(None, lambda: ready),
-        HOST: timer(None, lambda: updates.shard(next(crops)[None])),
-        ATLAS: timer(on_device, lambda: updates.shard(next(corners)[None])),
-    }
 
 
 def main(_: list[str]) -> None:
     """Time the three ways and print what was found out."""
-    timers = ways()
+    config: Any = runpy.run_path(str(CONFIG))["get_config"]()
+    config.generator.width = config.discriminator.width = _WIDTH.value
+    config.batch_size = _BATCH_SIZE.value
+    settings = Settings.from_config(config)
+    name = "paintings" if _DATA_DIR.value else SYNTHETIC
+    records = training_data.open_records_by_name(
+        name, _DATA_DIR.value, source="", size=settings.size
+    )
+    timers = ways(settings, records)
     first = {name: timed(1) for name, timed in timers.items()}
     turns: dict[str, list[float]] = {name: [] for name in timers}
     for _round in range(_REPEATS.value):

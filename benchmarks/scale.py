@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 from absl import app, flags
 from flax import nnx
+from h100 import MEMORY, PRODUCTS, SHARE_OF_BANDWIDTH, SHARE_OF_PRODUCTS
 
 from jaxart.gan import cost
 from jaxart.gan.networks import SMALLEST, Discriminator, Generator
@@ -38,16 +39,12 @@ _WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_boun
 CONFIG = Path(__file__).parents[1] / "configs" / "art.py"
 PAINTINGS, EPOCHS = 203_274, 100  # of the paper
 
-# The published rates of an H100 SXM.
-PRODUCTS = {"float32": 494.7e12, "bfloat16": 989.4e12}  # operations a second; f32: TF32
-MEMORY = 3.35e12  # bytes a second
+# The published rates of an H100 SXM's links; `h100` has the others.
 NVLINK = 450e9  # bytes a second in one direction, between the GPUs of a node
 NETWORK = 50e9  # bytes a second in one direction, of each GPU, between nodes
 NODE = 8  # GPUs
 
 # Assumed.
-SHARE_OF_PRODUCTS = 0.5
-SHARE_OF_BANDWIDTH = 0.8  # of memory and links
 LATENCY_IN_NODE = 15e-6  # seconds of a reduction of a few bytes
 LATENCY_BETWEEN_NODES = 40e-6
 FORWARD, BACKWARD = 5, 8  # times that a map is read or written; see docs/scale.md

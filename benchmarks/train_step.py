@@ -22,30 +22,33 @@ import contextlib
 import importlib.util
 import io
 import json
-import multiprocessing
 import os
 import platform
 import runpy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 import timing
 from absl import app, flags
-from jaxtyping import UInt8
+from contenders import (
+    Config,
+    Contender,
+    Times,
+    bare,
+    in_own_process,
+    product,
+    torch_peer,
+)
 
-from jaxart import machine, malloc, train
-from jaxart.gan import cost, parallel
+from jaxart import machine, train
+from jaxart.gan import cost
 from jaxart.gan.settings import Settings
-from jaxart.gan.update import init_state
 
 
 _WIDTH = flags.DEFINE_integer("width", 128, "width of both networks", lower_bound=1)
@@ -71,37 +74,6 @@ LAYOUTS = {  # name of a peer -> its switches
 }
 
 
-Config = Any  # an ml_collections.ConfigDict; no type knows its keys
-
-
-class Contender(NamedTuple):
-    """Something that does updates.
-
-    Args:
-        turn: does some, and returns the seconds that one of them needed.
-        compile_seconds: what the first one needed beyond a usual one.
-    """
-
-    turn: Callable[[], float]
-    compile_seconds: float
-
-
-class Times(NamedTuple):
-    """What a contender needed for an update, in seconds, turn by turn."""
-
-    turns: list[float]
-    compile_seconds: float
-
-    def summary(self) -> dict[str, float]:
-        """Return the median, the distance between the quartiles, and compilation."""
-        median, spread = timing.median_and_spread(self.turns)
-        return {
-            "median_seconds": median,
-            "spread": spread,
-            "compile_seconds": self.compile_seconds,
-        }
-
-
 def config_of_flags() -> Config:
     """Return the paper's config with what the flags say."""
     config = runpy.run_path(str(CONFIG))["get_config"]()
@@ -110,35 +82,6 @@ def config_of_flags() -> Config:
     config.data.name = "paintings" if _DATA_DIR.value else "synthetic"
     config.data.data_dir = _DATA_DIR.value
     return config
-
-
-def bare(config: Config, updates: int) -> Contender:
-    """Return our compiled update alone, on a batch that is already on the device."""
-    settings = Settings.from_config(config)
-    networks = settings.make_networks(settings.seed)
-    recipe = settings.make_recipe()
-    compiled = parallel.make_parallel_update(
-        *networks,
-        recipe,
-        parallel=settings.parallel,
-        batch_size=settings.batch_size,
-    )
-    state = compiled.replicate(init_state(*networks, recipe, settings.seed))
-    batch = compiled.shard(random_pixels(settings.batch_size, settings.size)[None])
-
-    def run(updates: int) -> None:
-        nonlocal state
-        for _ in range(updates):
-            state, _ = compiled.run(state, None, batch)
-        jax.block_until_ready(state)
-
-    return warmed_up(run, updates)
-
-
-def product() -> Contender:
-    """Return the product of two square matrices, in float32; an update is a product."""
-    flop_per_second = machine.matmul_timer("float32")
-    return Contender(lambda: 2 * machine.SIDE**3 / flop_per_second(), 0.0)
 
 
 def loop(config: Config, updates: int, folder: str) -> Contender:
@@ -160,89 +103,6 @@ def loop(config: Config, updates: int, folder: str) -> Contender:
     seconds = turn()
     elapsed = time.perf_counter() - begin
     return Contender(turn, elapsed - (2 * updates + 1) * seconds)
-
-
-def torch_peer(config: Config, updates: int, **switches: bool) -> Contender:
-    """Return the PyTorch twin with some of its switches."""
-    import torch  # pyright: ignore[reportMissingImports]
-    from peers import torch_dcgan
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    twin = torch_dcgan.twin(config.generator.width, device=device, **switches)
-    pixels = torch.from_numpy(random_pixels(config.batch_size, config.size)).to(device)
-
-    def run(updates: int) -> None:
-        for _ in range(updates):
-            real = torch_dcgan.to_images(
-                pixels, channels_last=switches.get("channels_last", False)
-            )
-            z = torch.randn(len(pixels), torch_dcgan.LATENT, 1, 1, device=device)
-            torch_dcgan.update(twin, real, z)
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return warmed_up(run, updates)
-
-
-@contextlib.contextmanager
-def in_own_process(make: Callable[[], Contender]) -> Iterator[Contender]:
-    """Yield a contender that another process makes and runs.
-
-    Raises:
-        RuntimeError: it cannot be made there.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe()
-    process = spawn.Process(target=serve, args=(make, there), daemon=True)
-    process.start()
-    compile_seconds = here.recv()
-    if isinstance(compile_seconds, str):
-        raise RuntimeError(compile_seconds)
-
-    def turn() -> float:
-        here.send(True)
-        return here.recv()
-
-    yield Contender(turn, compile_seconds)
-    here.send(False)
-    process.join()
-
-
-def serve(make: Callable[[], Contender], pipe: Connection) -> None:
-    """Make a contender, tell how long it compiled or what is wrong, and take turns."""
-    malloc.retain_freed_memory()  # before there are threads
-    try:
-        turn, compile_seconds = make()
-    except Exception as error:
-        # A missing C++ compiler has many faces.
-        pipe.send((str(error).splitlines() or [type(error).__name__])[0])
-        return
-    pipe.send(compile_seconds)
-    while pipe.recv():
-        pipe.send(turn())
-
-
-def random_pixels(count: int, size: int) -> UInt8[np.ndarray, "b h w 3"]:
-    """Return pictures of noise."""
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (count, size, size, 3), np.uint8)
-
-
-def warmed_up(run: Callable[[int], None], updates: int) -> Contender:
-    """Return a contender that has compiled.
-
-    Args:
-        run: does so many updates, and waits for the last.
-        updates: of a turn.
-    """
-
-    def timed(updates: int) -> float:
-        begin = time.perf_counter()
-        run(updates)
-        return time.perf_counter() - begin
-
-    first, second = timed(1), timed(1)
-    return Contender(lambda: timed(updates) / updates, max(first - second, 0.0))
 
 
 def take_turns(contenders: dict[str, Contender], repeats: int) -> dict[str, Times]:

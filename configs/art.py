@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.loss = "non_saturating"  # or "minimax", "hinge", "relativistic"
     config.parallel = "jit"  # or "pmap"
     config.steps_per_call = 1  # updates done in one compiled call
-    config.dtype = "float32"  # of the products; or "bfloat16"
+    config.dtype = "float32"  # or "bfloat16"; docs/scale.md says what it means
     config.data = ConfigDict(
         {
             "name": "paintings",  # or "mnist", "synthetic"

@@ -120,9 +120,9 @@ def measured(dtype: str) -> float:
     return statistics.median(time_matmuls() for _ in range(TIMINGS))
 
 
-def matmul_timer(dtype: str) -> Callable[[], float]:
+def matmul_timer(dtype: str, side: int = SIDE) -> Callable[[], float]:
     """Return a function that times some matrix products and returns their FLOP/s."""
-    a, b = jnp.full((2, SIDE, SIDE), 1 / SIDE, dtype)
+    a, b = jnp.full((2, side, side), 1 / side, dtype)
 
     @jax.jit
     def matmuls(a, b):
@@ -131,7 +131,7 @@ def matmul_timer(dtype: str) -> Callable[[], float]:
     def time_matmuls() -> float:
         start = time.perf_counter()
         matmuls(a, b).block_until_ready()
-        return PRODUCTS * 2 * SIDE**3 / (time.perf_counter() - start)
+        return PRODUCTS * 2 * side**3 / (time.perf_counter() - start)
 
     time_matmuls()  # compiles
     return time_matmuls

@@ -122,6 +122,22 @@ class Round(NamedTuple):
     accepted: Bool[Array, " k"]
 
 
+class Marks(NamedTuple):
+    """The marks of a round's strokes, each in its window.
+
+    Args:
+        corners: upper left pixel (row, column) of each window.
+        colours: in paint space.
+        coverage: 0 where the stroke was not accepted.
+        thickness: of the paint.
+    """
+
+    corners: Int[Array, "k 2"]
+    colours: Float[Array | np.ndarray, "k 3"]
+    coverage: Float[Array, "k window window"]
+    thickness: Float[Array, "k window window"]
+
+
 class Crop(NamedTuple):
     """A window of the level and its surroundings: all that its stroke depends on.
 
@@ -248,25 +264,51 @@ def paint_round(
 
 
 def composite_round(canvas: Canvas, new_strokes: Round, stage: Stage) -> Canvas:
-    """Composite the accepted strokes of a round over the canvas, window by window."""
+    """Composite the accepted strokes of a round over the canvas.
+
+    Window by window on a CPU, and all at once on other devices, where each would be a
+    launch; windows are disjoint.
+    """
     corners, strokes, seeds, _, accepted = new_strokes
     medium = stage.options.medium
-    colours = medium.pigment.to_paint(strokes[:, COLOUR].T).T
     drawing = Drawing(medium.brush, strokes, seeds, stage.level.resolution)
     coverage, thickness = footprints(drawing, corners, WINDOW)
     inside = _inside(stage.level, stage.options.layout).astype(coverage.dtype)
-    coverage = coverage * accepted[:, None, None]
+    marks = Marks(
+        corners,
+        medium.pigment.to_paint(strokes[:, COLOUR].T).T,
+        coverage * accepted[:, None, None],
+        thickness,
+    )
+    return lax.platform_dependent(
+        canvas, inside, marks, cpu=_composite_one_by_one, default=_composite_at_once
+    )
 
+
+def _composite_one_by_one(
+    canvas: Canvas, inside: Float[Array, "h w"], marks: Marks
+) -> Canvas:
     def composite_kth(k, canvas):
-        corner = corners[k]
+        corner = marks.corners[k]
         below = _crop(canvas, corner, WINDOW)
-        visible = coverage[k] * _crop(inside, corner, WINDOW)
+        visible = marks.coverage[k] * _crop(inside, corner, WINDOW)
         above = composite(
-            below[None], colours[k, None], visible[None], thickness[k, None]
+            below[None], marks.colours[k, None], visible[None], marks.thickness[k, None]
         )[0]
         return lax.dynamic_update_slice(canvas, above, (0, *corner))
 
-    return lax.fori_loop(0, seeds.size, composite_kth, canvas)
+    return lax.fori_loop(0, len(marks.corners), composite_kth, canvas)
+
+
+def _composite_at_once(
+    canvas: Canvas, inside: Float[Array, "h w"], marks: Marks
+) -> Canvas:
+    rows, columns = marks.corners.T[:, :, None] + jnp.arange(WINDOW)[None, None]
+    at = rows[:, :, None], columns[:, None]
+    below = canvas[:, *at].swapaxes(0, 1)
+    visible = marks.coverage * inside[at]
+    above = composite(below, marks.colours, visible, marks.thickness)
+    return canvas.at[:, *at].set(above.swapaxes(0, 1), unique_indices=True)
 
 
 def crop_window(

@@ -7,12 +7,13 @@ any size in pixels. The canvas is a smooth function of all eight parameters.
 The canvas is cut into small tiles. Each has a bin, the list of the strokes that reach
 it in the order of drawing, and only they are composited there: a stroke costs the tiles
 that it touches, and nothing grows with the canvas but the number of its tiles. Tiles do
-not depend on each other, so many are drawn at once.
+not depend on each other, so many are drawn at once. How many suits the device (see
+`Sizes`): a CPU wants what its caches hold, other devices few steps and much in each.
 
 The backward pass is written by hand. The gradient of a stroke needs the tile below it;
-each tile is drawn again, and checkpointed for `SEGMENT` strokes at a time, so memory
-does not grow with the number of strokes. Time grows with the strokes times the pixels
-of their tiles.
+each tile is drawn again, and checkpointed for `SEGMENT` steps at a time, so memory does
+not grow with the number of strokes. Time grows with the strokes times the pixels of
+their tiles.
 
 Source: the tiles and their bins follow Kerbl et al., "3D Gaussian Splatting for
 Real-Time Radiance Field Rendering", 2023, section 6.
@@ -33,8 +34,13 @@ from jaxart.painter.brushes import Brush, PictureBrush, mark
 
 
 TILE = 16  # side of a tile, in pixels
-GROUP = 32  # tiles that are drawn at once
-SEGMENT = 32  # strokes of a tile whose canvases the backward pass stores at a time
+SEGMENT = 32  # steps of drawing whose tiles the backward pass stores at a time
+STROKES_OF_STEP = 8  # strokes of a tile that devices other than CPUs draw in a step
+GROUP_BYTES = 1 << 30  # that a group of tiles may take there
+
+# Positions and sums over pixels need all digits of float32, which an accelerator's
+# products do not have by default.
+EXACT = lax.Precision.HIGHEST
 
 # Columns of an array of strokes:
 # X, Y: position of the centre, from the picture's upper left corner to the right and
@@ -93,6 +99,21 @@ class Drawing(NamedTuple):
     resolution: ScalarLike
 
 
+class Sizes(NamedTuple):
+    """How much is drawn at once.
+
+    Args:
+        tiles: of a group. Groups are drawn one after the other.
+        strokes: of each tile that a step of the loop over its bin composites.
+    """
+
+    tiles: int
+    strokes: int
+
+
+ON_CPU = Sizes(tiles=32, strokes=1)
+
+
 class Bins(NamedTuple):
     """The strokes of each tile of a group.
 
@@ -100,12 +121,12 @@ class Bins(NamedTuple):
         corners: upper left pixel (row, column) of each tile.
         indices: of the strokes that may reach each tile, in order; then of the last
             stroke of all, which is `PADDING`.
-        max_length: strokes in the longest bin.
+        steps: that it takes to composite the longest bin.
     """
 
     corners: Corners
     indices: Int[Array, "t m"]
-    max_length: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 def empty_buffer(capacity: int) -> StrokeBuffer:
@@ -135,16 +156,30 @@ def draw(
         seeds: pick the hairs of each stroke, in [0, 1).
         resolution: as in `Drawing`.
     """
-    _, h, w = canvas.shape
     padding = jnp.asarray(PADDING, strokes.dtype)[None]
     strokes = jnp.concatenate([jnp.asarray(strokes), padding])
     seeds = jnp.concatenate([jnp.asarray(seeds), jnp.zeros(1)])
     # A closure, because a traced brush must not be an argument of a custom_vjp.
-    rasterize = _rasterizer(brush)
-    tiles = rasterize(
-        _to_tiles(canvas), strokes, seeds, _tile_corners(h, w), resolution
-    )
-    return _from_tiles(tiles, h, w)
+    return _rasterizer(brush)(canvas, strokes, seeds, resolution)
+
+
+def sizes_for_device(shape: tuple[int, ...], num_strokes: int) -> Sizes:
+    """Return how much is drawn at once on this machine's devices.
+
+    On those other than CPUs, where each step is a launch, all tiles, or as many as
+    `GROUP_BYTES` hold: of each, the canvases that the backward pass stores, and its bin
+    while it is made. Chosen when tracing, because to trace both takes twice as long.
+
+    Args:
+        shape: of the canvas: planes, height and width.
+        num_strokes: of all that are drawn.
+    """
+    if jax.default_backend() == "cpu":
+        return ON_CPU
+    planes, h, w = shape
+    tile_bytes = 4 * (SEGMENT * planes * TILE**2 + 4 * (num_strokes + SEGMENT))
+    tiles = min(-(-h // TILE) * -(-w // TILE), max(1, GROUP_BYTES // tile_bytes))
+    return Sizes(tiles, STROKES_OF_STEP)
 
 
 def footprints(
@@ -181,70 +216,110 @@ def composite(
     return jnp.stack(over, axis=1)
 
 
-def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Groups]:
-    """Return the differentiable function that draws on all tiles with a brush."""
+def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Canvas]:
+    """Return the differentiable function that draws on a canvas with a brush."""
 
     @jax.custom_vjp
-    def rasterize(tiles, strokes, seeds, corners, resolution):
-        return _draw_groups(Drawing(brush, strokes, seeds, resolution), tiles, corners)
+    def rasterize(canvas, strokes, seeds, resolution):
+        drawing = Drawing(brush, strokes, seeds, resolution)
+        return _draw_groups(
+            drawing, canvas, sizes_for_device(canvas.shape, len(strokes))
+        )
 
     def forward(*args):
         return rasterize(*args), args
 
     def backward(residuals, cotangent):
-        tiles, strokes, seeds, corners, resolution = residuals
+        canvas, strokes, seeds, resolution = residuals
         drawing = Drawing(brush, strokes, seeds, resolution)
-        grads = _backward_groups(drawing, tiles, corners, cotangent)
-        return (*grads, None, None, None)
+        sizes = sizes_for_device(canvas.shape, len(strokes))
+        return (*_backward_groups(drawing, canvas, cotangent, sizes), None, None)
 
     rasterize.defvjp(forward, backward)
     return rasterize
 
 
-def _draw_groups(
-    drawing: Drawing, tiles: Groups, corners: Int[Array, "m t 2"]
-) -> Groups:
+def _draw_groups(drawing: Drawing, canvas: Canvas, sizes: Sizes) -> Canvas:
     """Draw on all tiles, group by group."""
+    _, h, w = canvas.shape
+    tiles, corners = _to_tiles(canvas, sizes), _tile_corners(h, w, sizes)
 
     def draw_group(group):
         tiles, corners, counts = group
 
         def draw_bins(tiles):
-            bins = _bin(drawing, corners)
-            composite_nth = partial(_composite_nth, drawing, bins)
-            return lax.fori_loop(0, bins.max_length, composite_nth, tiles)
+            bins = _bin(drawing, corners, sizes)
+            composite_nth = partial(_composite_nth, drawing, bins, sizes)
+            return lax.fori_loop(0, bins.steps, composite_nth, tiles)
 
         # Not even bins are made where no stroke is, as around a picture.
         return lax.cond(counts.max() > 0, draw_bins, lambda tiles: tiles, tiles)
 
     order, counts = _order_by_count(drawing, corners)
     groups = (_permute(tiles, order), _permute(corners, order), counts)
-    return _permute(lax.map(draw_group, groups), jnp.argsort(order))
+    drawn = _permute(lax.map(draw_group, groups), jnp.argsort(order))
+    return _from_tiles(drawn, h, w)
 
 
 def _backward_groups(
-    drawing: Drawing, tiles: Groups, corners: Int[Array, "m t 2"], cotangent: Groups
-) -> tuple[Groups, Strokes]:
-    """Return the cotangents of tiles and strokes, from that of the drawn tiles."""
+    drawing: Drawing, canvas: Canvas, cotangent: Canvas, sizes: Sizes
+) -> tuple[Canvas, Strokes]:
+    """Return the cotangents of canvas and strokes, from that of the drawn canvas."""
+    _, h, w = canvas.shape
+    corners = _tile_corners(h, w, sizes)
     order, _ = _order_by_count(drawing, corners)
     groups = (
-        _permute(tiles, order),
+        _permute(_to_tiles(canvas, sizes), order),
         _permute(corners, order),
-        _permute(cotangent, order),
+        _permute(_to_tiles(cotangent, sizes), order),
     )
-    backward_group = partial(_backward_group, drawing)
+    backward_group = partial(_backward_group, drawing, sizes)
     zeros = jnp.zeros_like(drawing.strokes)
     strokes_cotangent, tiles_cotangent = lax.scan(backward_group, zeros, groups)
-    return _permute(tiles_cotangent, jnp.argsort(order)), strokes_cotangent
+    canvas_cotangent = _permute(tiles_cotangent, jnp.argsort(order))
+    return _from_tiles(canvas_cotangent, h, w), strokes_cotangent
 
 
 def _composite_nth(
-    drawing: Drawing, bins: Bins, n: Int[Array, ""], tiles: Tiles
+    drawing: Drawing, bins: Bins, sizes: Sizes, n: Int[Array, ""], tiles: Tiles
 ) -> Tiles:
-    """Composite the n-th stroke of each tile's bin over the tile."""
-    drawing = _gather(drawing, bins.indices[:, n])
-    coverage, thickness = footprints(drawing, bins.corners, TILE)
-    return composite(tiles, drawing.strokes[:, COLOUR], coverage, thickness)
+    """Composite the strokes of the n-th step over each tile."""
+    indices = _indices_of_step(bins, sizes, n)
+    strokes = _gather(drawing, indices)
+    marks = footprints(strokes, _corner_of_each(bins.corners, indices), TILE)
+    return _composite_step(tiles, strokes, marks)[-1]
+
+
+def _composite_step(
+    tiles: Tiles, drawing: Drawing, marks: tuple[Float[Array, "tk side side"], ...]
+) -> list[Tiles]:
+    """Return the tiles before each stroke of a step, and after all of them.
+
+    Args:
+        tiles: before the step.
+        drawing: the strokes of the first tile, then those of the second, and so on.
+        marks: coverage and thickness of each.
+    """
+    colours, coverage, thickness = (
+        array.reshape(len(tiles), -1, *array.shape[1:])
+        for array in (drawing.strokes[:, COLOUR], *marks)
+    )
+    canvases = [tiles]
+    for k in range(colours.shape[1]):
+        above = composite(canvases[-1], colours[:, k], coverage[:, k], thickness[:, k])
+        canvases.append(above)
+    return canvases
+
+
+def _indices_of_step(bins: Bins, sizes: Sizes, n: Int[Array, ""]) -> Int[Array, " tk"]:
+    """Return which strokes the n-th step draws: those of the first tile first."""
+    first, count = n * sizes.strokes, sizes.strokes
+    return lax.dynamic_slice_in_dim(bins.indices, first, count, axis=1).ravel()
+
+
+def _corner_of_each(corners: Corners, indices: Int[Array, " tk"]) -> Int[Array, "tk 2"]:
+    """Return the corner of the tile that each stroke of a step is drawn on."""
+    return jnp.repeat(corners, len(indices) // len(corners), axis=0)
 
 
 def _gather(drawing: Drawing, indices: Int[Array, " t"]) -> Drawing:
@@ -255,28 +330,30 @@ def _gather(drawing: Drawing, indices: Int[Array, " t"]) -> Drawing:
 
 def _backward_group(
     drawing: Drawing,
+    sizes: Sizes,
     strokes_cotangent: Strokes,
     group: tuple[Tiles, Corners, Tiles],
 ) -> tuple[Strokes, Tiles]:
     """Add a group's share to the strokes' cotangent; return its tiles' cotangent, too.
 
-    Goes from the last stroke of each bin to the first, segment by segment. What was
-    below a stroke cannot be computed from what is above it, so each segment is drawn
-    again, and the tiles before each of its strokes are stored.
+    Goes from the last step to the first, segment by segment. What was below a stroke
+    cannot be computed from what is above it, so each segment is drawn again, and the
+    tiles before each of its steps are stored.
     """
     tiles, corners, cotangent = group
-    bins = _bin(drawing, corners)
-    segments = (bins.max_length + SEGMENT - 1) // SEGMENT
+    bins = _bin(drawing, corners, sizes)
+    segments = (bins.steps + SEGMENT - 1) // SEGMENT
 
     def backward_segment(index, carry):
         first = (segments - 1 - index) * SEGMENT
-        count = jnp.minimum(bins.max_length - first, SEGMENT)
-        stored = _store_segment(drawing, bins, tiles, first, count)
+        count = jnp.minimum(bins.steps - first, SEGMENT)
+        composite_nth = partial(_composite_nth, drawing, bins, sizes)
+        stored = _store_segment(composite_nth, tiles, first, count)
 
         def backward_nth(k, carry):
             k = count - 1 - k
-            indices = bins.indices[:, first + k]
-            return _backward_strokes(drawing, corners, indices, stored[k], carry)
+            indices = _indices_of_step(bins, sizes, first + k)
+            return _backward_step(drawing, corners, indices, stored[k], carry)
 
         return lax.fori_loop(0, count, backward_nth, carry)
 
@@ -286,14 +363,12 @@ def _backward_group(
 
 
 def _store_segment(
-    drawing: Drawing,
-    bins: Bins,
+    composite_nth: Callable[[Int[Array, ""], Tiles], Tiles],
     tiles: Tiles,
     first: Int[Array, ""],
     count: Int[Array, ""],
 ) -> Float[Array, "k t c h w"]:
-    """Return the tiles as they were before each of `count` strokes from `first` on."""
-    composite_nth = partial(_composite_nth, drawing, bins)
+    """Return the tiles as they were before each of `count` steps from `first` on."""
 
     def store(k, carry):
         tiles, stored = carry
@@ -304,47 +379,82 @@ def _store_segment(
     return lax.fori_loop(0, count, store, (start, stored))[1]
 
 
-def _backward_strokes(
+def _backward_step(
     drawing: Drawing,
     corners: Corners,
-    indices: Int[Array, " t"],
+    indices: Int[Array, " tk"],
     below: Tiles,
     carry: tuple[Tiles, Strokes],
 ) -> tuple[Tiles, Strokes]:
-    """Backpropagate through one stroke of each tile.
+    """Backpropagate through one step.
 
     Args:
         drawing: all strokes.
         corners: of the tiles.
-        indices: which stroke it is, for each tile.
+        indices: the strokes of the step; see `_indices_of_step`.
         below: the tiles before it.
         carry: cotangents of the tiles after it, and of all strokes.
     """
     cotangent, strokes_cotangent = carry
     planes = cotangent.shape[1] - 2  # of a mark: coverage, and thickness if it is drawn
-    has_opacity = cotangent.shape[1] == 5
     drawing = _gather(drawing, indices)
+    corner_of_each = _corner_of_each(corners, indices)
 
-    def marks(strokes):
-        return footprints(drawing._replace(strokes=strokes), corners, TILE)[:planes]
+    def draw_marks(strokes):
+        drawn = drawing._replace(strokes=strokes)
+        return footprints(drawn, corner_of_each, TILE)[:planes]
 
-    (coverage, *thickness), vjp = jax.vjp(marks, drawing.strokes)
+    marks, vjp = jax.vjp(draw_marks, drawing.strokes)
+    colours = drawing.strokes[:, COLOUR].reshape(len(below), -1, 3)
+    # What is not drawn has no plane that it is composited over.
+    coverage, thickness = (
+        mark.reshape(*colours.shape[:2], TILE, TILE) for mark in (marks[0], marks[-1])
+    )
+    canvases = _composite_step(below, drawing, (marks[0], marks[-1]))
+    shares = []
+    for k in reversed(range(colours.shape[1])):
+        of_stroke = colours[:, k], coverage[:, k], thickness[:, k]
+        shares.append(_backward_stroke(canvases[k], of_stroke, cotangent))
+        cotangent = cotangent * (1 - coverage[:, k, None])
+    *marks_cotangent, colours_cotangent = (
+        jnp.stack(parts[::-1], axis=1).reshape(-1, *parts[0].shape[1:])
+        for parts in zip(*shares, strict=True)
+    )
+    (grads,) = vjp(tuple(marks_cotangent[:planes]))
+    grads = grads.at[:, COLOUR].add(colours_cotangent)
+    return cotangent, strokes_cotangent.at[indices].add(grads)
+
+
+def _backward_stroke(
+    below: Tiles,
+    stroke: tuple[
+        Float[Array, "t 3"], Float[Array, "t side side"], Float[Array, "t side side"]
+    ],
+    cotangent: Tiles,
+) -> tuple[
+    Float[Array, "t side side"], Float[Array, "t side side"], Float[Array, "t 3"]
+]:
+    """Return the cotangents of coverage, thickness and colour of a stroke of each tile.
+
+    Args:
+        below: the tiles before it.
+        stroke: its colour, coverage and thickness.
+        cotangent: of the tiles after it.
+    """
+    colour, coverage, thickness = stroke
     colours = cotangent[:, :3]
-    paint = drawing.strokes[:, COLOUR, None, None]
-    coverage_cotangent = (colours * (paint - below[:, :3])).sum(1)
-    if has_opacity:
+    coverage_cotangent = (colours * (colour[:, :, None, None] - below[:, :3])).sum(1)
+    thickness_cotangent = jnp.zeros_like(coverage)
+    if cotangent.shape[1] == 5:
         coverage_cotangent += cotangent[:, 4] * (1 - below[:, 4])
-    if thickness:
-        coverage_cotangent += cotangent[:, 3] * (thickness[0] - below[:, 3])
-        (grads,) = vjp((coverage_cotangent, cotangent[:, 3] * coverage))
-    else:
-        (grads,) = vjp((coverage_cotangent,))
-    grads = grads.at[:, COLOUR].add(jnp.einsum("tchw,thw->tc", colours, coverage))
-    strokes_cotangent = strokes_cotangent.at[indices].add(grads)
-    return cotangent * (1 - coverage[:, None]), strokes_cotangent
+    if cotangent.shape[1] > 3:
+        coverage_cotangent += cotangent[:, 3] * (thickness - below[:, 3])
+        thickness_cotangent = cotangent[:, 3] * coverage
+    colour_cotangent = jnp.einsum("tchw,thw->tc", colours, coverage, precision=EXACT)
+    return coverage_cotangent, thickness_cotangent, colour_cotangent
 
 
-def _bin(drawing: Drawing, corners: Corners) -> Bins:
+def _bin(drawing: Drawing, corners: Corners, sizes: Sizes) -> Bins:
     """Return the bins of some tiles."""
     overlaps = _overlaps(drawing, corners)
     last = drawing.strokes.shape[0] - 1
@@ -352,7 +462,7 @@ def _bin(drawing: Drawing, corners: Corners) -> Bins:
     empty = jnp.full((corners.shape[0], last + SEGMENT), last)
     rows = jnp.arange(corners.shape[0])[:, None]
     indices = empty.at[rows, slot].set(jnp.arange(last + 1)[None], mode="drop")
-    return Bins(corners, indices, overlaps.sum(1).max())
+    return Bins(corners, indices, -(-overlaps.sum(1).max() // sizes.strokes))
 
 
 def _order_by_count(
@@ -403,7 +513,8 @@ def _pixel_to_stroke(
     cos, sin = 2 * jnp.cos(angle), 2 * jnp.sin(angle)
     turn = jnp.stack([jnp.stack([cos, sin]) / length, jnp.stack([-sin, cos]) / width])
     offset = (corner[::-1] + 0.5) / resolution - jnp.stack([x, y])
-    return jnp.concatenate([(turn @ offset)[:, None], turn / resolution], axis=1)
+    start = jnp.matmul(turn, offset, precision=EXACT)
+    return jnp.concatenate([start[:, None], turn / resolution], axis=1)
 
 
 def _evaluate_affine(
@@ -428,31 +539,32 @@ def _affine_backward(
     # at on a CPU.
     y, x = jnp.indices((side, side), dtype=float).reshape(2, -1)
     basis = jnp.stack([jnp.ones_like(x), x, y], axis=1)
-    return (cotangent.reshape(len(cotangent), -1) @ basis,)
+    flat = cotangent.reshape(len(cotangent), -1)
+    return (jnp.matmul(flat, basis, precision=EXACT),)
 
 
 _affine_grid = jax.custom_vjp(_evaluate_affine, nondiff_argnums=(1,))
 _affine_grid.defvjp(_affine_forward, _affine_backward)
 
 
-def _tile_corners(h: int, w: int) -> Int[Array, "m t 2"]:
+def _tile_corners(h: int, w: int, sizes: Sizes) -> Int[Array, "m t 2"]:
     """Return the upper left pixel (row, column) of each tile, in groups."""
     rows, columns = -(-h // TILE), -(-w // TILE)
     corners = TILE * jnp.indices((rows, columns)).reshape(2, -1).T
-    num_padding = -corners.shape[0] % GROUP
+    num_padding = -corners.shape[0] % sizes.tiles
     # What fills up the last group has the corner of the first tile; it is dropped.
-    return jnp.pad(corners, ((0, num_padding), (0, 0))).reshape(-1, GROUP, 2)
+    return jnp.pad(corners, ((0, num_padding), (0, 0))).reshape(-1, sizes.tiles, 2)
 
 
-def _to_tiles(canvas: Canvas) -> Groups:
+def _to_tiles(canvas: Canvas, sizes: Sizes) -> Groups:
     """Return the tiles of a canvas, in groups."""
     c, h, w = canvas.shape
     padded = jnp.pad(canvas, ((0, 0), (0, -h % TILE), (0, -w % TILE)))
     rows, columns = padded.shape[1] // TILE, padded.shape[2] // TILE
     tiles = padded.reshape(c, rows, TILE, columns, TILE).transpose(1, 3, 0, 2, 4)
     tiles = tiles.reshape(-1, c, TILE, TILE)
-    tiles = jnp.pad(tiles, ((0, -tiles.shape[0] % GROUP), *[(0, 0)] * 3))
-    return tiles.reshape(-1, GROUP, c, TILE, TILE)
+    tiles = jnp.pad(tiles, ((0, -tiles.shape[0] % sizes.tiles), *[(0, 0)] * 3))
+    return tiles.reshape(-1, sizes.tiles, c, TILE, TILE)
 
 
 def _from_tiles(tiles: Groups, h: int, w: int) -> Canvas:

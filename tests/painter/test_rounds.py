@@ -1,5 +1,6 @@
 from itertools import takewhile
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -207,3 +208,15 @@ def test_a_painting_compiles_its_stages_once(few: Settings):
     # Levels grow with the roots of the strokes.
     assert counts[-2] > 4 * counts[0]
     assert compiled() <= before + 1
+
+
+def test_a_round_composited_at_once_equals_one_by_one(plain: Trial):
+    new_strokes = plain.round(plain.canvas, 1)
+    assert 1 < new_strokes.accepted.sum() < new_strokes.accepted.size
+    one_by_one = plain.composite(plain.canvas, new_strokes)
+    with mock.patch.object(rounds, "_composite_one_by_one", rounds._composite_at_once):
+        at_once = jax.jit(lambda *args: rounds.composite_round(*args))(
+            plain.canvas, new_strokes, plain.stage
+        )
+    assert abs(at_once - plain.canvas).max() > 0.01
+    np.testing.assert_allclose(at_once, one_by_one, atol=1e-6)

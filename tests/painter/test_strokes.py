@@ -5,7 +5,16 @@ import pytest
 
 from jaxart.painter import strokes as rasterizer
 from jaxart.painter.brushes import BRISTLE, FLAT, ROUND, SOFT, Brush, mark
-from jaxart.painter.strokes import PADDING, SEGMENT, TILE
+from jaxart.painter.strokes import (
+    GROUP_BYTES,
+    ON_CPU,
+    PADDING,
+    SEGMENT,
+    TILE,
+    Drawing,
+    Sizes,
+    sizes_for_device,
+)
 
 
 draw = jax.jit(rasterizer.draw)
@@ -262,3 +271,40 @@ def test_gradients_are_right_under_more_strokes_than_a_segment():
         )
         found = float((canvas_grads * direction).sum())
         assert found == pytest.approx(float(above - below))
+
+
+def drawn_with(sizes: Sizes, count: int) -> tuple[jax.Array, ...]:
+    """A canvas of strokes, and the gradients of a weighted sum of it."""
+    strokes = jnp.concatenate([random_strokes(count), PADDING[None]])
+    drawing = Drawing(BRISTLE, strokes, seeds_of(strokes), 32)
+    canvas, cotangent = (jnp.asarray(a[:4], jnp.float32) for a in (GROUND, WEIGHTS))
+    drawn = rasterizer._draw_groups(drawing, canvas, sizes)
+    return drawn, *rasterizer._backward_groups(drawing, canvas, cotangent, sizes)
+
+
+# Of four tiles: all at once; a group that is not full, and steps that do not divide a
+# bin; several segments of steps.
+@pytest.mark.parametrize(
+    ("sizes", "count"), [(Sizes(4, 8), 40), (Sizes(3, 7), 11), (Sizes(4, 2), 150)]
+)
+def test_a_canvas_does_not_depend_on_how_much_is_drawn_at_once(
+    sizes: Sizes, count: int
+):
+    draw_both = jax.jit(drawn_with, static_argnums=(0, 1))
+    for wide, narrow in zip(
+        draw_both(sizes, count), draw_both(ON_CPU, count), strict=True
+    ):
+        np.testing.assert_allclose(
+            wide, narrow, rtol=0, atol=1e-5 * float(abs(narrow).max())
+        )
+
+
+def test_other_devices_draw_as_many_tiles_at_once_as_fit(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert sizes_for_device((3, 512, 500), 2_000) == ON_CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert sizes_for_device((3, 512, 500), 2_000).tiles == 32 * 32
+    tiles = sizes_for_device((4, 8192, 8192), 300_000).tiles
+    # The bins of these tiles: a number for each stroke, four times while they are made.
+    assert GROUP_BYTES / 2 < 16 * 300_000 * tiles < GROUP_BYTES
