@@ -12,8 +12,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.size = 64  # side of the pictures, in pixels
-    config.batch_size = 64
-    config.steps = 10_000
+    config.batch_size = 32
+    config.steps = 25_000
     config.loss = "relativistic"  # or "non_saturating", "minimax", "hinge"
     config.parallel = "jit"  # or "pmap"
     config.steps_per_call = 1  # updates done in one compiled call
@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
             "normalisation": "batch",  # or "none"
             "resampling": "strided",  # or "smooth"
             "excitation": False,
-            "average": 0.998,  # decay of the average of its weights; 0: none
+            "average": 0.999,  # decay of the average of its weights; 0: none
         }
     )
     config.discriminator = ConfigDict(
@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
         }
     )
     # Of D's gradient at real (r1) and fake (r2) pictures.
-    config.penalty = ConfigDict({"r1": 1.0, "r2": 1.0, "every_steps": 4})
+    config.penalty = ConfigDict({"r1": 0.1, "r2": 0.1, "every_steps": 4})
     # Of what D sees: of "color,translation,cutout"; each with this probability, which
     # with a target above 0 follows the sign of D's answers.
     config.augment = ConfigDict(
@@ -57,10 +57,10 @@ def get_config() -> ConfigDict:
         {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.99, "eps": 1e-8}
     )
     config.checkpoints = ConfigDict(
-        {"every_steps": 500, "keep": 3, "keep_every_steps": 10_000}
+        {"every_steps": 2_500, "keep": 3, "keep_every_steps": 10_000}
     )
     config.samples = ConfigDict({"every_steps": 500, "count": 64})
     # Fréchet distance of samples, by VGG16; the best checkpoint is kept. 0: never.
-    config.evaluate = ConfigDict({"every_steps": 0, "count": 1000})
+    config.evaluate = ConfigDict({"every_steps": 2_500, "count": 1000})
     config.log = ConfigDict({"every_steps": 50})
     return config
