@@ -12,8 +12,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.size = 64  # side of the pictures, in pixels
-    config.batch_size = 32
-    config.steps = 25_000
+    config.batch_size = 16
+    config.steps = 70_000
     config.loss = "relativistic"  # or "non_saturating", "minimax", "hinge"
     config.parallel = "jit"  # or "pmap"
     config.steps_per_call = 1  # updates done in one compiled call
@@ -57,10 +57,10 @@ def get_config() -> ConfigDict:
         {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.99, "eps": 1e-8}
     )
     config.checkpoints = ConfigDict(
-        {"every_steps": 2_500, "keep": 3, "keep_every_steps": 10_000}
+        {"every_steps": 5_000, "keep": 3, "keep_every_steps": 20_000}
     )
-    config.samples = ConfigDict({"every_steps": 500, "count": 64})
+    config.samples = ConfigDict({"every_steps": 1_000, "count": 64})
     # Fréchet distance of samples, by VGG16; the best checkpoint is kept. 0: never.
-    config.evaluate = ConfigDict({"every_steps": 2_500, "count": 1000})
-    config.log = ConfigDict({"every_steps": 50})
+    config.evaluate = ConfigDict({"every_steps": 5_000, "count": 1000})
+    config.log = ConfigDict({"every_steps": 100})
     return config
