@@ -119,10 +119,17 @@ class _Block(nnx.Module):
         self.dtype = dtype
         self.down = down
         self.normalisation = normalisation
+        self.use_running_average = False
         if normalisation == "batch":
+            # Drawn in the order of the layers, which a seed's networks depend on.
+            if not down:
+                self.norm = _batch_norm(normalised, dtype, rngs)
             self.kernel = nnx.Param(KERNEL(rngs.params(), shape))
-            norm = _batch_norm(normalised, dtype, rngs) if normalised else nnx.identity
-            self.norm = norm
+            if down:
+                batch_norm = (
+                    _batch_norm(normalised, dtype, rngs) if normalised else None
+                )
+                self.norm = batch_norm or nnx.identity
             return
         # Of the 16 weights of a strided kernel, a pixel of the larger map meets four.
         taps = {"strided": 16 if down else 4, "smooth": 9}[resampling]
@@ -135,6 +142,11 @@ class _Block(nnx.Module):
             self.singular = nnx.BatchStat(
                 _unit(jax.random.normal(rngs.params(), (small,)))
             )
+
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Let `nnx.view` choose between training and inference, as batch norm does."""
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
 
     def filters(self) -> Float[Array, "4 4 large small"]:
         """Return the kernel as it is applied, in float32."""
@@ -150,7 +162,8 @@ class _Block(nnx.Module):
         fixed = jax.lax.stop_gradient(matrix)
         left = _unit(fixed @ self.singular[...])
         right = _unit(left @ fixed)
-        self.singular[...] = right
+        if not self.use_running_average:
+            self.singular[...] = right
         return kernel / (left @ matrix @ right)
 
     def _biased(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

@@ -93,7 +93,9 @@ def make_parallel_update(
     if axis is not None:
         generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
         for network in (generator, discriminator):
-            network.set_attributes(nnx.BatchNorm, axis_name=axis)
+            network.set_attributes(
+                nnx.BatchNorm, axis_name=axis, raise_if_not_found=False
+            )
     update = update_fn(generator, discriminator, recipe, axis)
     steps = _scan(update, load_batch)
     return _pmap(steps) if parallel == "pmap" else _jit(steps, axis)

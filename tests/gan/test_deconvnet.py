@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxart.gan import deconvnet
+from jaxart.gan import convolution, deconvnet
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.update import NetworkState, network_state
 
@@ -158,6 +158,21 @@ def test_batch_norm_counts_as_part_of_the_filters():
         for state in (state, folded)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(ours).max())
+
+
+@pytest.mark.parametrize("normalisation", ["none", "spectral"])
+def test_without_batch_norm_a_layer_is_its_filters_alone(normalisation):
+    network = Discriminator(
+        SIZE, 4, normalisation=normalisation, dtype="float32", rngs=nnx.Rngs(0)
+    )
+    state = network_state(network)
+    image = jnp.asarray(noise(1, SIZE, SIZE, 3))
+    ours = project(network, state, image, 1, jnp.array([2])).images
+    stage = nnx.view(network, use_running_average=True).stages[0]
+    maps = stage(image)
+    kept_map = jax.nn.relu(maps) * jax.nn.one_hot(2, maps.shape[3])[None, None, None]
+    expected = convolution.double(kept_map, stage.filters())
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_an_inactive_feature_has_an_empty_projection():

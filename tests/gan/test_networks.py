@@ -114,6 +114,20 @@ def test_no_two_kernels_begin_alike_and_another_seed_has_others(make):
     assert len({values.tobytes() for values in kernels}) == len(kernels)
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (generator, [0.02327, 0.9796, 0.001442]),
+        (discriminator, [-0.048849, 1.0259, -0.020418]),
+    ],
+)
+def test_a_seed_gives_the_networks_of_the_first_version(make, expected):
+    _, second, third, *_ = make().stages
+    values = second.kernel[...], second.norm.scale[...], third.kernel[...]
+    first_values = [float(array.ravel()[0]) for array in values]
+    np.testing.assert_allclose(first_values, expected, rtol=1e-3)
+
+
 def test_only_the_first_stage_of_the_discriminator_goes_without_batch_norm():
     paths = arrays(discriminator())
     normalised = [

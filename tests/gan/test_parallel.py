@@ -21,15 +21,34 @@ EIGHT = "--xla_force_host_platform_device_count=8"
 UPDATES, BATCH_SIZE = 4, 16
 
 
+ADAM = optax.adam(1e-4, b1=0.5)
+PAPER = Recipe(ADAM, ADAM)
+EVERY_OPTION = Recipe(
+    ADAM,
+    ADAM,
+    loss="relativistic",
+    r1=0.1,
+    r2=0.1,
+    penalty_every=2,
+    mirrored=True,
+    transformations=("color", "translation", "cutout"),
+    probability=0.5,
+    adaptive_target=0.6,
+    average=0.9,
+)
+
+
 def setup(
-    parallel: Parallel, batch_size: int = BATCH_SIZE
+    parallel: Parallel, batch_size: int = BATCH_SIZE, recipe: Recipe = PAPER
 ) -> tuple[ParallelUpdate, TrainState]:
     """Return the updates of small networks, and their first state."""
     rngs = nnx.Rngs(0)
     shape = {"size": 32, "width": 4, "dtype": "float32", "rngs": rngs}
-    networks = Generator(latent_dim=10, **shape), Discriminator(**shape)
-    adam = optax.adam(1e-4, b1=0.5)
-    recipe = Recipe(adam, adam)
+    normalisation = "batch" if recipe is PAPER else "none"
+    networks = (
+        Generator(latent_dim=10, **shape),
+        Discriminator(normalisation=normalisation, **shape),
+    )
     updates = make_parallel_update(
         *networks,
         recipe,
@@ -39,9 +58,11 @@ def setup(
     return updates, init_state(*networks, recipe, seed=0)
 
 
-def trained(parallel: Parallel, updates_per_call: int = 1) -> list[np.ndarray]:
+def trained(
+    parallel: Parallel, updates_per_call: int = 1, recipe: Recipe = PAPER
+) -> list[np.ndarray]:
     """Return the state's arrays and all losses after some updates."""
-    updates, state = setup(parallel)
+    updates, state = setup(parallel, recipe=recipe)
     state = updates.replicate(state)
     rng = np.random.default_rng(0)
     shape = (UPDATES, BATCH_SIZE, 32, 32, 3)
@@ -73,9 +94,9 @@ def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[np.ndar
     )
     assert done.returncode == 0, done.stderr
     found = {}
-    for parallel in get_args(Parallel):
-        with np.load(folder / f"{parallel}.npz") as arrays:
-            found[parallel] = [arrays[name] for name in arrays.files]
+    for path in folder.glob("*.npz"):
+        with np.load(path) as arrays:
+            found[path.stem] = [arrays[name] for name in arrays.files]
     return found
 
 
@@ -83,6 +104,13 @@ def on_eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[np.ndar
 @pytest.mark.parametrize("parallel", get_args(Parallel))
 def test_eight_devices_agree_with_one(on_one, on_eight, parallel: Parallel):
     for one, eight in zip(on_one["jit"], on_eight[parallel], strict=True):
+        np.testing.assert_allclose(one, eight, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_eight_devices_agree_with_one_on_every_option(on_eight):
+    one_device = trained("jit", recipe=EVERY_OPTION)
+    for one, eight in zip(one_device, on_eight["every_option"], strict=True):
         np.testing.assert_allclose(one, eight, rtol=2e-3, atol=2e-5)
 
 
@@ -141,5 +169,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch: pytest.Monkey
 
 
 if __name__ == "__main__":
+    folder = Path(sys.argv[1])
     for name in get_args(Parallel):
-        np.savez(Path(sys.argv[1]) / f"{name}.npz", *trained(name))
+        np.savez(folder / f"{name}.npz", *trained(name))
+    np.savez(folder / "every_option.npz", *trained("jit", recipe=EVERY_OPTION))
