@@ -161,6 +161,8 @@ def train(
     if run_dir:
         if speed.images_per_second > 0:
             print(costs.format_speed(cost, speed, settings.dtype))
+        if checkpoints and (best := checkpoints.best()):
+            print(f"best by its distance is step {best.step}: sample it by --step=best")
         print(f"done: look at {run_dir.samples_file(settings.steps)}")
 
 

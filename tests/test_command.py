@@ -248,7 +248,7 @@ def test_a_packaged_config_has_a_name(tmp_path: Path):
 
     assert printed() == "1000 16\n"
     assert printed("--config.strokes=5") == "5 16\n"
-    assert printed("--config=quick") == "None 1000\n"
+    assert printed("--config=quick") == "None 3000\n"
     assert printed("--config", "quick", "--config.steps=3") == "None 3\n"
 
 
@@ -262,7 +262,7 @@ def test_an_unknown_name_of_a_config_is_one_line_with_the_known_ones(tmp_path: P
     parameters = 'config: Annotated[command.Config, "a file"]'
     result = run(tmp_path, "pass", "--config=arts", parameters=parameters)
     assert only_line(result) == (
-        "error: config must be a path or one of art, mnist, paint, quick; got 'arts'"
+        "error: config must be a path or one of art, best, mnist, paint, quick; got 'arts'"
     )
 
 

@@ -215,9 +215,12 @@ def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
 ):
     restored = trained.restore_generator
 
-    def generator(workdir: str, step: str | None) -> trained.TrainedNetwork:
+    def generator(
+        workdir: str, step: str | None, weights: trained.Weights | None
+    ) -> trained.TrainedNetwork:
         assert step is None
-        return restored(workdir, "8")  # the latest one, when it was asked for
+        # The latest one, when it was asked for.
+        return restored(workdir, "8", weights)
 
     expected = evaluated(step="8")
     monkeypatch.setattr(trained, "restore_generator", generator)

@@ -121,27 +121,37 @@ class _Block(nnx.Module):
         self.normalisation = normalisation
         self.use_running_average = False
         if normalisation == "batch":
-            # Drawn in the order of the layers, which a seed's networks depend on.
-            if not down:
-                self.norm = _batch_norm(normalised, dtype, rngs)
-            self.kernel = nnx.Param(KERNEL(rngs.params(), shape))
-            if down:
-                batch_norm = (
-                    _batch_norm(normalised, dtype, rngs) if normalised else None
-                )
-                self.norm = batch_norm or nnx.identity
-            return
+            self._init_batch_norm(shape, normalised, rngs)
+        else:
+            self._init_he(shape, rngs)
+
+    def _init_batch_norm(
+        self, shape: tuple[int, ...], channels: int, rngs: nnx.Rngs
+    ) -> None:
+        def kernel() -> nnx.Param:
+            return nnx.Param(KERNEL(rngs.params(), shape))
+
+        def norm() -> Any:
+            return _batch_norm(channels, self.dtype, rngs) if channels else nnx.identity
+
+        # Drawn in the order of the layers, which a seed's networks depend on.
+        if self.down:
+            self.kernel, self.norm = kernel(), norm()
+        else:
+            self.norm, self.kernel = norm(), kernel()
+
+    def _init_he(self, shape: tuple[int, ...], rngs: nnx.Rngs) -> None:
+        side, _, large, small = shape
+        channels_in, channels_out = (large, small) if self.down else (small, large)
         # Of the 16 weights of a strided kernel, a pixel of the larger map meets four.
-        taps = {"strided": 16 if down else 4, "smooth": 9}[resampling]
-        channels_in, channels_out = (large, small) if down else (small, large)
+        taps = 4 if side == 4 and not self.down else side * side
         kernel = _he_normal(rngs.params(), shape, taps * channels_in)
         self.kernel = nnx.Param(kernel)
         self.bias = nnx.Param(jnp.zeros(channels_out))
         self.norm = nnx.identity
-        if normalisation == "spectral":
-            self.singular = nnx.BatchStat(
-                _unit(jax.random.normal(rngs.params(), (small,)))
-            )
+        if self.normalisation == "spectral":
+            start = jax.random.normal(rngs.params(), (small,))
+            self.singular = nnx.BatchStat(_unit(start))
 
     def set_view(self, use_running_average: bool | None = None) -> None:
         """Let `nnx.view` choose between training and inference, as batch norm does."""
