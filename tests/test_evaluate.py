@@ -210,6 +210,14 @@ def test_as_many_training_pictures_are_classified_as_held_out_ones(
     assert accuracy["held_out_error"] is None
 
 
+def test_the_relativistic_loss_has_no_accuracy(every_option_run: Path):
+    discriminator = trained.restore_discriminator(str(every_option_run))
+    pixels = np.zeros((8, 32, 32, 3), np.uint8)
+    found = evaluation.accuracy(discriminator, pixels, pixels, pixels)
+    assert set(found) > {"train", "held_out", "samples"}
+    assert set(found.values()) == {None}
+
+
 def test_both_networks_are_of_one_step_even_if_the_run_saves_another(
     evaluated: Evaluated, monkeypatch
 ):

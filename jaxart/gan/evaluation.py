@@ -169,7 +169,13 @@ def accuracy(
     held_out: Pixels | None,
     samples: Pixels,
 ) -> dict[str, float | None]:
-    """Return the fraction of each set that is classified correctly, and its error."""
+    """Return the fraction of each set that is classified correctly, and its error.
+
+    None with the relativistic loss, where only differences of answers have a meaning.
+    """
+    if discriminator.settings.loss == "relativistic":
+        names = ("train", "held_out", "samples")
+        return {key: None for name in names for key in (name, f"{name}_error")}
     batch_size = min(discriminator.settings.batch_size, len(samples))
     real_fraction = feature_metrics.make_real_fraction(
         discriminator.network, batch_size
