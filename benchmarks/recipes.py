@@ -76,7 +76,8 @@ RECIPES = {
         "best.py", AUGMENTED | {"augment.adaptive_target": 0.6}
     ),
     "batch of 64": Recipe("best.py", {"batch_size": 64}),
-    "batch of 16": Recipe("best.py", {"batch_size": 16}),
+    "batch of 32": Recipe("best.py", {"batch_size": 32}),
+    "batch of 8": Recipe("best.py", {"batch_size": 8}),
     "rate doubled": Recipe("best.py", {"optimizer.learning_rate": 6e-4}),
     "D slower": Recipe("best.py", {"discriminator.learning_rate_ratio": 0.5}),
 }
@@ -88,6 +89,8 @@ KEYS = {
     "recall": "vgg_recall",
     "coverage": "vgg_coverage",
     "checkerboard": "checkerboard",
+    "fine power": "fine_power",
+    "copies": "copies",
 }
 COLUMNS = (
     Column("recipe", "recipe", 28),
@@ -154,15 +157,22 @@ def _measured(name: str, seed: str, out: Path) -> list[dict[str, Any]]:
 
 
 def _train(command: list[str], log: Path) -> dict[str, float]:
-    """Train until the time is over; return the seconds that it took."""
+    """Train until the time is over; return the seconds that it took.
+
+    Raises:
+        RuntimeError: the run ended by itself, or had not begun by then.
+    """
     start = time.monotonic()
     with log.open("w") as output:
         run = subprocess.Popen(command, stdout=output, stderr=output)
         while run.poll() is None and not _is_over(run.pid, start):
             time.sleep(POLL)
+        if run.poll() is not None:
+            raise RuntimeError(f"a run ended by itself: see {log}")
         seconds = {"seconds": time.monotonic() - start, "cpu": _cpu_seconds(run.pid)}
         run.send_signal(signal.SIGTERM)
-        run.wait()
+        if run.wait() < 0:
+            raise RuntimeError(f"a run had not begun yet: give it more time than {log}")
     return {key: round(value) for key, value in seconds.items()}
 
 
