@@ -19,9 +19,9 @@ Training", ICLR 2019.
 Deviation: D's running statistics follow the real batch, then the fake one; G's step
 leaves them alone, since D does not learn there. D's running statistics are used by
 `deconvnet` only. The paper does not say which loss G has; ours is by default the one
-that does not saturate. Karras et al. give penalties an optimizer step of their own. With
-the relativistic loss, G's step compares with the answers to real images that D gave in
-its own step, before it learned from them, which saves a pass.
+that does not saturate. Karras et al. give penalties an optimizer step of their own.
+With the relativistic loss, G's step compares with the answers to real images that D
+gave in its own step, before it learned from them, which saves a pass.
 """
 
 from collections.abc import Callable
@@ -41,8 +41,8 @@ from jaxart.gan.losses import Loss
 from jaxart.gan.networks import Discriminator, Generator
 
 
-# After n updates the average keeps (1 + n) / (WARM_UP + n) of itself, until that is what
-# the recipe says: else the first weights would stay in it for long.
+# After n updates the average keeps (1 + n) / (WARM_UP + n) of itself, until that is
+# what the recipe says: else the first weights would stay in it for long.
 WARM_UP = 10
 
 Images = Float[Array, "b h w 3"]
