@@ -3,6 +3,9 @@
 Source: `best.py`. 3,000 updates; the average of the weights is shorter, since there are
 fewer of them, and distances are not measured on the way.
 Command: `python -m jaxart.train --config=configs/quick.py --workdir=runs/quick`
+Measured on two cores of an AMD EPYC, 28 November 2026, on the synthetic paintings: 267
+images/s, 4 min 22 s with installation and the drawing of the paintings; Fréchet
+distance 1,048 ± 11 (other crops 92; the recipe that this file had before: 3,628).
 """
 
 from ml_collections import ConfigDict
