@@ -40,7 +40,7 @@ FOREVER = 10_000_000  # updates
 POLL = 0.5  # seconds from one look at the clock to the next
 
 PAPER = {"batch_size": 64, "optimizer.learning_rate": 4e-4}
-AUGMENTED = {"augment.transformations": "color,translation,cutout"}
+AUGMENTED = {"augment.transformations": "colour,translation,cutout"}
 BATCH_NORM = {"discriminator.normalisation": "batch"}
 
 

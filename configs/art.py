@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
     )
     # Of D's gradient at real (r1) and fake (r2) pictures.
     config.penalty = ConfigDict({"r1": 0.0, "r2": 0.0, "every_steps": 1})
-    # Of what D sees: of "color,translation,cutout"; each with this probability, which
+    # Of what D sees: of "colour,translation,cutout"; each with this probability, which
     # with a target above 0 follows the sign of D's answers.
     config.augment = ConfigDict(
         {"transformations": "", "probability": 0.0, "adaptive_target": 0.0}

@@ -118,7 +118,7 @@ def every_option_config(small_config: Any) -> Any:
     config.discriminator.learning_rate_ratio = 0.5
     config.penalty.r1 = config.penalty.r2 = 0.1
     config.penalty.every_steps = 4
-    config.augment.transformations = "color,translation,cutout"
+    config.augment.transformations = "colour,translation,cutout"
     config.augment.probability = 0.5
     config.augment.adaptive_target = 0.6
     return config

@@ -317,7 +317,7 @@ def test_a_resumed_run_with_every_option_equals_one_that_never_stopped(
     assert_same_run(tmp_path, every_option_run)
     state = new_state(every_option_run)
     assert state.average is not None
-    assert state.probability is not None
+    assert state.augment_probability is not None
 
 
 @pytest.mark.slow

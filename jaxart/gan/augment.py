@@ -6,7 +6,7 @@ transformed pictures, as long as the probability stays below 1 or the transforma
 be undone. Parameters are drawn first and applied after, so that a test can compare with
 a plain one, and devices can share the draws of a batch.
 
-Images are in [-1, 1]. `color` adds a brightness of ±0.5, scales the difference from
+Images are in [-1, 1]. `colour` adds a brightness of ±0.5, scales the difference from
 grey by 0 to 2 (saturation), and that from the image's mean by 0.5 to 1.5 (contrast).
 `translation` shifts by whole pixels, up to an eighth of the side, and zeros come in.
 `cutout` sets a square to zero, whose side is half the image's, anywhere.
@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-Transformation = Literal["color", "translation", "cutout"]
+Transformation = Literal["colour", "translation", "cutout"]
 
 ADAPTATION_IMAGES = 500_000  # in which an adaptive probability can go from 0 to 1
 
@@ -65,12 +65,12 @@ def draw(
         return jax.random.uniform(next(keys), (count, *shape), minval=low, maxval=high)
 
     reach = size // 8
-    color, translation, cutout = map(applied, ("color", "translation", "cutout"))
+    colour, translation, cutout = map(applied, ("colour", "translation", "cutout"))
     shift = jax.random.randint(next(keys), (count, 2), -reach, reach + 1)
     return Augmentation(
-        brightness=jnp.where(color, uniform(-0.5, 0.5), 0.0),
-        saturation=jnp.where(color, uniform(0.0, 2.0), 1.0),
-        contrast=jnp.where(color, uniform(0.5, 1.5), 1.0),
+        brightness=jnp.where(colour, uniform(-0.5, 0.5), 0.0),
+        saturation=jnp.where(colour, uniform(0.0, 2.0), 1.0),
+        contrast=jnp.where(colour, uniform(0.5, 1.5), 1.0),
         shift=jnp.where(translation[:, None], shift, 0),
         cutout=cutout,
         centre=uniform(0.0, 1.0, 2),
@@ -83,8 +83,8 @@ def apply(
     transformations: tuple[Transformation, ...],
 ) -> Images:
     """Return the images as D sees them; those not in `transformations` cost nothing."""
-    if "color" in transformations:
-        images = _color(augmentation, images)
+    if "colour" in transformations:
+        images = _colour(augmentation, images)
     if "translation" in transformations:
         images = jax.vmap(_translated)(images, augmentation.shift)
     if "cutout" in transformations:
@@ -120,7 +120,7 @@ def adapted(
     return jnp.clip(probability + step, 0.0, 1.0)
 
 
-def _color(augmentation: Augmentation, images: Images) -> Images:
+def _colour(augmentation: Augmentation, images: Images) -> Images:
     brightness, saturation, contrast = (
         values[:, None, None, None] for values in augmentation[:3]
     )

@@ -349,8 +349,8 @@ def to_parts(state: TrainState) -> dict[str, Any]:
     }
     if state.average is not None:
         parts[AVERAGE] = network_to_part(state.average)
-    if state.probability is not None:
-        parts["run"]["augment_probability"] = state.probability
+    if state.augment_probability is not None:
+        parts["run"]["augment_probability"] = state.augment_probability
     return parts
 
 
@@ -365,7 +365,7 @@ def from_parts(parts: dict[str, Any]) -> TrainState:
         generator_opt_state=parts["optimizers"][0],
         discriminator_opt_state=parts["optimizers"][1],
         average=None if average is None else network_from_part(average),
-        probability=run.get("augment_probability"),
+        augment_probability=run.get("augment_probability"),
     )
 
 

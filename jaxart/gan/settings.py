@@ -341,7 +341,7 @@ class Settings(Validated):
             transformations=tuple(
                 name for name in get_args(Transformation) if name in transformations
             ),
-            probability=self.augment.probability,
+            augment_probability=self.augment.probability,
             adaptive_target=self.augment.adaptive_target,
             average=self.generator.average,
         )

@@ -68,7 +68,7 @@ class Recipe(NamedTuple):
     penalty_every: int = 1  # updates from one penalty to the next
     mirrored: bool = False  # whether real images are mirrored at random
     transformations: tuple[Transformation, ...] = ()  # of what D sees
-    probability: float = 0.0  # of each transformation, or its first value
+    augment_probability: float = 0.0  # of each transformation, or its first value
     adaptive_target: float = 0.0  # of an adaptive probability; 0 for a constant one
     average: float = 0.0  # decay of the average of G's weights; 0 for none
 
@@ -83,7 +83,8 @@ class TrainState(NamedTuple):
     generator_opt_state: PyTree
     discriminator_opt_state: PyTree
     average: NetworkState | None = None  # of G's weights, if the recipe asks for it
-    probability: Float[Array, ""] | None = None  # of augmentation, if it is adaptive
+    # Of augmentation, if it is adaptive.
+    augment_probability: Float[Array, ""] | None = None
 
     def sampling(self) -> NetworkState:
         """Return the generator that samples are drawn with."""
@@ -118,7 +119,9 @@ def init_state(
         discriminator_opt_state=recipe.discriminator_optimizer.init(d.params),
         # A copy: the update donates its buffers.
         average=jax.tree.map(jnp.copy, g) if recipe.average else None,
-        probability=jnp.float32(recipe.probability) if adaptive else None,
+        augment_probability=(
+            jnp.float32(recipe.augment_probability) if adaptive else None
+        ),
     )
 
 
@@ -193,8 +196,8 @@ def update_fn(
             "real_score": jnp.mean(nnx.sigmoid(answers.real)),
             "fake_score": jnp.mean(nnx.sigmoid(answers.fake)),
         }
-        if state.probability is not None:
-            metrics["augment_probability"] = state.probability
+        if state.augment_probability is not None:
+            metrics["augment_probability"] = state.augment_probability
         new_state = TrainState(
             state.step + 1,
             state.key,
@@ -292,7 +295,9 @@ def _views(
 ) -> tuple[Callable[[Images], Images], Callable[[Images], Images]]:
     """Return how D sees the real and the fake images of this update."""
     names = recipe.transformations
-    chance = recipe.probability if state.probability is None else state.probability
+    chance = state.augment_probability
+    if chance is None:
+        chance = recipe.augment_probability
     draw = partial(augment.draw, size=size, transformations=names, probability=chance)
 
     def see(images: Images, stream: int) -> Images:
@@ -333,8 +338,8 @@ def _real_sign(answers: _Answers, recipe: Recipe) -> Float[Array, ""]:
 def _next_probability(
     state: TrainState, sign: Float[Array, ""], draws: _Draws, recipe: Recipe
 ) -> Float[Array, ""] | None:
-    if state.probability is None:
+    if state.augment_probability is None:
         return None
     return augment.adapted(
-        state.probability, sign, recipe.adaptive_target, draws.batch_size
+        state.augment_probability, sign, recipe.adaptive_target, draws.batch_size
     )

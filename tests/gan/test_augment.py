@@ -9,7 +9,7 @@ from jaxart.gan import augment
 
 
 SIZE, COUNT = 16, 40
-ALL = ("color", "translation", "cutout")
+ALL = ("colour", "translation", "cutout")
 
 
 def random_images(count: int = COUNT) -> np.ndarray:
@@ -30,7 +30,7 @@ def one_by_one(transform, augmentation: augment.Augmentation) -> np.ndarray:
     return np.stack([transform(image, p) for image, p in pairs])
 
 
-def colored(image: np.ndarray, p: augment.Augmentation) -> np.ndarray:
+def coloured(image: np.ndarray, p: augment.Augmentation) -> np.ndarray:
     image = image + p.brightness
     grey = image.mean(2, keepdims=True)
     image = grey + (image - grey) * p.saturation
@@ -59,7 +59,7 @@ def cut_out(image: np.ndarray, p: augment.Augmentation) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [("color", colored), ("translation", translated), ("cutout", cut_out)],
+    [("colour", coloured), ("translation", translated), ("cutout", cut_out)],
 )
 def test_a_transformation_is_what_a_plain_one_does_to_each_image(name, plain):
     augmentation = drawn((name,), 0.7)
@@ -80,7 +80,7 @@ def test_each_is_applied_as_often_as_its_probability_says(probability):
     augmentation = drawn(ALL, probability, 4000)
     still = 1 / (2 * (SIZE // 8) + 1) ** 2  # no shift is among the shifts
     shares = {
-        "color": np.mean(augmentation.brightness != 0),
+        "colour": np.mean(augmentation.brightness != 0),
         "translation": np.mean((augmentation.shift != 0).any(1)) / (1 - still),
         "cutout": np.mean(augmentation.cutout),
     }
@@ -88,7 +88,7 @@ def test_each_is_applied_as_often_as_its_probability_says(probability):
         assert abs(share - probability) < 5 * np.sqrt(0.25 / 4000)
 
 
-def test_gradients_reach_every_pixel_that_is_still_seen():
+def test_gradients_are_the_slopes_of_the_transformed_images():
     augmentation = drawn(ALL, 1.0)
 
     def total(images):

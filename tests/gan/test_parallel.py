@@ -31,8 +31,8 @@ EVERY_OPTION = Recipe(
     r2=0.1,
     penalty_every=2,
     mirrored=True,
-    transformations=("color", "translation", "cutout"),
-    probability=0.5,
+    transformations=("colour", "translation", "cutout"),
+    augment_probability=0.5,
     adaptive_target=0.6,
     average=0.9,
 )
