@@ -49,7 +49,8 @@ from jax import lax
 from jaxtyping import Array, Float
 from painter.made_up import blots, painted
 
-from jaxart.painter import refinement, rounds, strokes
+from jaxart.drawing import strokes
+from jaxart.painter import refinement, rounds
 from jaxart.painter.painting import GROWTH
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings

@@ -76,14 +76,17 @@ Packages, each importing only from those below::
         placement.py   where the next strokes go: disjoint windows where the error is
         gradients.py   minimising a stroke's loss: differences, autodiff, random search
         distances.py   losses: squared error, VGG16's features
-        medium.py      brush and pigment: from sRGB strokes to a canvas in paint space
-        strokes.py     the eight parameters of a stroke, and drawing strokes in tiles
-        brushes.py     brush marks: coverage and thickness, by formula or from a picture
-        pigments.py    how paints mix
         saliency.py    weights of a picture's pixels
-        relief.py      light on the thickness of the paint
         strokes_file.py  a painting's strokes on disk
         svg.py         a painting's strokes as shapes
+
+    drawing/           strokes on a canvas; under all of the above
+        strokes.py     the eight parameters of a stroke, and drawing strokes in tiles
+        levels.py      strokes in the cells of grids, drawn for a batch of canvases
+        brushes.py     brush marks: coverage and thickness, by formula or from a picture
+        pigments.py    how paints mix
+        medium.py      brush and pigment: from sRGB strokes to a canvas in paint space
+        relief.py      light on the thickness of the paint
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
     winograd.py        3 by 3 and 4 by 4 convolutions with fewer products, for CPUs

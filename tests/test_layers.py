@@ -28,12 +28,11 @@ def imports(path: Path) -> set[str]:
 def allowed(importer: str, package: str) -> bool:
     if package in COMMANDS:
         return False
+    if package == "drawing":
+        return importer in COMMANDS | PACKAGES | {"drawing"}
     if package not in PACKAGES or importer in COMMANDS:
         return True
-    if importer == package:
-        return True
-    # Synthetic paintings are painted with the painter's strokes.
-    return (importer, package) == ("paintings", "painter")
+    return importer == package
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)

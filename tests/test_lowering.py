@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jaxart import metrics, vgg
+from jaxart.drawing.strokes import TILE, empty_buffer
 from jaxart.gan import deconvnet, feature_metrics, latents
 from jaxart.gan.parallel import make_parallel_update
 from jaxart.gan.settings import Settings
@@ -22,7 +23,6 @@ from jaxart.gan.update import init_state, network_state
 from jaxart.painter import painting, refinement, rounds
 from jaxart.painter.problem import Problem, make_problem
 from jaxart.painter.settings import Settings as PainterSettings
-from jaxart.painter.strokes import TILE, empty_buffer
 
 
 ROOT = Path(__file__).parents[1]

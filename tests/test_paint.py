@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from jaxart import command, images, paint
+from jaxart.drawing.strokes import X
 from jaxart.painter import jobs, outputs, painting, strokes_file
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import X
 from jaxart.validation import build
 
 

@@ -14,9 +14,9 @@ from painter.options import Options
 from painter.pictures import Pixels, psnr, render
 from painter.tables import STROKES, Column, Row
 
+from jaxart.drawing.strokes import PADDING
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import PADDING
 
 
 EQUAL = (

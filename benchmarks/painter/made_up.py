@@ -5,10 +5,10 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy import ndimage
 
+from jaxart.drawing.strokes import StrokeBuffer, empty_buffer
 from jaxart.painter import placement
 from jaxart.painter.painting import CAPACITY
 from jaxart.painter.problem import FIRST_LEVEL_STROKES, LEVEL_SCALE, Problem
-from jaxart.painter.strokes import StrokeBuffer, empty_buffer
 
 
 def blots(side: int) -> UInt8[np.ndarray, "side side 3"]:

@@ -23,12 +23,12 @@ from painter.pictures import Pixels
 from painter.tables import STROKES, Column, Row, summary
 from timing import ratio
 
+from jaxart.drawing.strokes import Canvas, empty_buffer
 from jaxart.painter import gradients, rounds
 from jaxart.painter.distances import Distance
 from jaxart.painter.problem import make_problem
 from jaxart.painter.rounds import Crop, Round, Stage
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import Canvas, empty_buffer
 
 
 NINE = (

@@ -12,8 +12,9 @@ from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
 from jaxart import atomic, command, films, images
-from jaxart.painter import painting, relief, strokes_file, svg
-from jaxart.painter.relief import Light
+from jaxart.drawing import relief
+from jaxart.drawing.relief import Light
+from jaxart.painter import painting, strokes_file, svg
 from jaxart.painter.strokes_file import StrokesFile
 
 

@@ -24,14 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int32, UInt8
 
+from jaxart.drawing.medium import Medium
+from jaxart.drawing.pigments import Pigment
+from jaxart.drawing.strokes import PADDING, Canvas, StrokeBuffer, empty_buffer
 from jaxart.painter import refinement, rounds
 from jaxart.painter.distances import SquaredError
-from jaxart.painter.medium import Medium
-from jaxart.painter.pigments import Pigment
 from jaxart.painter.problem import Problem, make_problem
 from jaxart.painter.refinement import Objective
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import PADDING, Canvas, StrokeBuffer, empty_buffer
 
 
 GROWTH = 1.15  # strokes after a stage, in strokes before it

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxart.drawing.medium import Medium
+from jaxart.drawing.strokes import COLOUR, LENGTH, SIZE, WIDTH, Canvas, draw
 from jaxart.painter.distances import Distance
-from jaxart.painter.medium import Medium
-from jaxart.painter.strokes import COLOUR, LENGTH, SIZE, WIDTH, Canvas, draw
 
 
 # Learning rates: position and sides in shares of the stroke's own size, angle in

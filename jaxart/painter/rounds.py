@@ -31,12 +31,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxart.painter import placement
-from jaxart.painter.distances import Distance
-from jaxart.painter.gradients import Method, SearchSpace, minimize
-from jaxart.painter.medium import Medium
-from jaxart.painter.placement import WINDOW, Layout, Level
-from jaxart.painter.strokes import (
+from jaxart.drawing.medium import Medium
+from jaxart.drawing.strokes import (
     ANGLE,
     COLOUR,
     PADDING,
@@ -48,6 +44,10 @@ from jaxart.painter.strokes import (
     composite,
     footprints,
 )
+from jaxart.painter import placement
+from jaxart.painter.distances import Distance
+from jaxart.painter.gradients import Method, SearchSpace, minimize
+from jaxart.painter.placement import WINDOW, Layout, Level
 
 
 MAX_WINDOWS = 64  # of a round

@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from jaxart import vgg
-from jaxart.painter import brushes
+from jaxart.drawing import brushes
+from jaxart.drawing.medium import Medium
+from jaxart.drawing.pigments import PIGMENTS
 from jaxart.painter.gradients import Method
-from jaxart.painter.medium import Medium
-from jaxart.painter.pigments import PIGMENTS
 from jaxart.validation import (
     MAX_COUNT,
     FilePath,

@@ -14,7 +14,7 @@ it exactly. The file is JSON, one object:
     brush      null, or the sha256 of the brush's picture, whose path is in `settings`
     strokes    the strokes in the order in which they are drawn, column by column: {"x",
                "y", "length", "width", "angle", "red", "green", "blue", "seed"}, each a
-               list of as many numbers; `jaxart.painter.strokes` has their units
+               list of as many numbers; `jaxart.drawing.strokes` has their units
     laid       the greedy strokes, before refinement, from which painting is resumed:
                the same columns, and "stage", in which each was painted; a column that
                equals its namesake in `strokes` is left out
@@ -33,10 +33,10 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from jaxart import atomic, images
-from jaxart.painter import brushes
+from jaxart.drawing import brushes
+from jaxart.drawing.strokes import COLUMNS
 from jaxart.painter.painting import MAX_EMPTY_STAGES, Painting
 from jaxart.painter.settings import MAX_STROKES, Settings, check_keys
-from jaxart.painter.strokes import COLUMNS
 from jaxart.validation import build, short
 
 

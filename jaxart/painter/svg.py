@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxart.painter.brushes import Brush, PictureBrush, mark
+from jaxart.drawing.brushes import Brush, PictureBrush, mark
 
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- painted by jaxart -->\n'

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxart.painter.brushes import BRISTLE, FLAT, KNIFE, ROUND, Brush
+from jaxart.drawing.brushes import BRISTLE, FLAT, KNIFE, ROUND, Brush
 
 
 Colour = Float[np.ndarray, "3"]

@@ -20,9 +20,9 @@ import tqdm
 from jaxtyping import Array, Float32, UInt8
 
 from jaxart import images
-from jaxart.painter import relief
-from jaxart.painter.brushes import Brush
-from jaxart.painter.strokes import PADDING, draw
+from jaxart.drawing import relief
+from jaxart.drawing.brushes import Brush
+from jaxart.drawing.strokes import PADDING, draw
 from jaxart.paintings import dataset
 from jaxart.paintings.scenes import GENRES, PALETTES, STYLES, Scene, portrait
 from jaxart.paintings.sources.picture import TEXTS

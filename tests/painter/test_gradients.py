@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxart import vgg
-from jaxart.painter.brushes import ROUND
+from jaxart.drawing.brushes import ROUND
+from jaxart.drawing.strokes import draw
 from jaxart.painter.distances import (
     WHOLE,
     Distance,
@@ -21,7 +22,6 @@ from jaxart.painter.gradients import (
     finite_differences,
     minimize,
 )
-from jaxart.painter.strokes import draw
 
 
 START = np.array([0.45, 0.52, 0.6, 0.3, 0.5, 0.9, 0.2, 0.1])

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxart.drawing.brushes import BRUSHES
+from jaxart.drawing.pigments import PIGMENTS
+from jaxart.drawing.strokes import X
 from jaxart.painter import painting, strokes_file
-from jaxart.painter.brushes import BRUSHES
 from jaxart.painter.painting import (
     Painting,
     Progress,
@@ -20,10 +22,8 @@ from jaxart.painter.painting import (
     frames,
     paint,
 )
-from jaxart.painter.pigments import PIGMENTS
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import X
 from jaxart.painter.strokes_file import StrokesFile
 from jaxart.validation import build
 

@@ -3,11 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxart.drawing.brushes import BRUSHES
+from jaxart.drawing.medium import Medium
+from jaxart.drawing.pigments import ABSORBANCE, RGB, Pigment
 from jaxart.painter import refinement
-from jaxart.painter.brushes import BRUSHES
 from jaxart.painter.distances import HALF, FeatureSpec, Perceptual, SquaredError
-from jaxart.painter.medium import Medium
-from jaxart.painter.pigments import ABSORBANCE, RGB, Pigment
 from jaxart.painter.refinement import SHORTEST, Objective, RefineState
 
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from jaxart import vgg
+from jaxart.drawing.brushes import BRUSHES
+from jaxart.drawing.medium import Medium
+from jaxart.drawing.pigments import ABSORBANCE, RGB, Pigment
+from jaxart.drawing.strokes import empty_buffer
 from jaxart.painter import placement, rounds
-from jaxart.painter.brushes import BRUSHES
 from jaxart.painter.distances import (
     HALF,
     Distance,
@@ -18,14 +21,11 @@ from jaxart.painter.distances import (
     SquaredError,
 )
 from jaxart.painter.gradients import Method
-from jaxart.painter.medium import Medium
 from jaxart.painter.painting import CAPACITY, progress
-from jaxart.painter.pigments import ABSORBANCE, RGB, Pigment
 from jaxart.painter.placement import WINDOW
 from jaxart.painter.problem import make_problem
 from jaxart.painter.rounds import Options, Round, Stage
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import empty_buffer
 
 
 GROUND = jnp.array([0.8, 0.7, 0.6])

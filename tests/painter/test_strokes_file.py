@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from jaxart.drawing.strokes import COLUMNS
 from jaxart.painter import strokes_file
 from jaxart.painter.painting import MAX_EMPTY_STAGES, Painting
 from jaxart.painter.settings import Settings
-from jaxart.painter.strokes import COLUMNS
 from jaxart.painter.strokes_file import StrokesFile
 
 

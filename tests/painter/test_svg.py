@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from jaxart.drawing.brushes import BRUSHES, PictureBrush
+from jaxart.drawing.strokes import ANGLE, LENGTH, WIDTH, X, Y
 from jaxart.painter import svg
-from jaxart.painter.brushes import BRUSHES, PictureBrush
-from jaxart.painter.strokes import ANGLE, LENGTH, WIDTH, X, Y
 
 
 SPACE = "{http://www.w3.org/2000/svg}"

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxart.painter import relief
-from jaxart.painter.relief import Light, lit
+from jaxart.drawing import relief
+from jaxart.drawing.relief import Light, lit
 
 
 LEFT, ABOVE = Light(azimuth=270.0), Light(azimuth=0.0)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
-from jaxart.painter.brushes import Brush, PictureBrush
-from jaxart.painter.pigments import Pigment
-from jaxart.painter.strokes import COLOUR, Canvas, HostStrokes, Strokes, draw
+from jaxart.drawing.brushes import Brush, PictureBrush
+from jaxart.drawing.pigments import Pigment
+from jaxart.drawing.strokes import COLOUR, Canvas, HostStrokes, Strokes, draw
 
 
 @jax.tree_util.register_pytree_node_class

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart.painter import strokes as rasterizer
-from jaxart.painter.brushes import BRISTLE, FLAT, ROUND, SOFT, Brush, mark
-from jaxart.painter.strokes import (
+from jaxart.drawing import strokes as rasterizer
+from jaxart.drawing.brushes import BRISTLE, FLAT, ROUND, SOFT, Brush, mark
+from jaxart.drawing.strokes import (
     GROUP_BYTES,
     ON_CPU,
     PADDING,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart.painter import brushes
-from jaxart.painter.brushes import BRISTLE, DRY, FLAT, KNIFE, ROUND, SOFT, Brush, mark
+from jaxart.drawing import brushes
+from jaxart.drawing.brushes import BRISTLE, DRY, FLAT, KNIFE, ROUND, SOFT, Brush, mark
 
 
 BRUSHES = {

@@ -30,7 +30,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, ScalarLike
 
-from jaxart.painter.brushes import Brush, PictureBrush, mark
+from jaxart.drawing.brushes import Brush, PictureBrush, mark
 
 
 TILE = 16  # side of a tile, in pixels

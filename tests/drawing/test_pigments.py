@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart.painter.pigments import ABSORBANCE, PIGMENTS, RGB, Pigment
+from jaxart.drawing.pigments import ABSORBANCE, PIGMENTS, RGB, Pigment
 
 
 YELLOW, BLUE = np.array([1.0, 0.9, 0.1]), np.array([0.1, 0.2, 0.9])

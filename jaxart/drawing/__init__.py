@@ -1,0 +1,1 @@
+"""Drawing: strokes, the marks of brushes, and how paints mix."""
