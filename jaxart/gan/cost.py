@@ -15,8 +15,9 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from jaxart import machine
-from jaxart.gan.networks import SMALLEST, Discriminator, Generator
+from jaxart.gan.networks import SMALLEST, Discriminator
 from jaxart.gan.run_log import Speed
+from jaxart.gan.strokes import AnyGenerator, StrokeGenerator
 
 
 class Cost(NamedTuple):
@@ -60,7 +61,7 @@ class Cost(NamedTuple):
 
 
 def estimate_cost(
-    generator: Generator,
+    generator: AnyGenerator,
     discriminator: Discriminator,
     compiled: jax.stages.Compiled,
     images: int,
@@ -125,21 +126,27 @@ def parameters(network: nnx.Module) -> int:
     return sum(leaf.size for leaf in leaves)
 
 
-def flop_per_image(generator: Generator, discriminator: Discriminator) -> int:
+def flop_per_image(generator: AnyGenerator, discriminator: Discriminator) -> int:
     """Return the floating-point operations of an update for an image of its batch.
 
-    Convolutions and matrix products only, with two operations a product. D passes over
+    Convolutions and matrix products only, with two operations a product; what drawing
+    strokes takes is in `drawing.levels`. D passes over
     three batches: the real and the fake one in its own step, the fake one in G's step.
     """
     g_stages = _macs(generator.stages)
     d_stages = _macs(reversed(discriminator.stages))
     pixels = d_stages[-1]  # D's first layer
-    g = sum(g_stages) + generator.seed.size
+    latents = generator.seed.size
+    g = sum(g_stages) + latents
+    if isinstance(generator, StrokeGenerator):
+        latents += generator.hidden.kernel.size
+        g += generator.hidden.kernel.size + generator.ground.kernel.size
+        g += sum(h.out.kernel.size * h.level.cells**2 for h in generator.heads)
     d = sum(d_stages) + discriminator.score.kernel.size
     # Forward, gradients of weights, gradients of inputs. No weights of D are asked for
     # in G's step; no gradient at the pixels in D's step, and none at the latents.
     d_products = 3 * d + 2 * d + (3 * d - 2 * pixels)
-    g_products = g + g + (g - generator.seed.size)
+    g_products = g + g + (g - latents)
     return 2 * (d_products + g_products)
 
 

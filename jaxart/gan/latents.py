@@ -32,7 +32,7 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, UInt8
 
 from jaxart import batches, images
-from jaxart.gan.networks import Generator
+from jaxart.gan.strokes import AnyGenerator
 from jaxart.gan.update import NetworkState, apply
 
 
@@ -96,7 +96,7 @@ def arithmetic(
     return plus.mean(0) - minus.mean(0) + to.mean(0)
 
 
-def make_sampler(generator: Generator) -> Sampler:
+def make_sampler(generator: AnyGenerator) -> Sampler:
     """Return the compiled function from a network state and points to pictures.
 
     Batch norm uses the running statistics, so that a picture does not depend on the

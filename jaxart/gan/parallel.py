@@ -28,7 +28,8 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree, Shaped, UInt8
 
-from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan.networks import Discriminator
+from jaxart.gan.strokes import AnyGenerator
 from jaxart.gan.update import Recipe, TrainState, Update, update_fn
 
 
@@ -63,7 +64,7 @@ class ParallelUpdate(NamedTuple):
 
 
 def make_parallel_update(
-    generator: Generator,
+    generator: AnyGenerator,
     discriminator: Discriminator,
     recipe: Recipe,
     *,

@@ -17,6 +17,8 @@ from flax import nnx
 from jaxtyping import Array, Integer
 from ml_collections import ConfigDict
 
+from jaxart.drawing import levels
+from jaxart.drawing.brushes import BRUSHES
 from jaxart.gan import feature_metrics
 from jaxart.gan.augment import Transformation
 from jaxart.gan.losses import Loss
@@ -28,6 +30,7 @@ from jaxart.gan.networks import (
     Resampling,
 )
 from jaxart.gan.parallel import Parallel
+from jaxart.gan.strokes import AnyGenerator, StrokeGenerator
 from jaxart.gan.update import Recipe
 from jaxart.validation import (
     MAX_COUNT,
@@ -67,6 +70,8 @@ NETWORK_KEYS = (
     "generator.normalisation",
     "generator.resampling",
     "generator.excitation",
+    "generator.strokes",
+    "generator.brush",
     "discriminator.width",
     "discriminator.normalisation",
     "discriminator.resampling",
@@ -78,6 +83,8 @@ SINCE_0_3 = {
     "generator.normalisation": "batch",
     "generator.resampling": "strided",
     "generator.excitation": False,
+    "generator.strokes": "",
+    "generator.brush": "soft",
     "generator.average": 0.0,
     "discriminator.normalisation": "batch",
     "discriminator.resampling": "strided",
@@ -141,6 +148,8 @@ class GeneratorSettings(Validated):
     normalisation: Annotated[Normalisation, OneOf(("batch", "none"))]
     resampling: Resampling
     excitation: bool
+    strokes: str
+    brush: Annotated[str, OneOf(tuple(BRUSHES))]
     average: Annotated[float, Range(0, below=1)]
 
 
@@ -251,6 +260,20 @@ class Settings(Validated):
     evaluate: EvaluationSettings
     log: LogSettings
 
+    def __post_init__(self) -> None:
+        """Check that the strokes fit into the picture."""
+        super().__post_init__()
+        if not self.generator.strokes:
+            return
+        try:
+            levels.parse(self.generator.strokes, self.size)
+        except ValueError as error:
+            raise ValueError(f"generator.strokes {error}") from None
+        if self.generator.excitation:
+            raise ValueError(
+                "generator.excitation must be false where there are strokes; got true"
+            )
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | ConfigDict) -> "Settings":
         """Return the settings of a config file, or of what `to_dict` returned.
@@ -287,9 +310,21 @@ class Settings(Validated):
         data = dataclasses.replace(self.data, **values)
         return dataclasses.replace(self, data=data)
 
-    def make_generator(self, rngs: nnx.Rngs) -> Generator:
+    def make_generator(self, rngs: nnx.Rngs) -> AnyGenerator:
         """Return a new generator."""
         settings = self.generator
+        if settings.strokes:
+            return StrokeGenerator(
+                self.size,
+                settings.width,
+                settings.latent,
+                grids=levels.parse(settings.strokes, self.size),
+                brush=settings.brush,
+                normalisation=settings.normalisation,
+                resampling=settings.resampling,
+                dtype=self.dtype,
+                rngs=rngs,
+            )
         return Generator(
             self.size,
             settings.width,
@@ -315,7 +350,7 @@ class Settings(Validated):
 
     def make_networks(
         self, seed: int | Integer[Array, ""]
-    ) -> tuple[Generator, Discriminator]:
+    ) -> tuple[AnyGenerator, Discriminator]:
         """Return both networks as a run of that seed starts with them."""
         rngs = nnx.Rngs(jax.random.key(seed))
         return self.make_generator(rngs), self.make_discriminator(rngs)

@@ -38,7 +38,8 @@ from jaxart import images
 from jaxart.gan import augment, losses
 from jaxart.gan.augment import Transformation
 from jaxart.gan.losses import Loss
-from jaxart.gan.networks import Discriminator, Generator
+from jaxart.gan.networks import Discriminator
+from jaxart.gan.strokes import AnyGenerator
 
 
 # After n updates the average keeps (1 + n) / (WARM_UP + n) of itself, until that is
@@ -102,7 +103,7 @@ def network_state(network: nnx.Module) -> NetworkState:
 
 
 def init_state(
-    generator: Generator,
+    generator: AnyGenerator,
     discriminator: Discriminator,
     recipe: Recipe,
     seed: int | Integer[Array, ""],
@@ -135,7 +136,7 @@ def apply(
 
 
 def update_fn(
-    generator: Generator,
+    generator: AnyGenerator,
     discriminator: Discriminator,
     recipe: Recipe,
     axis: str | None = None,

@@ -1,0 +1,252 @@
+"""A generator that paints: 100 latent numbers to strokes, and strokes to an image.
+
+The latents become a ground, a few large strokes from the whole canvas, and strokes of
+the cells of finer grids (`drawing.levels`), laid one over the other. The maps that the
+cells' strokes are read from are those of `networks.Generator`, transposed convolution
+by transposed convolution, so that neighbours know of each other. Drawing has slopes, so
+that nothing else changes: discriminator, losses and update are those of the generator
+of pixels.
+
+What can hide will: a stroke of a colour that D minds would shrink to a dot, and never
+grow again. So strokes have a least size, and a stroke's colour is told as a difference
+from what lies below its cell, which is small at first: it need not hide. Sizes and
+places of a cell's strokes are bounded so that they stay in the window of their cell:
+the longer a stroke, the less it may move.
+
+Source: Ganin et al., "Synthesizing Programs for Images using Reinforced Adversarial
+Learning" (SPIRAL), ICML 2018, for a generator whose pictures are drawn. Deviation:
+theirs draws with a program that has no slopes, and learns by reinforcement.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxart.drawing import levels
+from jaxart.drawing.brushes import BRUSHES
+from jaxart.drawing.levels import Level
+from jaxart.drawing.strokes import COLOUR
+from jaxart.gan import networks
+from jaxart.gan.networks import (
+    LEAK,
+    SMALLEST,
+    Generator,
+    Normalisation,
+    Resampling,
+    UpBlock,
+)
+
+
+HIDDEN = 512  # of the layer that large strokes and the ground are read from
+NUMBERS = 8  # of a stroke
+PALEST = 0.01  # how near to 0 and 1 a colour may be that others differ from
+COLOUR_STEP = 0.7  # log odds for each of the head's numbers
+
+
+class Bounds(NamedTuple):
+    """What a level's strokes may be, in cells.
+
+    Args:
+        length: the least and the greatest.
+        aspect: width over length, the least and the greatest.
+        place: of the centre, from the cell's middle; 0: wherever the stroke stays in
+            the window.
+    """
+
+    length: tuple[float, float]
+    aspect: tuple[float, float]
+    place: float
+
+
+OF_WHOLE = Bounds((0.35, 1.6), (0.3, 0.9), 0.6)
+# The longest and widest stroke, as a diagonal, is as large as half the window.
+OF_CELLS = Bounds((0.7, 1.7), (0.25, 0.6), 0.0)
+
+
+class Painted(NamedTuple):
+    """The strokes of a batch of paintings.
+
+    Args:
+        strokes: of each painting, in the order in which they are laid; see
+            `drawing.strokes`.
+        ground: colour of each canvas below them, sRGB in [0, 1].
+    """
+
+    strokes: Float[Array, "b n 8"]
+    ground: Float[Array, "b 3"]
+
+
+class StrokeHead(nnx.Module):
+    """Read the strokes of each cell from its features."""
+
+    def __init__(
+        self, channels: int, level: Level, normalisation: Normalisation, rngs: nnx.Rngs
+    ):
+        if normalisation == "batch":
+            self.norm = networks._batch_norm(channels, "float32", rngs)
+        else:
+            self.norm = nnx.identity
+        self.out = nnx.Linear(channels, level.strokes * NUMBERS, rngs=rngs)
+        # The strokes of a cell differ from the start.
+        bias = jax.random.normal(rngs.params(), (level.strokes, NUMBERS))
+        self.out.bias[...] = bias.at[:, COLOUR].set(0).ravel()
+        self.level = level
+
+    def __call__(
+        self, features: Float[Array, "b h w c"], below: Float[Array, "b 3 h w"]
+    ) -> Float[Array, "k phases b rows columns 8"]:
+        """Return the level's strokes by passes; see `levels.in_order`.
+
+        Args:
+            features: of the cells.
+            below: mean colours of the cells before the level is laid.
+        """
+        x = nnx.leaky_relu(self.norm(features.astype(jnp.float32)), LEAK)
+        b, rows, columns, _ = x.shape
+        raw = self.out(x).reshape(b, rows, columns, self.level.strokes, NUMBERS)
+        below = below.transpose(0, 2, 3, 1)[:, :, :, None]
+        return levels.in_order(_bounded(raw, below, self.level.cells))
+
+
+class StrokeGenerator(nnx.Module):
+    """Map latents to strokes, and to images drawn with them.
+
+    Args:
+        size: side of the images, in pixels.
+        width: channels of the largest map of a `networks.Generator`.
+        latent_dim: how many latents.
+        grids: from coarse to fine; see `levels.parse`.
+        brush: name of the brush that the images are drawn with.
+        normalisation: of the maps.
+        resampling: of the maps.
+        dtype: of the products of the maps.
+        rngs: of the initial values.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        width: int,
+        latent_dim: int,
+        *,
+        grids: tuple[Level, ...],
+        brush: str,
+        normalisation: Normalisation = "batch",
+        resampling: Resampling = "strided",
+        dtype: str,
+        rngs: nnx.Rngs,
+    ):
+        self.size, self.latent_dim, self.dtype = size, latent_dim, dtype
+        self.brush, self.grids = BRUSHES[brush], grids
+        self.hidden = nnx.Linear(latent_dim, HIDDEN, rngs=rngs)
+        self.ground = nnx.Linear(HIDDEN, 3, rngs=rngs)
+        finest = max(grids).cells
+        widths = networks._widths(size, width)[::-1]
+        maps = [SMALLEST << stage for stage in range(len(widths))]
+        shape = (latent_dim, SMALLEST, SMALLEST, widths[0])
+        self.seed = nnx.Param(networks._he_normal(rngs.params(), shape, latent_dim))
+        self.stages = nnx.List(
+            UpBlock(
+                i,
+                o,
+                normalisation=normalisation,
+                resampling=resampling,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            for i, o, side in zip(widths, widths[1:], maps[1:], strict=False)
+            if side <= finest
+        )
+        channels = {1: HIDDEN} | dict(zip(maps, widths, strict=True))
+        self.heads = nnx.List(
+            StrokeHead(channels[grid.cells], grid, normalisation, rngs)
+            for grid in grids
+        )
+
+    def paint(self, z: Float[Array, "b z"]) -> Painted:
+        """Return the strokes of a painting for each row of N(0, 1) numbers."""
+        by_level, ground, _ = self._paint(z)
+        flat = [levels.flat(strokes) for strokes in by_level]
+        return Painted(jnp.concatenate(flat, axis=1), ground)
+
+    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
+        """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
+        return 2 * jnp.moveaxis(self._paint(z)[2], 0, -1) - 1
+
+    def _paint(
+        self, z: Float[Array, "b z"]
+    ) -> tuple[list[Float[Array, "..."]], Float[Array, "b 3"], Float[Array, "3 b h w"]]:
+        """Return the strokes of each level by passes, the grounds, and the canvases."""
+        features = self._features(z)
+        hidden = nnx.leaky_relu(features[1][:, 0, 0], LEAK)
+        ground = nnx.sigmoid(self.ground(hidden))
+        shape = (3, len(z), self.size, self.size)
+        canvas = jnp.broadcast_to(ground.T[:, :, None, None], shape)
+        by_level, first = [], 0
+        for head in self.heads:
+            grid = head.level
+            strokes = head(features[grid.cells], _cell_means(canvas, grid.cells))
+            seeds = hair_seeds(first + grid.count)[first:]
+            seeds = seeds.reshape(*strokes.shape[:2], *strokes.shape[3:5])
+            canvas = levels.draw_level(canvas, strokes, seeds, self.brush, grid)
+            by_level.append(strokes)
+            first += grid.count
+        return by_level, ground, canvas
+
+    def _features(self, z: Float[Array, "b z"]) -> dict[int, Float[Array, "b h w c"]]:
+        """Return the maps that strokes are read from, by cells along a side."""
+        seed = self.seed[...].astype(self.dtype)
+        x = jnp.einsum("bz,zhwo->bhwo", z.astype(self.dtype), seed)
+        features = {1: self.hidden(z)[:, None, None], SMALLEST: x}
+        for stage in self.stages:
+            x = stage(x)
+            features[x.shape[1]] = x
+        return features
+
+
+def _cell_means(
+    canvas: Float[Array, "3 b h w"], cells: int
+) -> Float[Array, "b 3 cells cells"]:
+    """Return the mean colour of each cell."""
+    side = canvas.shape[-1] // cells
+    split = canvas.reshape(*canvas.shape[:2], cells, side, cells, side)
+    return split.mean((3, 5)).swapaxes(0, 1)
+
+
+def hair_seeds(count: int) -> Float[np.ndarray, " n"]:
+    """Return numbers that pick the hairs of strokes, spread over [0, 1)."""
+    golden = (5**0.5 - 1) / 2
+    return (golden * np.arange(1, count + 1) % 1).astype(np.float32)
+
+
+def _bounded(
+    raw: Float[Array, "b rows columns k 8"],
+    below: Float[Array, "b rows columns 1 3"],
+    cells: int,
+) -> Float[Array, "b rows columns k 8"]:
+    """Return strokes within their bounds from numbers that have none."""
+    bounds = OF_WHOLE if cells == 1 else OF_CELLS
+    x, y, length, aspect, angle = jnp.moveaxis(raw[..., :5], -1, 0)
+    low, high = bounds.length
+    length = low * (high / low) ** nnx.sigmoid(length)
+    low, high = bounds.aspect
+    width = length * (low + (high - low) * nnx.sigmoid(aspect))
+    angle = 1.5 * angle
+    cos, sin = jnp.abs(jnp.cos(angle)), jnp.abs(jnp.sin(angle))
+    room_x = bounds.place or 1 - (length * cos + width * sin) / 2
+    room_y = bounds.place or 1 - (length * sin + width * cos) / 2
+    middles = (np.arange(cells) + 0.5)[:, None]
+    x = middles + room_x * jnp.tanh(x)
+    y = middles[:, None] + room_y * jnp.tanh(y)
+    geometry = [x / cells, y / cells, length / cells, width / cells, angle]
+    paler = jnp.clip(below, PALEST, 1 - PALEST)
+    odds = jnp.log(paler / (1 - paler))
+    step = COLOUR_STEP * raw[..., COLOUR]
+    return jnp.concatenate([jnp.stack(geometry, -1), nnx.sigmoid(odds + step)], -1)
+
+
+AnyGenerator = Generator | StrokeGenerator
