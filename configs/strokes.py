@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
             "width": 32,
             "latent": 100,
             "normalisation": "batch",  # or "none"
-            "resampling": "strided",  # or "smooth"
+            "resampling": "smooth",  # or "strided"
             "excitation": False,
             "strokes": "1x12,4x4",  # grids of cells, and strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with

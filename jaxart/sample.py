@@ -1,16 +1,30 @@
 """Draw pictures from a checkpoint: `python -m jaxart.sample --workdir=DIR --out=F.png`.
 
+What a generator of strokes makes is drawn by the painter's own code: at any size, with
+any brush, lit in relief, as a strokes file, as shapes, or as a film.
+
 Source: Beyers and Loane, section 4.
 """
 
 import itertools
+import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 
-from jaxart import arguments, command, figures, images
+from jaxart import arguments, batches, command, figures, images
 from jaxart.gan import latents, trained
+from jaxart.gan.strokes import StrokeGenerator, hair_seeds
+from jaxart.gan.trained import TrainedNetwork
+from jaxart.painter import outputs, strokes_file
+from jaxart.painter.outputs import Appearance
+from jaxart.painter.painting import Painting
+from jaxart.painter.settings import Settings
+from jaxart.painter.strokes_file import StrokesFile
 from jaxart.validation import Count, FilePath, Seed, validate
 
 
@@ -22,6 +36,20 @@ def main(
     step: arguments.Step = None,
     weights: arguments.Weights = None,
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,
+    pixels: Annotated[int | None, "side of each painting of strokes"] = None,
+    brush: Annotated[
+        FilePath | None, "that strokes are drawn with; the training's, if not given"
+    ] = None,
+    relief: Annotated[bool, "show the paint in relief"] = False,
+    strokes_out: Annotated[
+        FilePath | None, "FOLDER/ for the strokes; FILE.json for those of one"
+    ] = None,
+    svg: Annotated[
+        FilePath | None, "FOLDER/ for the strokes as shapes; FILE.svg for one"
+    ] = None,
+    film: Annotated[
+        FilePath | None, "FOLDER/ for films of paintings as they grow; one's FILE.webp"
+    ] = None,
 ) -> None:
     """Restore a checkpoint and draw samples from it."""
     validate("count", count, Count)
@@ -29,26 +57,100 @@ def main(
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
+    files = {"strokes_out": strokes_out, "svg": svg, "film": film}
+    for flag, value in files.items():
+        if value is not None and count > 1 and not value.endswith("/"):
+            raise ValueError(
+                f"{flag} must be FOLDER/ for {count} pictures; got {value}"
+            )
     generator = trained.restore_generator(workdir, step, weights)
+    size = generator.settings.size
+    is_painted = any(
+        value is not None for value in (pixels, brush, relief or None, *files.values())
+    )
+    if is_painted:
+        _check_paints(generator, workdir)
     if not into_folder:
-        arguments.check_grid(count, generator.settings.size)
+        arguments.check_grid(count, pixels or size)
     points = latents.sample_latents(
         seed, range(count), generator.settings.generator.latent
     )
-    sampler = latents.make_sampler(generator.network)
-    about = command.provenance(seed=seed, step=generator.step)
-    parts = latents.sample_pictures(sampler, generator.state, points)
-    if into_folder:
-        for number, picture in enumerate(itertools.chain.from_iterable(parts)):
-            path = Path(out) / f"{number:06d}.png"
-            images.save_png(path, picture, about=about)
+    if is_painted:
+        appearance = outputs.appearance_from_flags((pixels or size) / size, relief, 315)
+        paintings = _paintings(generator, points, brush, seed)
+        pictures = _write_paintings(paintings, out, files, appearance)
     else:
-        pixels = np.concatenate([*parts])
+        sampler = latents.make_sampler(generator.network)
+        parts = latents.sample_pictures(sampler, generator.state, points)
+        pictures = itertools.chain.from_iterable(parts)
+    about = command.provenance(seed=seed, step=generator.step)
+    if into_folder:
+        for number, picture in enumerate(pictures):
+            images.save_png(Path(out) / f"{number:06d}.png", picture, about=about)
+    else:
+        grid = np.stack([*pictures])
         if numbered:
-            captions = [str(number) for number in range(count)]
-            pixels = figures.add_captions(pixels, captions)
-        images.save_png(out, images.grid(pixels), about=about)
+            grid = figures.add_captions(grid, [str(number) for number in range(count)])
+        images.save_png(out, images.grid(grid), about=about)
     print(f"{count} pictures of step {generator.step} are in {out}")
+
+
+def _check_paints(generator: TrainedNetwork, workdir: str) -> None:
+    if not isinstance(generator.network, StrokeGenerator):
+        raise ValueError(
+            "pixels, brush, relief, strokes_out, svg and film must go with a run of a "
+            f"generator of strokes; the one in {workdir} makes pixels"
+        )
+
+
+def _paintings(
+    generator: TrainedNetwork,
+    points: Float[np.ndarray, "n z"] | jax.Array,
+    brush: str | None,
+    seed: int,
+) -> Iterator[StrokesFile]:
+    """Yield each sample as a painting of the painter's.
+
+    Its picture is the sample as the discriminator saw such, so that painting can go on
+    from there.
+    """
+    config = runpy.run_path(command.config_path("paint"))["get_config"]()
+    config.brush = brush or generator.settings.generator.brush
+    config.seed = seed
+    size = generator.settings.size
+    sampler = latents.make_sampler(generator.network)
+    paint = latents.make_stroke_sampler(generator.network)
+
+    def draw(z):
+        return paint(generator.state, z), sampler(generator.state, z)
+
+    parts = batches.map_batches(
+        draw, np.asarray(points), latents.BATCH_SIZE, "sampling"
+    )
+    for painted, pictures in parts:
+        for strokes, ground, picture in zip(*painted, pictures, strict=True):
+            config.strokes = len(strokes)
+            settings = Settings(**{**config, "ground": tuple(map(float, ground))})
+            seeds, stages = hair_seeds(len(strokes)), np.zeros(len(strokes), np.int32)
+            painting = Painting(strokes, seeds, strokes, seeds, stages)
+            sha256 = strokes_file.sha256(picture)
+            yield StrokesFile(painting, settings, sha256, size, size, None)
+
+
+def _write_paintings(
+    paintings: Iterator[StrokesFile],
+    out: str,
+    files: dict[str, str | None],
+    appearance: Appearance,
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Write the files of paintings that are wanted, and yield how they look."""
+    for number, content in enumerate(paintings):
+        paths = outputs.outputs_from_flags({"out": out, **files}, f"{number:06d}")
+        paths.check(None)
+        if paths.strokes_out:
+            strokes_file.write(paths.strokes_out, content)
+        outputs.write_others(paths, content, appearance)
+        yield outputs.picture(content, appearance)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ from jaxart import images
 PHASES = (127.1, 311.7, 74.7, 269.5, 183.3)
 
 
+# Of one stroke, or of the stroke of each point.
+Seed = ScalarLike | Float[Array, "*#point"]
+
 MARK_SIDE = 64  # of a brush's picture as it is used, in pixels: all share programs
 MAX_MARK_SIDE = 1_024  # of a brush's picture as it is read, in pixels
 FAINTEST = 8  # level that must be reached in a brush's picture
@@ -150,7 +153,7 @@ def mark(
     brush: Brush | PictureBrush,
     u: Float[Array, "*point"],
     v: Float[Array, "*point"],
-    seed: ScalarLike,
+    seed: Seed,
 ) -> tuple[Float[Array, "*point"], Float[Array, "*point"]]:
     """Return coverage and thickness of a brush's mark.
 
@@ -158,7 +161,7 @@ def mark(
         brush: whose numbers are scalars.
         u: position along the stroke; the mark ends at -1 and 1.
         v: position across the stroke; the mark ends at -1 and 1.
-        seed: picks the hairs, in [0, 1).
+        seed: picks the hairs, in [0, 1); of all points, or of each.
 
     Returns:
         Share of the ground that the paint hides, and thickness of the paint, both in
@@ -208,7 +211,7 @@ def _hairs(
     count: ScalarLike,
     u: Float[Array, "*point"],
     v: Float[Array, "*point"],
-    seed: ScalarLike,
+    seed: Seed,
 ) -> Float[Array, "*point"]:
     """Return how much paint the hair over each point carries, in [0, 1].
 

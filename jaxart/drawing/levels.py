@@ -186,10 +186,9 @@ def _lay(
     size, rows = canvas.shape[-1], strokes.shape[1]
     side = size // rows
     corners = [(first + side * jnp.arange(rows)) / size for first in start]
-    u, v = _affine_maps(strokes, corners[0][:, None], corners[1], size)
-    mask = _inside(start[0], size, side)[:, :, None, None] * _inside(
-        start[1], size, side
-    )
+    u, v = _affine_maps(strokes, *corners, size)
+    down, right = (_inside(first, size, side) for first in start)
+    mask = down[:, :, None, None] * right
     windows = canvas.reshape(3, -1, rows, side, rows, side)
     drawn = _composite(windows, u, v, strokes[..., 5:], (seeds, mask), brush)
     return drawn.reshape(canvas.shape)
@@ -197,15 +196,15 @@ def _lay(
 
 def _affine_maps(
     strokes: OfWindows,
-    corners_y: Float[Array, "r 1"],
+    corners_y: Float[Array, " r"],
     corners_x: Float[Array, " c"],
     resolution: int,
 ) -> tuple[Float[Array, "b r c 3"], Float[Array, "b r c 3"]]:
     """Return stroke coordinates as affine functions of (1, x, y) of a window."""
     x, y, length, width, angle = jnp.moveaxis(strokes[..., :5], -1, 0)
     cos, sin = 2 * jnp.cos(angle), 2 * jnp.sin(angle)
-    right = corners_x + 0.5 / resolution - x
-    down = corners_y + 0.5 / resolution - y
+    right = corners_x[None, None, :] + 0.5 / resolution - x
+    down = corners_y[None, :, None] + 0.5 / resolution - y
     u = jnp.stack([right * cos + down * sin, cos / resolution, sin / resolution], -1)
     v = jnp.stack([down * cos - right * sin, -sin / resolution, cos / resolution], -1)
     return u / length[..., None], v / width[..., None]
@@ -213,11 +212,15 @@ def _affine_maps(
 
 def _evaluate(affine: Float[Array, "b r c 3"], side: int) -> Windows:
     """Return an affine function of (1, x, y) at each pixel of each window."""
-    steps = jnp.arange(side, dtype=affine.dtype)
-    start, right, down = (
-        jnp.moveaxis(affine, -1, 0)[i][:, :, None, :, None] for i in range(3)
-    )
-    return start + right * steps + down * steps[:, None, None]
+    start, right, down = (affine[:, :, None, :, None, i] for i in range(3))
+    x, y = _steps(side)
+    return start + right * x + down * y
+
+
+def _steps(side: int) -> tuple[Float[Array, "1 1 1 1 s"], Float[Array, "1 1 s 1 1"]]:
+    """Return columns and rows of the pixels of windows."""
+    steps = jnp.arange(side, dtype=jnp.float32)
+    return steps.reshape(1, 1, 1, 1, side), steps.reshape(1, 1, side, 1, 1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -249,7 +252,7 @@ def _coverage(
     seeds: Float[Array, "r c"],
     mask: Float[Array, "r side c side"],
 ) -> Windows:
-    return mask * mark(brush, u, v, seeds[:, None, :, None])[0]
+    return mask[None] * mark(brush, u, v, seeds[None, :, None, :, None])[0]
 
 
 def _of_pixels(colours: Float[Array, "b r c 3"]) -> Float[Array, "3 b r 1 c 1"]:
@@ -283,20 +286,19 @@ def _backward(brush, residuals, cotangent):
         coverage_vjp(coverage_cotangent)
     )
     return (
-        cotangent * (1 - coverage),
+        cotangent * (1 - coverage)[None],
         _moments(u_cotangent),
         _moments(v_cotangent),
-        jnp.moveaxis((cotangent * coverage).sum((3, 5)), 0, -1),
+        jnp.moveaxis((cotangent * coverage[None]).sum((3, 5)), 0, -1),
         None,
     )
 
 
 def _moments(values: Windows) -> Float[Array, "b r c 3"]:
     """Return sums over the pixels of each window, times 1, x and y."""
-    steps = jnp.arange(values.shape[-1], dtype=values.dtype)
-    columns = values.sum(2)
-    lowered = (values * steps[:, None, None]).sum(2)
-    sums = columns.sum(-1), (columns * steps).sum(-1), lowered.sum(-1)
+    x, y = _steps(values.shape[-1])
+    columns, lowered = values.sum(2), (values * y).sum(2)
+    sums = columns.sum(-1), (columns * x[:, :, 0]).sum(-1), lowered.sum(-1)
     return jnp.stack(sums, -1)
 
 

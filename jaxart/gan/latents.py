@@ -32,7 +32,7 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, UInt8
 
 from jaxart import batches, images
-from jaxart.gan.strokes import AnyGenerator
+from jaxart.gan.strokes import AnyGenerator, Painted, StrokeGenerator
 from jaxart.gan.update import NetworkState, apply
 
 
@@ -110,6 +110,21 @@ def make_sampler(generator: AnyGenerator) -> Sampler:
         return images.to_pixels(generated)
 
     return sample
+
+
+def make_stroke_sampler(generator: StrokeGenerator) -> Callable[..., Painted]:
+    """Return the compiled function from a network state and points to strokes.
+
+    Batch norm as in `make_sampler`.
+    """
+    graphdef = nnx.graphdef(nnx.view(generator, use_running_average=True))
+
+    @jax.jit
+    def paint(state: NetworkState, z: Latents) -> Painted:
+        network = nnx.merge(graphdef, state.params, state.batch_stats)
+        return network.paint(z)
+
+    return paint
 
 
 def sample_pictures(

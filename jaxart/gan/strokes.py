@@ -9,7 +9,7 @@ of pixels.
 
 What can hide will: a stroke of a colour that D minds would shrink to a dot, and never
 grow again. So strokes have a least size, and a stroke's colour is told as a difference
-from what lies below its cell, which is small at first: it need not hide. Sizes and
+from what lies below it, which is small at first: it need not hide. Sizes and
 places of a cell's strokes are bounded so that they stay in the window of their cell:
 the longer a stroke, the less it may move.
 
@@ -29,7 +29,7 @@ from jaxtyping import Array, Float
 from jaxart.drawing import levels
 from jaxart.drawing.brushes import BRUSHES
 from jaxart.drawing.levels import Level
-from jaxart.drawing.strokes import COLOUR
+from jaxart.drawing.strokes import COLOUR, POSITION
 from jaxart.gan import networks
 from jaxart.gan.networks import (
     LEAK,
@@ -44,7 +44,8 @@ from jaxart.gan.networks import (
 HIDDEN = 512  # of the layer that large strokes and the ground are read from
 NUMBERS = 8  # of a stroke
 PALEST = 0.01  # how near to 0 and 1 a colour may be that others differ from
-COLOUR_STEP = 0.7  # log odds for each of the head's numbers
+COLOUR_STEP = 0.7  # log odds for each of the number of a head, of large strokes
+SMALL_STEP = 0.3  # of those of cells, which begin as shades of what is below them
 
 
 class Bounds(NamedTuple):
@@ -62,9 +63,9 @@ class Bounds(NamedTuple):
     place: float
 
 
-OF_WHOLE = Bounds((0.35, 1.6), (0.3, 0.9), 0.6)
+OF_WHOLE = Bounds((0.25, 1.6), (0.15, 0.9), 0.6)
 # The longest and widest stroke, as a diagonal, is as large as half the window.
-OF_CELLS = Bounds((0.7, 1.7), (0.25, 0.6), 0.0)
+OF_CELLS = Bounds((0.9, 1.6), (0.35, 0.75), 0.0)
 
 
 class Painted(NamedTuple):
@@ -97,19 +98,22 @@ class StrokeHead(nnx.Module):
         self.level = level
 
     def __call__(
-        self, features: Float[Array, "b h w c"], below: Float[Array, "b 3 h w"]
+        self, features: Float[Array, "b h w c"], canvas: Float[Array, "3 b side side"]
     ) -> Float[Array, "k phases b rows columns 8"]:
         """Return the level's strokes by passes; see `levels.in_order`.
 
         Args:
             features: of the cells.
-            below: mean colours of the cells before the level is laid.
+            canvas: before the level is laid.
         """
         x = nnx.leaky_relu(self.norm(features.astype(jnp.float32)), LEAK)
         b, rows, columns, _ = x.shape
         raw = self.out(x).reshape(b, rows, columns, self.level.strokes, NUMBERS)
-        below = below.transpose(0, 2, 3, 1)[:, :, :, None]
-        return levels.in_order(_bounded(raw, below, self.level.cells))
+        geometry = _geometry(raw, rows)
+        below = _colours_at(canvas, geometry[..., POSITION], rows)
+        step = COLOUR_STEP if rows == 1 else SMALL_STEP
+        colours = nnx.sigmoid(_log_odds(below) + step * raw[..., COLOUR])
+        return levels.in_order(jnp.concatenate([geometry, colours], -1))
 
 
 class StrokeGenerator(nnx.Module):
@@ -189,8 +193,8 @@ class StrokeGenerator(nnx.Module):
         by_level, first = [], 0
         for head in self.heads:
             grid = head.level
-            strokes = head(features[grid.cells], _cell_means(canvas, grid.cells))
-            seeds = hair_seeds(first + grid.count)[first:]
+            strokes = head(features[grid.cells], canvas)
+            seeds = jnp.asarray(hair_seeds(first + grid.count)[first:])
             seeds = seeds.reshape(*strokes.shape[:2], *strokes.shape[3:5])
             canvas = levels.draw_level(canvas, strokes, seeds, self.brush, grid)
             by_level.append(strokes)
@@ -208,13 +212,26 @@ class StrokeGenerator(nnx.Module):
         return features
 
 
-def _cell_means(
-    canvas: Float[Array, "3 b h w"], cells: int
-) -> Float[Array, "b 3 cells cells"]:
-    """Return the mean colour of each cell."""
-    side = canvas.shape[-1] // cells
-    split = canvas.reshape(*canvas.shape[:2], cells, side, cells, side)
-    return split.mean((3, 5)).swapaxes(0, 1)
+def _colours_at(
+    canvas: Float[Array, "3 b side side"],
+    positions: Float[Array, "b rows columns k 2"],
+    cells: int,
+) -> Float[Array, "b rows columns k 3"]:
+    """Return the mean colour around each position, in a quarter of a cell."""
+    size = canvas.shape[-1]
+    parts = min(4 * cells, size)
+    side = size // parts
+    split = canvas.reshape(*canvas.shape[:2], parts, side, parts, side)
+    means = jnp.moveaxis(split.mean((3, 5)).reshape(3, len(positions), -1), 0, -1)
+    x, y = jnp.moveaxis(jnp.floor(positions * parts).astype(int), -1, 0)
+    place = parts * jnp.clip(y, 0, parts - 1) + jnp.clip(x, 0, parts - 1)
+    found = jnp.take_along_axis(means, place.reshape(len(place), -1, 1), axis=1)
+    return found.reshape(*place.shape, 3)
+
+
+def _log_odds(colours: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    colours = jnp.clip(colours, PALEST, 1 - PALEST)
+    return jnp.log(colours / (1 - colours))
 
 
 def hair_seeds(count: int) -> Float[np.ndarray, " n"]:
@@ -223,12 +240,10 @@ def hair_seeds(count: int) -> Float[np.ndarray, " n"]:
     return (golden * np.arange(1, count + 1) % 1).astype(np.float32)
 
 
-def _bounded(
-    raw: Float[Array, "b rows columns k 8"],
-    below: Float[Array, "b rows columns 1 3"],
-    cells: int,
-) -> Float[Array, "b rows columns k 8"]:
-    """Return strokes within their bounds from numbers that have none."""
+def _geometry(
+    raw: Float[Array, "b rows columns k 8"], cells: int
+) -> Float[Array, "b rows columns k 5"]:
+    """Return place, size and angle within their bounds from numbers that have none."""
     bounds = OF_WHOLE if cells == 1 else OF_CELLS
     x, y, length, aspect, angle = jnp.moveaxis(raw[..., :5], -1, 0)
     low, high = bounds.length
@@ -239,14 +254,10 @@ def _bounded(
     cos, sin = jnp.abs(jnp.cos(angle)), jnp.abs(jnp.sin(angle))
     room_x = bounds.place or 1 - (length * cos + width * sin) / 2
     room_y = bounds.place or 1 - (length * sin + width * cos) / 2
-    middles = (np.arange(cells) + 0.5)[:, None]
-    x = middles + room_x * jnp.tanh(x)
-    y = middles[:, None] + room_y * jnp.tanh(y)
-    geometry = [x / cells, y / cells, length / cells, width / cells, angle]
-    paler = jnp.clip(below, PALEST, 1 - PALEST)
-    odds = jnp.log(paler / (1 - paler))
-    step = COLOUR_STEP * raw[..., COLOUR]
-    return jnp.concatenate([jnp.stack(geometry, -1), nnx.sigmoid(odds + step)], -1)
+    middles = np.arange(cells, dtype=np.float32) + 0.5
+    x = middles[None, None, :, None] + room_x * jnp.tanh(x)
+    y = middles[None, :, None, None] + room_y * jnp.tanh(y)
+    return jnp.stack([x / cells, y / cells, length / cells, width / cells, angle], -1)
 
 
 AnyGenerator = Generator | StrokeGenerator

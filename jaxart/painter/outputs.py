@@ -135,13 +135,21 @@ def outputs_from_flags(flags: dict[str, str | None], name: str) -> Outputs:
     return Outputs(**paths)
 
 
+def picture(content: StrokesFile, appearance: Appearance) -> UInt8[np.ndarray, "h w c"]:
+    """Return a painting as it looks: RGB or, if it is transparent, RGBA."""
+    size = appearance.size(content.height, content.width)
+    canvas = painting.canvas(
+        content.painting, content.settings, *size, transparent=content.transparent
+    )
+    return _to_pixels(canvas, appearance.light)
+
+
 def write_image(paths: Outputs, content: StrokesFile, appearance: Appearance) -> None:
     """Draw a painting and write it as a PNG."""
-    painted, settings = content.painting, content.settings
-    size = appearance.size(content.height, content.width)
-    canvas = painting.canvas(painted, settings, *size, transparent=content.transparent)
-    about = command.provenance(seed=settings.seed, strokes=painted.seeds.size)
-    images.save_png(paths.out, _to_pixels(canvas, appearance.light), about=about)
+    about = command.provenance(
+        seed=content.settings.seed, strokes=content.painting.seeds.size
+    )
+    images.save_png(paths.out, picture(content, appearance), about=about)
 
 
 def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -> None:

@@ -65,6 +65,13 @@ def test_a_whole_number_serves_where_any_number_does(config: Any):
         ("generator.resampling", "bilinear", "must be one of strided, smooth; got"),
         ("generator.average", 1, "generator.average must be below 1; got 1"),
         ("generator.excitation", 1, "generator.excitation must be true or false"),
+        (
+            "generator.strokes",
+            "3x4",
+            "generator.strokes must have grids of 1, 4, 8 ",
+        ),
+        ("generator.strokes", "many", 'generator.strokes must be as "1x12,4x4"; got'),
+        ("generator.brush", "brush.png", "generator.brush must be one of soft, round"),
         ("penalty.every_steps", 0, "penalty.every_steps must be at least 1; got 0"),
         ("penalty.r1", -1, "penalty.r1 must be at least 0; got -1"),
         ("augment.transformations", "blur", "must be empty or of colour, translation"),

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxart.drawing import levels
+from jaxart.drawing import strokes as rasterizer
+from jaxart.drawing.brushes import SOFT
+from jaxart.gan import strokes
+from jaxart.gan.strokes import StrokeGenerator
+
+
+SIZE = 32
+GRIDS = levels.parse("1x3,4x2,8x1", SIZE)
+
+
+@pytest.fixture(scope="module")
+def generator() -> StrokeGenerator:
+    generator = StrokeGenerator(
+        SIZE, 4, 10, grids=GRIDS, brush="soft", dtype="float32", rngs=nnx.Rngs(0)
+    )
+    return nnx.view(generator, use_running_average=True)
+
+
+def noise(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
+
+
+def test_images_are_the_strokes_drawn_one_after_the_other(generator: StrokeGenerator):
+    z = noise(2, 10)
+    painted, images = generator.paint(z), generator(z)
+    assert painted.strokes.shape == (2, 3 + 32 + 64, 8)
+    assert images.shape == (2, SIZE, SIZE, 3)
+    for number in range(2):
+        ground = painted.ground[number][:, None, None]
+        canvas = rasterizer.draw(
+            jnp.broadcast_to(ground, (3, SIZE, SIZE)),
+            painted.strokes[number],
+            SOFT,
+            strokes.hair_seeds(99),
+            resolution=SIZE,
+        )
+        expected = 2 * np.moveaxis(np.asarray(canvas), 0, -1) - 1
+        np.testing.assert_allclose(images[number], expected, atol=1e-4)
+
+
+def test_no_stroke_of_a_cell_leaves_its_window():
+    raw = 10 * noise(3, 8, 8, 5, 8)
+    geometry = np.asarray(strokes._geometry(raw, 8))
+    x, y, length, width, angle = np.moveaxis(geometry, -1, 0)
+    reach_x = abs(length / 2 * np.cos(angle)) + abs(width / 2 * np.sin(angle))
+    reach_y = abs(length / 2 * np.sin(angle)) + abs(width / 2 * np.cos(angle))
+    middles = (np.arange(8) + 0.5) / 8
+    assert (abs(x - middles[:, None]) + reach_x <= 1 / 8 + 1e-6).all()
+    assert (abs(y - middles[:, None, None]) + reach_y <= 1 / 8 + 1e-6).all()
+
+
+def test_a_new_generator_paints_cells_in_the_colours_below_them():
+    colour = np.array([0.2, 0.5, 0.8], np.float32)
+    canvas = jnp.broadcast_to(colour[:, None, None, None], (3, 2, 32, 32))
+    positions = jnp.full((2, 4, 4, 1, 2), 0.5)
+    found = strokes._colours_at(canvas, positions, 4)
+    np.testing.assert_allclose(found, np.broadcast_to(colour, found.shape), rtol=1e-5)
+    odds = strokes._log_odds(found)
+    np.testing.assert_allclose(nnx.sigmoid(odds), found, rtol=1e-5)
+
+
+def test_the_colour_at_a_place_is_the_one_there():
+    canvas = np.zeros((3, 1, 32, 32), np.float32)
+    canvas[1, 0, 20:24, 8:12] = 1
+    positions = jnp.array([10.5 / 32, 21.5 / 32]).reshape(1, 1, 1, 1, 2)
+    positions = jnp.broadcast_to(positions, (1, 2, 2, 1, 2))
+    found = strokes._colours_at(jnp.asarray(canvas), positions, 2)
+    np.testing.assert_allclose(found, np.broadcast_to([0.0, 1.0, 0.0], found.shape))
+
+
+def test_seeds_of_hairs_are_spread_and_do_not_depend_on_how_many_there_are():
+    seeds = strokes.hair_seeds(100)
+    np.testing.assert_array_equal(seeds[:10], strokes.hair_seeds(10))
+    assert np.diff(np.sort(seeds)).max() < 0.03
