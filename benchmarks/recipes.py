@@ -13,30 +13,42 @@ A row whose result is in `OUT/results.jsonl` is not run again, so that a benchma
 was stopped goes on. Prints a table and, last, one JSON object on a line.
 """
 
+import itertools
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import contenders
 from absl import app, flags
 from painter.tables import Column, print_head, print_row
 
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "the dataset", required=True)
-_OUT = flags.DEFINE_string("out", None, "folder of runs and results", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "the dataset")
+_OUT = flags.DEFINE_string("out", None, "folder of runs and results")
 _MINUTES = flags.DEFINE_float("minutes", 10, "of each run", lower_bound=0)
 _CPU_MINUTES = flags.DEFINE_float("cpu_minutes", None, "of processor time, instead")
 _ONLY = flags.DEFINE_list("only", [], "names of rows; default: all")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "of each row")
 _WIDTH = flags.DEFINE_integer("width", 32, "of both networks", lower_bound=1)
+_MEASURE_RATES = flags.DEFINE_string("measure_rates", None, "file of rates to write")
+_RATES = flags.DEFINE_string("rates", None, "file of rates of another machine")
+_SET = flags.DEFINE_list("set", [], "KEY=VALUE of all configs")
+_JOBS = flags.DEFINE_integer("jobs", 1, "runs at a time", lower_bound=1)
+_LAST = flags.DEFINE_bool(
+    "last", True, "the last weights too, where there is an average"
+)
 _COUNT = flags.DEFINE_integer("count", 1000, "samples that are measured")
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FOREVER = 10_000_000  # updates
+RATE_UPDATES, RATE_TURNS = 8, 3
 POLL = 0.5  # seconds from one look at the clock to the next
 
 PAPER = {"batch_size": 64, "optimizer.learning_rate": 4e-4}
@@ -53,7 +65,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "paper": Recipe("art.py", PAPER),
-    "paper, averaged, mirrored": Recipe(
+    "paper averaged and mirrored": Recipe(
         "art.py", PAPER | {"generator.average": 0.998, "data.mirrored": True}
     ),
     "best": Recipe("best.py", {}),
@@ -72,7 +84,7 @@ RECIPES = {
     "excitation": Recipe("best.py", {"generator.excitation": True}),
     "not mirrored": Recipe("best.py", {"data.mirrored": False}),
     "augmented": Recipe("best.py", AUGMENTED | {"augment.probability": 0.3}),
-    "augmented, adaptive": Recipe(
+    "augmented adaptively": Recipe(
         "best.py", AUGMENTED | {"augment.adaptive_target": 0.6}
     ),
     "batch of 64": Recipe("best.py", {"batch_size": 64}),
@@ -104,24 +116,31 @@ COLUMNS = (
 
 
 def main(_: list[str]) -> None:
-    """Train each recipe, and measure it."""
+    """Measure rates, or train each recipe and measure it."""
+    if _MEASURE_RATES.value:
+        rates = {name: _rate(name) for name in _ONLY.value or RECIPES}
+        Path(_MEASURE_RATES.value).write_text(json.dumps(rates, indent=1))
+        return
+    if not (_DATA_DIR.value and _OUT.value):
+        raise app.UsageError("data_dir and out must be given")
     out = Path(_OUT.value)
     out.mkdir(parents=True, exist_ok=True)
     results = out / "results.jsonl"
-    rows = (
-        [json.loads(line) for line in results.read_text().splitlines()]
-        if (results.exists())
-        else []
-    )
+    text = results.read_text() if results.exists() else ""
+    rows = [json.loads(line) for line in text.splitlines()]
     print_head(COLUMNS)
     for row in rows:
         print_row(row, COLUMNS)
     done = {(row["recipe"], row["seed"]) for row in rows}
-    for seed in _SEEDS.value:
-        for name in _ONLY.value or RECIPES:
-            if (name, seed) in done:
-                continue
-            for row in _measured(name, seed, out):
+    wanted = itertools.product(_SEEDS.value, _ONLY.value or RECIPES)
+    with ThreadPoolExecutor(_JOBS.value) as pool:
+        runs = [
+            pool.submit(_measured, name, seed, out)
+            for seed, name in wanted
+            if (name, seed) not in done
+        ]
+        for run in as_completed(runs):
+            for row in run.result():
                 rows.append(row)
                 print_row(row, COLUMNS)
                 with results.open("a") as file:
@@ -129,26 +148,60 @@ def main(_: list[str]) -> None:
     print(json.dumps({"rows": rows}))
 
 
+def _settings(name: str) -> dict[str, Any]:
+    """Return what a recipe and the flags change in its config."""
+    given = dict(item.partition("=")[::2] for item in _SET.value)
+    width = {"generator.width": _WIDTH.value, "discriminator.width": _WIDTH.value}
+    return {**width, **RECIPES[name].changes, **given}
+
+
+def _rate(name: str) -> dict[str, float]:
+    """Return updates a second, and the seconds of their compilation.
+
+    In processor time divided by the cores, which tells the time of a quiet machine
+    where something else is running.
+    """
+    config = runpy.run_path(str(CONFIGS / RECIPES[name].config))["get_config"]()
+    config.update_from_flattened_dict(_settings(name))
+    begin = time.process_time()
+    contender = contenders.bare(config, RATE_UPDATES)
+    compiling = time.process_time() - begin
+    seconds = []
+    for _ in range(RATE_TURNS):
+        begin = time.process_time()
+        contender.turn()
+        seconds.append(time.process_time() - begin)
+    cores = len(os.sched_getaffinity(0))
+    rate = {
+        "updates_per_second": RATE_UPDATES * cores / min(seconds),
+        "compile_seconds": compiling / cores,
+    }
+    print(f"{name}: {rate}", flush=True)
+    return rate
+
+
 def _measured(name: str, seed: str, out: Path) -> list[dict[str, Any]]:
     """Train a recipe, and return a row for each kind of weights."""
     workdir = out / f"{name.replace(' ', '_').replace(',', '')}_{seed}"
-    recipe = RECIPES[name]
     settings = {
         "seed": seed,
         "steps": FOREVER,
         "data.data_dir": _DATA_DIR.value,
-        "generator.width": _WIDTH.value,
-        "discriminator.width": _WIDTH.value,
         "checkpoints.every_steps": FOREVER,
         "evaluate.every_steps": 0,
-        **recipe.changes,
+        **_settings(name),
     }
-    command = [*_command("train", workdir), f"--config={CONFIGS / recipe.config}"]
+    if _RATES.value:
+        rate = json.loads(Path(_RATES.value).read_text())[name]
+        seconds = 60 * _MINUTES.value - rate["compile_seconds"]
+        settings["steps"] = int(seconds * rate["updates_per_second"]) // 100 * 100
+    config = CONFIGS / RECIPES[name].config
+    command = [*_command("train", workdir), f"--config={config}"]
     command += [f"--config.{key}={value}" for key, value in settings.items()]
     seconds = _train(command, workdir.with_suffix(".log"))
     averaged = json.loads((workdir / "config.json").read_text())["generator"]["average"]
     rows = []
-    for weights in ("average", "last") if averaged else ("last",):
+    for weights in ("average", "last")[not averaged : 2 if _LAST.value else 1]:
         evaluation = _evaluate(workdir, weights)
         values = {short: evaluation[key] for short, key in KEYS.items()}
         about = {"recipe": name, "seed": seed, "weights": weights}
@@ -157,26 +210,32 @@ def _measured(name: str, seed: str, out: Path) -> list[dict[str, Any]]:
 
 
 def _train(command: list[str], log: Path) -> dict[str, float]:
-    """Train until the time is over; return the seconds that it took.
+    """Train until the time is over, or all updates are made; return the seconds.
 
     Raises:
-        RuntimeError: the run ended by itself, or had not begun by then.
+        RuntimeError: the run failed, or had not begun by then.
     """
-    start = time.monotonic()
+    start, cpu = time.monotonic(), 0.0
     with log.open("w") as output:
         run = subprocess.Popen(command, stdout=output, stderr=output)
         while run.poll() is None and not _is_over(run.pid, start):
+            cpu = _cpu_seconds(run.pid)
             time.sleep(POLL)
-        if run.poll() is not None:
+        seconds = {"seconds": time.monotonic() - start, "cpu": cpu}
+        if run.poll() is None:
+            run.send_signal(signal.SIGTERM)
+            if run.wait() < 0:
+                raise RuntimeError(
+                    f"a run had not begun yet: give it more time than {log}"
+                )
+        elif run.returncode or not _RATES.value:
             raise RuntimeError(f"a run ended by itself: see {log}")
-        seconds = {"seconds": time.monotonic() - start, "cpu": _cpu_seconds(run.pid)}
-        run.send_signal(signal.SIGTERM)
-        if run.wait() < 0:
-            raise RuntimeError(f"a run had not begun yet: give it more time than {log}")
     return {key: round(value) for key, value in seconds.items()}
 
 
 def _is_over(pid: int, start: float) -> bool:
+    if _RATES.value:
+        return False
     if _CPU_MINUTES.value is not None:
         return _cpu_seconds(pid) > 60 * _CPU_MINUTES.value
     return time.monotonic() - start > 60 * _MINUTES.value

@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
             "width": 32,
             "latent": 100,
             "normalisation": "batch",  # or "none"
-            "resampling": "smooth",  # or "strided"
+            "resampling": "strided",  # or "smooth"
             "excitation": False,
             "strokes": "",  # grids of cells, with strokes of each; empty: pixels
             "brush": "soft",  # that strokes are drawn with
