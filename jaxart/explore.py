@@ -54,6 +54,8 @@ def interpolation(
     seed: GridSeed = 0,
     step: arguments.Step = None,
     weights: arguments.Weights = None,
+    pixels: Annotated[int | None, "side of the pictures of a run of strokes"] = None,
+    brush: Annotated[str | None, "that its strokes are drawn with"] = None,
 ) -> None:
     """Interpolate between points of the generator's input space: figure 4.
 
@@ -75,8 +77,12 @@ def interpolation(
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
     generator = trained.restore_generator(workdir, step, weights)
     validate("points times pictures", len(indices) * pictures, Count)
+    if pixels is not None or brush is not None:
+        trained.check_paints(generator, workdir, "pixels and brush")
+        generator.network.draw_at(pixels or generator.settings.size, brush)
     if not is_film:
-        arguments.check_grid(len(indices) * pictures, generator.settings.size)
+        size = pixels or generator.settings.size
+        arguments.check_grid(len(indices) * pictures, size)
     path = latent_figures.Interpolation(indices, seed, pictures, way, loop)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)

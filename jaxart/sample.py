@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 
 from jaxart import arguments, batches, command, figures, images
 from jaxart.gan import latents, trained
-from jaxart.gan.strokes import StrokeGenerator, hair_seeds
+from jaxart.gan.strokes import hair_seeds
 from jaxart.gan.trained import TrainedNetwork
 from jaxart.painter import outputs, strokes_file
 from jaxart.painter.outputs import Appearance
@@ -69,7 +69,8 @@ def main(
         value is not None for value in (pixels, brush, relief or None, *files.values())
     )
     if is_painted:
-        _check_paints(generator, workdir)
+        flags = "pixels, brush, relief, strokes_out, svg and film"
+        trained.check_paints(generator, workdir, flags)
     if not into_folder:
         arguments.check_grid(count, pixels or size)
     points = latents.sample_latents(
@@ -93,14 +94,6 @@ def main(
             grid = figures.add_captions(grid, [str(number) for number in range(count)])
         images.save_png(out, images.grid(grid), about=about)
     print(f"{count} pictures of step {generator.step} are in {out}")
-
-
-def _check_paints(generator: TrainedNetwork, workdir: str) -> None:
-    if not isinstance(generator.network, StrokeGenerator):
-        raise ValueError(
-            "pixels, brush, relief, strokes_out, svg and film must go with a run of a "
-            f"generator of strokes; the one in {workdir} makes pixels"
-        )
 
 
 def _paintings(

@@ -218,9 +218,9 @@ def _hairs(
     Three waves across, of incommensurable frequencies, that drift sideways along the
     stroke as a hand does.
     """
-    a, b, c, d, e = (jnp.asarray(seed) * phase for phase in PHASES)
+    a, b, c, d, e = (jnp.multiply(seed, phase) for phase in PHASES)
     drift = 0.35 * _wave(0.4 * u + a) + 0.15 * _wave(1.1 * u + b)
-    across = count * v / 2 + drift
+    across = jnp.asarray(count * v / 2 + drift)
     broad = _wave(0.61 * across + c)
     middle = _wave(across + d + 0.3 * broad)
     fine = _wave(2.27 * across + e + 0.2 * u)

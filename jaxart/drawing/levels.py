@@ -52,7 +52,7 @@ class Level(NamedTuple):
     strokes: int
 
     @property
-    def count(self) -> int:
+    def num_strokes(self) -> int:
         """How many strokes there are."""
         return self.cells**2 * self.strokes
 
@@ -137,8 +137,9 @@ def draw_level(
     ]
 
     def lay_all_phases(canvas: Array, of_slot: tuple[Array, Array]):
-        for start, turn, *of_pass in zip(starts, turns, *of_slot, strict=True):
-            canvas = _roll(_lay(canvas, *of_pass, brush, start), turn)
+        passes = zip(starts, turns, *of_slot, strict=True)
+        for start, turn, strokes, seeds in passes:
+            canvas = _roll(_lay(canvas, strokes, seeds, brush, start), turn)
         return canvas, None
 
     canvas, _ = lax.scan(lay_all_phases, _roll(canvas, at_first), (strokes, seeds))
@@ -186,11 +187,11 @@ def _lay(
     size, rows = canvas.shape[-1], strokes.shape[1]
     side = size // rows
     corners = [(first + side * jnp.arange(rows)) / size for first in start]
-    u, v = _affine_maps(strokes, *corners, size)
+    u, v = _affine_maps(strokes, corners[0], corners[1], size)
     down, right = (_inside(first, size, side) for first in start)
     mask = down[:, :, None, None] * right
     windows = canvas.reshape(3, -1, rows, side, rows, side)
-    drawn = _composite(windows, u, v, strokes[..., 5:], (seeds, mask), brush)
+    drawn: Array = _composite(windows, u, v, strokes[..., 5:], (seeds, mask), brush)
     return drawn.reshape(canvas.shape)
 
 

@@ -92,9 +92,9 @@ class StrokeHead(nnx.Module):
         else:
             self.norm = nnx.identity
         self.out = nnx.Linear(channels, level.strokes * NUMBERS, rngs=rngs)
-        # The strokes of a cell differ from the start.
+        # The strokes of a cell differ from the start, but not their colours.
         bias = jax.random.normal(rngs.params(), (level.strokes, NUMBERS))
-        self.out.bias[...] = bias.at[:, COLOUR].set(0).ravel()
+        self.out.bias = nnx.Param(bias.at[:, COLOUR].set(0).ravel())
         self.level = level
 
     def __call__(
@@ -177,6 +177,27 @@ class StrokeGenerator(nnx.Module):
         flat = [levels.flat(strokes) for strokes in by_level]
         return Painted(jnp.concatenate(flat, axis=1), ground)
 
+    def draw_at(self, size: int, brush: str | None = None) -> None:
+        """Draw on a canvas of another size from now on, perhaps with another brush.
+
+        Args:
+            size: its side, in pixels; a multiple of the one in training.
+            brush: name of one of `BRUSHES`.
+
+        Raises:
+            ValueError: the size is no such multiple, or there is no such brush.
+        """
+        if size < self.size or size % self.size:
+            raise ValueError(
+                f"pixels must be a multiple of the {self.size} of the run; got {size}"
+            )
+        if brush is not None and brush not in BRUSHES:
+            raise ValueError(
+                f"brush must be one of {', '.join(BRUSHES)}; got {brush[:80]!r}"
+            )
+        self.size = size
+        self.brush = self.brush if brush is None else BRUSHES[brush]
+
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
         """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
         return 2 * jnp.moveaxis(self._paint(z)[2], 0, -1) - 1
@@ -194,11 +215,11 @@ class StrokeGenerator(nnx.Module):
         for head in self.heads:
             grid = head.level
             strokes = head(features[grid.cells], canvas)
-            seeds = jnp.asarray(hair_seeds(first + grid.count)[first:])
+            seeds = jnp.asarray(hair_seeds(first + grid.num_strokes)[first:])
             seeds = seeds.reshape(*strokes.shape[:2], *strokes.shape[3:5])
             canvas = levels.draw_level(canvas, strokes, seeds, self.brush, grid)
             by_level.append(strokes)
-            first += grid.count
+            first += grid.num_strokes
         return by_level, ground, canvas
 
     def _features(self, z: Float[Array, "b z"]) -> dict[int, Float[Array, "b h w c"]]:

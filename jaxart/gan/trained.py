@@ -8,6 +8,7 @@ from flax import nnx
 from jaxart.checkpoints import Checkpoints
 from jaxart.gan import run_dir
 from jaxart.gan.settings import NETWORK_KEYS, Settings, flatten
+from jaxart.gan.strokes import StrokeGenerator
 from jaxart.gan.update import NetworkState, network_state
 
 
@@ -50,6 +51,24 @@ def restore_generator(
     part = run_dir.AVERAGE if has_average and weights != "last" else "generator"
     network = settings.make_generator(nnx.Rngs(0))
     return _restored(workdir, step, part, network, settings)
+
+
+def check_paints(generator: TrainedNetwork, workdir: str, flags: str) -> None:
+    """Check that what a run makes are strokes.
+
+    Args:
+        generator: of the run.
+        workdir: its folder.
+        flags: that ask for it.
+
+    Raises:
+        ValueError: it makes pixels.
+    """
+    if not isinstance(generator.network, StrokeGenerator):
+        raise ValueError(
+            f"{flags} must go with a run of strokes (generator.strokes); the one in "
+            f"{workdir} makes pixels"
+        )
 
 
 def restore_discriminator(workdir: str, step: str | None = None) -> TrainedNetwork:

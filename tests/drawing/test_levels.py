@@ -118,7 +118,7 @@ def test_a_canvas_does_not_depend_on_the_others_of_its_batch():
 def test_levels_are_read_from_text():
     grids = levels.parse("1x12,4x6,8x3", 64)
     assert grids == (Level(1, 12), Level(4, 6), Level(8, 3))
-    assert sum(grid.count for grid in grids) == 300
+    assert sum(grid.num_strokes for grid in grids) == 300
 
 
 @pytest.mark.parametrize(
