@@ -144,3 +144,20 @@ def workdir(tiny_run: Path) -> str:
 def config(small_config: Any) -> Any:
     """A copy of it, to be changed."""
     return copy.deepcopy(small_config)
+
+
+@pytest.fixture(scope="session")
+def strokes_config(every_option_config: Any) -> Any:
+    """A generator of strokes, trained with every option but excitation."""
+    config = copy.deepcopy(every_option_config)
+    config.generator.excitation = False
+    config.generator.strokes = "1x3,4x2"
+    return config
+
+
+@pytest.fixture(scope="session")
+def strokes_run(strokes_config: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of that config: only to read."""
+    workdir = tmp_path_factory.mktemp("strokes") / "run"
+    train.main(strokes_config, str(workdir))
+    return workdir

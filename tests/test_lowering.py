@@ -138,6 +138,7 @@ def trace_update(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Traced:
             "discriminator": {"normalisation": "spectral"},
             "augment": {"transformations": "translation", "probability": 0.5},
         },
+        {"generator": {"strokes": "1x2,4x1"}},
     ],
     ids=str,
 )

@@ -8,8 +8,9 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from jaxart import command, figures, sample
+from jaxart import command, figures, paint, sample
 from jaxart.gan import latents, trained
+from jaxart.painter import strokes_file
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +158,52 @@ def test_a_run_without_a_checkpoint_is_refused(workdir: str, tmp_path: Path):
     with pytest.raises(ValueError, match="has none yet"):
         sample.main(str(tmp_path), str(tmp_path / "a.png"))
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_strokes_are_drawn_anew_to_the_same_bytes(strokes_run: Path, tmp_path: Path):
+    sample.main(
+        str(strokes_run),
+        f"{tmp_path}/works/",
+        count=2,
+        pixels=64,
+        brush="bristle",
+        relief=True,
+        strokes_out=f"{tmp_path}/strokes/",
+        svg=f"{tmp_path}/shapes/",
+    )
+    for name in ("000000", "000001"):
+        path = tmp_path / "anew.png"
+        strokes = str(tmp_path / "strokes" / f"{name}.json")
+        paint.main(out=str(path), redraw=strokes, scale=2.0, relief=True)
+        np.testing.assert_array_equal(
+            pixels(path), pixels(tmp_path / "works" / f"{name}.png")
+        )
+        content = strokes_file.read(strokes)
+        assert content.painting.strokes.shape == (3 + 32, 8)
+        assert content.settings.brush == "bristle"
+        assert (tmp_path / "shapes" / f"{name}.svg").exists()
+
+
+def test_strokes_drawn_small_are_the_sample(strokes_run: Path, tmp_path: Path):
+    sample.main(str(strokes_run), str(tmp_path / "sample.png"), count=3)
+    sample.main(str(strokes_run), str(tmp_path / "drawn.png"), count=3, pixels=32)
+    difference = pixels(tmp_path / "sample.png").astype(int)
+    difference -= pixels(tmp_path / "drawn.png")
+    assert np.abs(difference).max() <= 1
+
+
+def test_painting_goes_on_from_a_sample(strokes_run: Path, tmp_path: Path):
+    out, strokes = f"{tmp_path}/works/", str(tmp_path / "one.json")
+    sample.main(str(strokes_run), out, count=1, strokes_out=strokes)
+    content = strokes_file.read(strokes)
+    strokes_file.check_picture(content, pixels(tmp_path / "works" / "000000.png"))
+
+
+def test_pixels_cannot_be_drawn_as_strokes(workdir: str, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"must go with a run of strokes.* pixels"):
+        sample.main(workdir, str(tmp_path / "grid.png"), count=2, brush="bristle")
+
+
+def test_files_of_several_paintings_go_to_folders(strokes_run: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="film must be FOLDER/ for 2 pictures; got"):
+        sample.main(str(strokes_run), f"{tmp_path}/a/", count=2, film="a.webp")

@@ -320,6 +320,17 @@ def test_a_resumed_run_with_every_option_equals_one_that_never_stopped(
     assert state.augment_probability is not None
 
 
+def test_a_resumed_run_of_strokes_equals_one_that_never_stopped(
+    strokes_config: Any, strokes_run: Path, tmp_path: Path
+):
+    config = copy.deepcopy(strokes_config)
+    config.steps = 6
+    train.main(config, str(tmp_path))
+    config.steps = 12
+    train.main(config, str(tmp_path))
+    assert_same_run(tmp_path, strokes_run)
+
+
 @pytest.mark.slow
 def test_a_run_may_move_between_host_and_device(
     config: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
