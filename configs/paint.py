@@ -26,8 +26,10 @@ def get_config() -> ConfigDict:
     config.shares = (0.005, 0.03, 0.006)  # of each layer: in rounds, then as below
     config.vgg_weights = ""  # a file; "" for the installed ones
 
-    config.slope = "autodiff"  # gradients; or "finite_differences", "monte_carlo"
+    # Gradients; or "finite_differences", "monte_carlo", "artist", "artist+autodiff"
+    config.slope = "autodiff"
     config.steps = 16  # of the optimisation of a stroke
+    config.artist = ""  # a file; "" for the one that comes with jaxart
     config.refine = 300  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", at half size
     config.refine_whole = 20  # steps after those, at both sizes

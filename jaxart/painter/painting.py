@@ -124,16 +124,16 @@ def _resume(
 ) -> tuple[StrokeBuffer, list[int]]:
     """Return the strokes to begin with, and how many there were after each stage."""
     if start is None or not start.stages.size:
-        return _buffer(settings.strokes), []
+        return filled_buffer(settings.strokes), []
     # The last stage may not have been painted to its end.
     stages = np.arange(start.stages[-1])
     counts = np.searchsorted(start.stages, stages, side="right").tolist()
     count = counts[-1] if counts else 0
     strokes, seeds = start.greedy_strokes[:count], start.greedy_seeds[:count]
-    return _buffer(settings.strokes, strokes, seeds), counts
+    return filled_buffer(settings.strokes, strokes, seeds), counts
 
 
-def _buffer(
+def filled_buffer(
     max_strokes: int,
     strokes: Float[Array | np.ndarray, "n 8"] | None = None,
     seeds: Float[Array | np.ndarray, " n"] | None = None,
@@ -286,7 +286,7 @@ def _replace_hidden(
     visible = np.asarray(refinement.visibility(strokes, seeds, objective))
     dropped = round(share * count)
     visible_indices = np.sort(np.argsort(visible, stable=True)[dropped:])
-    buffer = _buffer(count, strokes[visible_indices], seeds[visible_indices])
+    buffer = filled_buffer(count, strokes[visible_indices], seeds[visible_indices])
     stages = _stages(problem, buffer, [0] * REPAINT_STAGE, count, exactly=True)
     *_, (buffer, _, _) = stages
     count = min(count, int(buffer.count))
