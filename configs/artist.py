@@ -1,8 +1,8 @@
 """An artist: a small network that knows where the next stroke goes.
 
 Source: ctmakro, "Training of Artists", for the wish; our own way to it.
-Command: `python -m jaxart.train_artist --config=configs/artist.py --out=artist.safetensors
---workdir=DIR`
+Command: `python -m jaxart.train_artist --config=configs/artist.py --workdir=DIR
+--out=artist.safetensors`
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""Train an artist: `python -m jaxart.train_artist --out=FILE.safetensors --workdir=DIR`.
+"""Train an artist: `python -m jaxart.train_artist --out=FILE --workdir=DIR`.
 
 An artist is a small network that knows where the next stroke of a painting goes:
 `python -m jaxart.paint PICTURE --config.slope=artist --config.artist=FILE.safetensors`

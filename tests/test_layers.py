@@ -11,7 +11,13 @@ from jaxart import images
 
 PACKAGE = Path(__file__).parents[1] / "jaxart"
 COMMANDS = {
-    "train", "sample", "explore", "evaluate", "prepare", "paint", "train_artist"
+    "train",
+    "sample",
+    "explore",
+    "evaluate",
+    "prepare",
+    "paint",
+    "train_artist",
 }
 PACKAGES = {"gan", "painter", "paintings"}
 

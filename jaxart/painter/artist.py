@@ -1,26 +1,26 @@
 """The artist: a small network that knows where the next stroke goes.
 
-It sees windows of canvas and picture, and answers with a stroke for each and how much
-that stroke should help. Its hypotheses are strokes themselves, many of them, spread over
-the window in all directions and sizes, and they are its weights. How much of the squared
-error each would take away, in its best colour, has a closed form: sums of products of
-the stroke's coverage with maps of the window, which are averages over blocks of pixels.
-So all hypotheses are tried at once, by two matrix products. A second, small network sees
-the same blocks and says how much more, or less, each hypothesis is worth to the eye than
-that.
+It sees windows of canvas and picture, and answers with a stroke for each, and with how
+much that stroke should help. Its hypotheses are strokes themselves, many of them,
+spread over the window in all directions and sizes, and they are its weights. How much
+of the squared error each would take away, in its best colour, has a closed form: sums
+of products of the stroke's coverage with maps of the window, which are averages over
+blocks of pixels. So all hypotheses are tried at once, by two matrix products. A second,
+small network sees the same blocks and says how much more, or less, each hypothesis is
+worth to the eye than that.
 
-With coverage a, canvas C, error e = picture - C and weights w of the pixels, a stroke of
-colour c takes away
+With coverage a, canvas C, error e = picture - C and weights w of the pixels, a stroke
+of colour c takes away
 
-    2 c·Q - |c|² S - P,   Q = Σ w (a e + a² C),  S = Σ w a²,  P = Σ w (2 a e·C + a² |C|²)
+    2 c Q - c² S - P,  Q = Σ w (a e + a² C),  S = Σ w a²,  P = Σ w (2 a e C + a² C²)
 
-and its best colour is Q / S.
+in each colour, and its best colour is Q / S.
 
 Source: ctmakro, "Training of Artists", for the wish; Liu et al., "Paint Transformer"
 (2021), for strokes that are predicted in sets, with a confidence each.
 Deviation: Paint Transformer's strokes come out of the network. Ours are in it, and are
-chosen: a network that emits a stroke learns to make it vanish, since a stroke in a wrong
-place does harm.
+chosen: a network that emits a stroke learns to make it vanish, since a stroke in a
+wrong place does harm.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,18 +52,19 @@ MAX_FACTOR = 1.5  # logarithm of the most that it multiplies a hypothesis's wort
 SEED = 0.5  # of the hairs of hypotheses, whose strokes have others
 CENTRE = WINDOW / 2
 
-# Where hypotheses begin: positions from the middle of the window, directions of those
-# that are longer than wide, and lengths and widths, all in pixels.
+# Where hypotheses begin: offsets from the middle of the window; lengths and widths of
+# those that are round, and of those that are not, in several directions. In pixels.
 OFFSETS = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0)
 DIRECTIONS = 8
-SIZES = ((14.0, 14.0), (24.0, 24.0), (20.0, 8.0), (30.0, 8.0), (30.0, 14.0), (42.0, 12.0))
+ROUND = ((14.0, 14.0), (24.0, 24.0))
+LONG = ((20.0, 8.0), (30.0, 8.0), (30.0, 14.0), (42.0, 12.0))
 LEAST_SIDE = 4.0  # of a hypothesis, in pixels
 
 FORMAT = "jaxart artist"
 VERSION = "1"
 MAX_HYPOTHESES, MAX_HIDDEN = 100_000, 10_000  # of a file that is read
 SHIPPED = Path(__file__).parent / "artist.safetensors"
-SHIPPED_SHA256 = ""
+SHIPPED_SHA256 = "3cc32a3db3a8a25343428decdb2e9927171f4965ddb9be7a6782d738fdab4aeb"
 
 
 class Artist(nnx.Module):
@@ -96,27 +97,27 @@ class Artist(nnx.Module):
             canvas: averages over blocks, in [0, 1].
             picture: likewise.
         """
-        planes = jnp.concatenate([canvas - 0.5, picture - 0.5, 4 * (picture - canvas)], 1)
+        planes = jnp.concatenate(
+            [canvas - 0.5, picture - 0.5, 4 * (picture - canvas)], 1
+        )
         hidden = nnx.leaky_relu(self.hidden(planes.reshape(len(planes), -1)), 0.1)
         return MAX_FACTOR * jnp.tanh(self.factors(hidden))
 
 
 def initial_hypotheses() -> Float[np.ndarray, "d 5"]:
     """Return a grid of strokes: x and y from the middle, length, width and angle."""
-    rows = []
-    for x in OFFSETS:
-        for y in OFFSETS:
-            for length, width in SIZES:
-                for turn in range(1 if length == width else DIRECTIONS):
-                    rows.append((x, y, length, width, np.pi * turn / DIRECTIONS))
+    angles = [np.pi * turn / DIRECTIONS for turn in range(DIRECTIONS)]
+    marks = [(*sides, 0.0) for sides in ROUND]
+    marks += [(*sides, angle) for sides in LONG for angle in angles]
+    rows = [(x, y, *mark) for x in OFFSETS for y in OFFSETS for mark in marks]
     return np.array(rows, np.float32)
 
 
 def clip_hypotheses(strokes: Float[Array, "d 5"]) -> Float[Array, "d 5"]:
     """Return strokes that stay in the window, with sides of at least `LEAST_SIDE`."""
     position = jnp.clip(strokes[:, :2], -WINDOW / 4, WINDOW / 4)
-    sides = jnp.maximum(strokes[:, 2:4], LEAST_SIDE)
     room = WINDOW - 2 - 2 * jnp.abs(position).max(1, keepdims=True)
+    sides = jnp.clip(strokes[:, 2:4], LEAST_SIDE, room)
     diagonal = jnp.sqrt((sides**2).sum(1, keepdims=True))
     return jnp.concatenate(
         [position, sides * jnp.minimum(1, room / diagonal), strokes[:, 4:]], axis=1
@@ -171,8 +172,8 @@ class Windows(NamedTuple):
         picture: likewise.
         linear: maps to be summed with the coverage: the weighted error of each colour,
             and its product with the canvas.
-        quadratic: maps to be summed with its square: the weighted canvas in each colour,
-            its square over all colours, and the weights.
+        quadratic: maps to be summed with its square: the weighted canvas in each
+            colour, its square over all colours, and the weights.
     """
 
     canvas: Float[Array, "n 3 b"]
@@ -185,7 +186,9 @@ def make_predictor(artist: Artist, brush: Brush | PictureBrush) -> Predictor:
     """Return an artist with its hypotheses drawn with a brush."""
     coverage = draw_hypotheses(artist.hypotheses(), brush)
     graph, state = nnx.split(artist)
-    return Predictor(graph, state, average_blocks(coverage), average_blocks(coverage**2))
+    return Predictor(
+        graph, state, average_blocks(coverage), average_blocks(coverage**2)
+    )
 
 
 def draw_hypotheses(
@@ -199,16 +202,16 @@ def draw_hypotheses(
     return footprints(drawing, jnp.zeros((n, 2), int), WINDOW)[0]
 
 
-def average_blocks(planes: Float[Array, "*n h w"]) -> Float[Array, "*n b"]:
+def average_blocks(planes: Float[Array | np.ndarray, "*n h w"]) -> Float[Array, "*n b"]:
     """Return the averages over blocks of planes, row by row."""
     *leading, h, w = planes.shape
     blocks = planes.reshape(*leading, h // BLOCK, BLOCK, w // BLOCK, BLOCK)
-    return blocks.mean((-3, -1)).reshape(*leading, -1)
+    return jnp.asarray(blocks.mean((-3, -1)).reshape(*leading, -1))
 
 
 def look(
     canvas: Float[Array, "n 3 h w"],
-    picture: Float[Array, "n 3 h w"],
+    picture: Float[Array | np.ndarray, "n 3 h w"],
     weights: Float[Array, "n h w"],
 ) -> Windows:
     """Return what an artist sees of windows.
@@ -327,7 +330,7 @@ def _tensors(artist: Artist) -> dict[str, Array]:
     return {name: value[...] for name, value in _parameters(artist).items()}
 
 
-def _parameters(artist: Artist) -> dict[str, nnx.Param]:
+def _parameters(artist: Artist) -> dict[str, Any]:
     return {
         "strokes": artist.strokes,
         "hidden.kernel": artist.hidden.kernel,

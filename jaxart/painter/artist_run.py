@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
@@ -77,7 +76,8 @@ def train(
             state = jax.tree.unflatten(jax.tree.structure(trainee.state), leaves)
             trainee = trainee._replace(state=state)
         else:
-            trainee = training.begin(settings, _paint(learned, settings, None, 0), judge)
+            first = _paint(learned, settings, None, 0)
+            trainee = training.begin(settings, first, judge)
         _keep_lines(workdir / METRICS, done)
         with command.stop_signals() as signals:
             for period in tqdm(

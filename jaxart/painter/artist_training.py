@@ -41,6 +41,7 @@ LAYERS = ("relu1_2", "relu2_2", "relu3_3")  # of VGG16, on windows of half the s
 TEMPERATURE = 0.3  # of the choice among hypotheses, in logarithms of their worth
 MEAN_SHARE = 0.2  # weight of the mean over hypotheses, beside the expected distance
 LEAST_ERROR = 1e-5  # mean squared error of a window that counts, and of a ratio's
+GROWTH = 1.4  # of the strokes from one look at a painting to the next
 STROKE_UNITS = (1.5, 1.5, 3.0, 1.5, 0.15)  # of a step in the hypotheses
 
 Picture = UInt8[np.ndarray, "side side 3"]
@@ -54,8 +55,8 @@ class Pool(NamedTuple):
         picture: likewise.
     """
 
-    canvas: Float[np.ndarray, "n 3 window window"]
-    picture: Float[np.ndarray, "n 3 window window"]
+    canvas: Float[Array | np.ndarray, "n 3 window window"]
+    picture: Float[Array | np.ndarray, "n 3 window window"]
 
 
 class ArtistState(NamedTuple):
@@ -124,14 +125,10 @@ def optimizer(settings: ArtistSettings) -> optax.GradientTransformation:
     def adam(rate: float) -> optax.GradientTransformation:
         return optax.adam(optax.cosine_decay_schedule(rate, steps, 0.05))
 
-    def in_units(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        del params
-        return jax.tree.map(lambda update: update * units, updates), state
+    def in_units(updates: Any, _: Any) -> Any:
+        return jax.tree.map(lambda update: update * units[None], updates)
 
-    strokes = optax.chain(
-        adam(settings.stroke_rate),
-        optax.GradientTransformation(lambda _: optax.EmptyState(), in_units),
-    )
+    strokes = optax.chain(adam(settings.stroke_rate), optax.stateless(in_units))
     return optax.partition(
         {"strokes": strokes, "network": adam(settings.network_rate)},
         lambda params: jax.tree_util.tree_map_with_path(_part_of, params),
@@ -166,7 +163,9 @@ def paint_pool(
         canvases.append(windows.canvas[chosen])
         crops.append(windows.picture[chosen])
     if not canvases:
-        raise ValueError("pictures must not be all of one colour")
+        raise ValueError(
+            "pictures must leave windows to be painted; all are of one colour"
+        )
     return Pool(np.concatenate(canvases), np.concatenate(crops))
 
 
@@ -183,7 +182,8 @@ def _windows_of(
     canvases, crops, done = [], [], 0
     for progress in painting.progress(one):
         count = progress.painting.seeds.size
-        if progress.phase != "painting" or count < settings.strokes and count < 1.4 * done:
+        is_due = count >= settings.strokes or count >= GROWTH * done
+        if progress.phase != "painting" or not is_due:
             continue
         done = count
         stage = one.stage(count)
@@ -277,7 +277,10 @@ def draw_in_best_colours(
     n, k, _ = strokes.shape
     coverage = artists.draw_hypotheses(strokes.reshape(-1, 5), medium.brush)
     coverage = coverage.reshape(n, k, 1, WINDOW, WINDOW)
-    below, picture = jnp.asarray(pool.canvas)[:, None], jnp.asarray(pool.picture)[:, None]
+    below, picture = (
+        jnp.asarray(pool.canvas)[:, None],
+        jnp.asarray(pool.picture)[:, None],
+    )
     sums = (coverage * (picture - (1 - coverage) * below)).sum((3, 4), keepdims=True)
     squares = (coverage**2).sum((3, 4), keepdims=True)
     colour = jnp.clip(sums / (squares + 1e-6), 0, 1)
@@ -335,15 +338,13 @@ def update(
     grads, metrics = jax.grad(loss_fn, has_aux=True)(state.params)
     descent = optimizer(settings)
     updates, opt_state = descent.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    params: Any = optax.apply_updates(state.params, updates)
     state = ArtistState(params, opt_state, state.step + 1)
     return trainee._replace(state=state), metrics
 
 
 @jax.jit
-def evaluate(
-    trainee: Trainee, pool: Pool, judge: Judge
-) -> dict[str, Float[Array, ""]]:
+def evaluate(trainee: Trainee, pool: Pool, judge: Judge) -> dict[str, Float[Array, ""]]:
     """Return what is left of squared error and distance after the best stroke."""
     predictor = artists.make_predictor(trainee.artist, judge.medium.brush)
     strokes = artists.propose(predictor, _look(pool)).strokes
