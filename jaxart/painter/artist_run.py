@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -72,8 +73,8 @@ def train(
         if done:
             trainee = training.blank(settings)
             parts = {STATE: jax.tree.leaves(trainee.state)}
-            leaves = checkpoints.restore(done, parts)[STATE]
-            state = jax.tree.unflatten(jax.tree.structure(trainee.state), leaves)
+            leaves = map(jnp.asarray, checkpoints.restore(done, parts)[STATE])
+            state = jax.tree.unflatten(jax.tree.structure(trainee.state), list(leaves))
             trainee = trainee._replace(state=state)
         else:
             first = _paint(learned, settings, None, 0)
