@@ -24,6 +24,7 @@ wrong place does harm.
 """
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -61,10 +62,10 @@ LONG = ((20.0, 8.0), (30.0, 8.0), (30.0, 14.0), (42.0, 12.0))
 LEAST_SIDE = 4.0  # of a hypothesis, in pixels
 
 FORMAT = "jaxart artist"
-VERSION = "1"
+VERSION = 1
 MAX_HYPOTHESES, MAX_HIDDEN = 100_000, 10_000  # of a file that is read
 SHIPPED = Path(__file__).parent / "artist.safetensors"
-SHIPPED_SHA256 = "3cc32a3db3a8a25343428decdb2e9927171f4965ddb9be7a6782d738fdab4aeb"
+SHIPPED_SHA256 = "aee9db302a6aaf4abbf3abcbc6b4ca76fe7f9071683d33ace7efab9fc9c219de"
 
 
 class Artist(nnx.Module):
@@ -272,7 +273,8 @@ def save(path: str | os.PathLike[str], artist: Artist, brush: str) -> str:
         FileExistsError: a file that is no artist's is in its place.
     """
     tensors = {name: np.asarray(value) for name, value in _tensors(artist).items()}
-    metadata = {"format": FORMAT, "version": VERSION, "brush": brush}
+    # All in one, because safetensors writes several in any order.
+    metadata = {FORMAT: json.dumps({"version": VERSION, "brush": brush})}
     with atomic.replacing(path, is_artist) as unfinished:
         safetensors.numpy.save_file(tensors, unfinished, metadata=metadata)
         return hashlib.sha256(unfinished.read_bytes()).hexdigest()
@@ -295,15 +297,17 @@ def load(path: str | os.PathLike[str] | None, brush: str) -> Artist:
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
             if digest != SHIPPED_SHA256:
                 raise ValueError(f"it must have sha256 {SHIPPED_SHA256}; got {digest}")
-        metadata = _metadata(file)
-        if metadata.get("format") != FORMAT:
+        about = _about(file)
+        if about is None:
             raise ValueError("it is something else")
-        if metadata.get("version") != VERSION:
-            version = short(metadata.get("version", ""))
-            raise ValueError(f"it has version {version}, not {VERSION}")
-        if metadata.get("brush") != brush:
-            trained_for = short(metadata.get("brush", ""))
-            raise ValueError(f"it paints with the brush {trained_for}, not {brush!r}")
+        if about.get("version") != VERSION:
+            raise ValueError(
+                f"it has version {short(about.get('version'))}, not {VERSION}"
+            )
+        if about.get("brush") != brush:
+            raise ValueError(
+                f"it paints with the brush {short(about.get('brush'))}, not {brush!r}"
+            )
         return _from_tensors(safetensors.numpy.load_file(file))
     except FileNotFoundError:
         raise ValueError(f"artist must be a file; {file} does not exist") from None
@@ -316,14 +320,16 @@ def load(path: str | os.PathLike[str] | None, brush: str) -> Artist:
 def is_artist(path: Path) -> bool:
     """Return whether a file is an artist's."""
     try:
-        return _metadata(path).get("format") == FORMAT
-    except (OSError, safetensors.SafetensorError):
+        return _about(path) is not None
+    except (OSError, ValueError, safetensors.SafetensorError):
         return False
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _about(path: Path) -> dict[str, Any] | None:
+    """Return version and brush of an artist's file; None if it is something else."""
     with safetensors.safe_open(path, framework="numpy") as file:
-        return file.metadata() or {}
+        text = (file.metadata() or {}).get(FORMAT)
+    return None if text is None else dict(json.loads(text))
 
 
 def _tensors(artist: Artist) -> dict[str, Array]:
