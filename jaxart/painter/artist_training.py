@@ -4,9 +4,10 @@ A period of training begins by painting some pictures with the artist as it is, 
 its end. Windows are cut out of these canvases where the next strokes would go, so that
 the artist learns from canvases such as it will meet. Then follow updates on batches of
 these windows. Of each window the hypotheses that are worth most are drawn in their best
-colours, and the distance is taken of the canvas with each: the expected distance under
-the worths descends, and a little of the mean, through the drawing, into the hypotheses
-themselves and into the network that weighs them.
+colours, and the distance is taken of the canvas with each. The least of them descends,
+through the drawing, into the hypotheses themselves, and a little of the mean; and the
+expected distance, if one were chosen at random by worth, into the network that weighs
+them.
 
 There are no labels. The hypotheses begin as those of a grid that are most often best in
 the first windows.
@@ -38,8 +39,8 @@ from jaxart.painter.placement import WINDOW
 
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3")  # of VGG16, on windows of half the size
-TEMPERATURE = 0.3  # of the choice among hypotheses, in logarithms of their worth
-MEAN_SHARE = 0.2  # weight of the mean over hypotheses, beside the expected distance
+TEMPERATURE = 0.1  # of the choice among hypotheses, in logarithms of their worth
+MEAN_SHARE = 0.05  # weight of the mean over hypotheses, beside that of the least
 LEAST_ERROR = 1e-5  # mean squared error of a window that counts, and of a ratio's
 GROWTH = 1.4  # of the strokes from one look at a painting to the next
 STROKE_UNITS = (1.5, 1.5, 3.0, 1.5, 0.15)  # of a step in the hypotheses
@@ -329,7 +330,8 @@ def update(
         squared, perceived = shares_left(drawn, pool, judge.distance)
         left = judge.share * perceived + (1 - judge.share) * squared
         choice = jax.nn.softmax(log_worth / TEMPERATURE, axis=1)
-        loss = (choice * left).sum(1).mean() + MEAN_SHARE * left.mean()
+        chosen_left = (choice * lax.stop_gradient(left)).sum(1)
+        loss = (left.min(1) + chosen_left).mean() + MEAN_SHARE * left.mean()
         return loss, {
             "squared_error_left": (choice * squared).sum(1).mean(),
             "vgg_left": (choice * perceived).sum(1).mean(),

@@ -32,6 +32,7 @@ from jaxart.painter.settings import ARTIST, Settings
 
 MIN_LEVEL_HEIGHT = 40  # height of the first level, in pixels
 LEVEL_SCALE = 12.0  # height of a level, in roots of its strokes
+ARTIST_LEVEL_SCALE = 15.0  # the same for the artist, which prefers large strokes
 FIRST_LEVEL_STROKES = 8  # strokes that are painted at the first level
 MAX_LEVEL_HEIGHT = 1_024  # height of the finest level, in pixels
 MIN_ARRAY_HEIGHT = 256  # height of the levels that the smallest arrays hold, in pixels
@@ -88,7 +89,8 @@ class Problem(NamedTuple):
 
     def stage(self, strokes: int) -> Stage:
         """Return the stage that begins after `strokes` strokes."""
-        height = self.level_height(LEVEL_SCALE, max(strokes, FIRST_LEVEL_STROKES))
+        scale = LEVEL_SCALE if self.predictor is None else ARTIST_LEVEL_SCALE
+        height = self.level_height(scale, max(strokes, FIRST_LEVEL_STROKES))
         layout = self._layout(height)
         settings = self.settings
         alone = settings.slope == ARTIST
