@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.hypotheses = 512
     config.hidden = 48
 
-    config.periods = 14  # of training: paintings, updates, a checkpoint
+    config.periods = 10  # of training: paintings, updates, a checkpoint
     config.pictures = 12  # painted in each
     config.strokes = 400  # of each of these
     config.windows = 100  # cut out of each, at most
@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 24  # windows
     config.candidates = 3  # hypotheses drawn in each window
     config.perceptual_share = 0.5  # of VGG16's features, beside the squared error
-    config.stroke_rate = 0.03  # learning rate of the hypotheses
-    config.network_rate = 0.002
+    config.stroke_rate = 0.02  # learning rate of the hypotheses
+    config.network_rate = 0.0002
     config.vgg_weights = ""  # a file; "" for the installed ones
     return config

@@ -32,7 +32,9 @@ from jaxart.painter.settings import ARTIST, Settings
 
 MIN_LEVEL_HEIGHT = 40  # height of the first level, in pixels
 LEVEL_SCALE = 12.0  # height of a level, in roots of its strokes
-ARTIST_LEVEL_SCALE = 15.0  # the same for the artist, which prefers large strokes
+ARTIST_LEVEL_SCALE = (
+    18.0  # the same for the artist, whose strokes are larger at a level
+)
 FIRST_LEVEL_STROKES = 8  # strokes that are painted at the first level
 MAX_LEVEL_HEIGHT = 1_024  # height of the finest level, in pixels
 MIN_ARRAY_HEIGHT = 256  # height of the levels that the smallest arrays hold, in pixels

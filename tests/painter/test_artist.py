@@ -207,6 +207,7 @@ def test_an_update_lowers_the_loss_and_knows_finished_windows(quick: ArtistSetti
     before = float(
         training.evaluate(trainee, pool, judge)["held_out_squared_error_left"]
     )
+    metrics = {}
     for _ in range(8):
         trainee, metrics = training.update(trainee, pool, judge, settings=settings)
     after = float(
