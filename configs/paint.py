@@ -30,10 +30,10 @@ def get_config() -> ConfigDict:
     config.slope = "autodiff"
     config.steps = 16  # of the optimisation of a stroke
     config.artist = ""  # a file; "" for the one that comes with jaxart
-    config.refine = 300  # steps of all strokes together
+    config.refine = 240  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", at half size
     config.refine_whole = 20  # steps after those, at both sizes
-    config.prune = 0.1  # share of the strokes that is painted anew in between
+    config.prune = 0.0  # share of the strokes that is painted anew in between
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end
     config.seconds = 0.0  # seconds after which to stop; 0 for no such end

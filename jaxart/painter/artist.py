@@ -65,7 +65,7 @@ FORMAT = "jaxart artist"
 VERSION = 1
 MAX_HYPOTHESES, MAX_HIDDEN = 100_000, 10_000  # of a file that is read
 SHIPPED = Path(__file__).parent / "artist.safetensors"
-SHIPPED_SHA256 = "aee9db302a6aaf4abbf3abcbc6b4ca76fe7f9071683d33ace7efab9fc9c219de"
+SHIPPED_SHA256 = "9ea5e60b344273651e397e5ee08c65d18c49ae8747f15b1b493e6cdd8cbd2b02"
 
 
 class Artist(nnx.Module):

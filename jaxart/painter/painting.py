@@ -40,7 +40,7 @@ MAX_EMPTY_STAGES = 3  # stages without a stroke after which painting ends
 CAPACITY = 1_024  # capacity of a buffer is a multiple of this
 REPAINT_STAGE = 10_000  # number of the first stage that replaces hidden strokes
 ROUGH_SCALE = 8.0  # of the height that refinement begins at: see `Problem`
-ROUGH_SHARE = 5 / 6  # of the steps of a refinement, which are taken at that height
+ROUGH_SHARE = 3 / 4  # of the steps of a refinement, which are taken at that height
 LATER_STEP_SCALE = 0.6  # of the refinements after the first, which should not undo it
 STEPS_PER_CALL = 10  # of refinement
 
