@@ -43,15 +43,15 @@ from jaxart.painter.settings import Settings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "paint.py"
 
-# What each changes in the settings. All but the last stop before refinement.
+# What each changes in the settings: `joint` is 30 steps of refinement, at half size.
 CONTENDERS: dict[str, dict[str, Any]] = {
     "monte_carlo": {"slope": "monte_carlo", "steps": 48},
     "finite_differences": {"slope": "finite_differences"},
     "autodiff": {"slope": "autodiff"},
     "artist": {"slope": "artist"},
     "artist+moves": {"slope": "artist+autodiff", "steps": 6},
-    "autodiff, 30 joint": {"slope": "autodiff", "refine": 30},
-    "artist+moves, 30 joint": {"slope": "artist+autodiff", "steps": 6, "refine": 30},
+    "autodiff+joint": {"slope": "autodiff", "refine": 30},
+    "artist+moves+joint": {"slope": "artist+autodiff", "steps": 6, "refine": 30},
 }
 COLUMNS = ("greedy_cpu", "cpu", "seconds", "psnr", "lpips_alex", "lpips_vgg")
 

@@ -66,7 +66,7 @@ def train(
     atomic.check_replaceable(out, artists.is_artist)
     _open_folder(settings, workdir)
     learned = [picture for at, picture in enumerate(usable) if at % HELD_OUT]
-    test = _paint(usable[::HELD_OUT], settings, None, 0)
+    test = paint(usable[::HELD_OUT], settings, None, 0)
     judge = training.make_judge(settings)
     with closing(Checkpoints(str(workdir), keep=KEEP)) as checkpoints:
         done = checkpoints.latest() or 0
@@ -77,7 +77,7 @@ def train(
             state = jax.tree.unflatten(jax.tree.structure(trainee.state), list(leaves))
             trainee = trainee._replace(state=state)
         else:
-            first = _paint(learned, settings, None, 0)
+            first = paint(learned, settings, None, 0)
             trainee = training.begin(settings, first, judge)
         _keep_lines(workdir / METRICS, done)
         with command.stop_signals() as signals:
@@ -116,7 +116,7 @@ def _train_period(
 ) -> tuple[Trainee, dict[str, float]]:
     """Paint with the artist, and update it on windows of these canvases."""
     predictor = artists.make_predictor(trainee.artist, judge.medium.brush)
-    pool = _paint(pictures, settings, predictor, period + 1)
+    pool = paint(pictures, settings, predictor, period + 1)
     rng = np.random.default_rng([settings.seed, period, 1])
     sums: dict[str, float] = {}
     for _ in range(settings.updates):
@@ -130,7 +130,7 @@ def _train_period(
     return trainee, sums
 
 
-def _paint(
+def paint(
     pictures: Pictures,
     settings: ArtistSettings,
     predictor: Predictor | None,
