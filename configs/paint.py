@@ -3,9 +3,10 @@
 Source: ctmakro, "Training of Artists": strokes of eight parameters, placed where the
 error is large, optimised, and accepted if the painting comes closer to the picture.
 Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
-Measured on the essay's flower, 512x512: 29.53 dB (27 November 2026). On two cores of an
-AMD EPYC shared with other programs, 22 November 2026, without compilation: 70 s; with
-`distance` "vgg" 16 minutes, 28.25 dB, and 16 % less LPIPS by VGG16's features.
+Measured on the essay's flower, 512x512, on two cores of an AMD EPYC shared with other
+programs (28 November 2026): 29.45 dB, 18 s of the processor for the whole command. With
+`distance` "vgg", before (22 November): 16 minutes, 28.25 dB, and 16 % less LPIPS by
+VGG16's features.
 """
 
 from ml_collections import ConfigDict
@@ -30,7 +31,7 @@ def get_config() -> ConfigDict:
     config.slope = "autodiff"
     config.steps = 16  # of the optimisation of a stroke
     config.artist = ""  # a file; "" for the one that comes with jaxart
-    config.refine = 240  # steps of all strokes together
+    config.refine = 200  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", at half size
     config.refine_whole = 20  # steps after those, at both sizes
     config.prune = 0.0  # share of the strokes that is painted anew in between

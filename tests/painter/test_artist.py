@@ -258,3 +258,23 @@ def test_a_run_of_other_settings_and_small_pictures_are_refused(
         artist_run.train(quick, pictures, tmp_path / "run", out)
     with pytest.raises(ValueError, match="empty or hold a run"):
         artist_run.train(quick, pictures, tmp_path, out)
+
+
+def test_the_artist_refuses_a_brush_that_it_was_not_trained_for(
+    disc: np.ndarray, by_artist: Settings
+):
+    other = dataclasses.replace(by_artist, brush="knife")
+    with pytest.raises(ValueError, match="paints with the brush 'soft', not 'knife'"):
+        make_problem(disc, other)
+
+
+def test_the_artist_paints_with_pigments_and_weights_and_leaves_bare(
+    disc: np.ndarray, by_artist: Settings
+):
+    settings = dataclasses.replace(by_artist, strokes=12, pigment="absorbance")
+    alpha = np.zeros(disc.shape[:2], np.float32)
+    alpha[8:32, 12:40] = 1
+    finished = painting.paint(disc, settings, weights=alpha + 0.1, alpha=alpha)
+    assert finished.seeds.size == 12
+    opacity = painting.canvas(finished, settings, *disc.shape[:2], transparent=True)[4]
+    assert opacity[alpha == 1].mean() > 3 * opacity[alpha == 0].mean()
