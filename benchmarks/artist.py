@@ -49,9 +49,9 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "finite_differences": {"slope": "finite_differences"},
     "autodiff": {"slope": "autodiff"},
     "artist": {"slope": "artist"},
-    "artist+moves": {"slope": "artist+autodiff", "steps": 6},
+    "artist+moves": {"slope": "artist+autodiff", "steps": 14},
     "autodiff+joint": {"slope": "autodiff", "refine": 30},
-    "artist+moves+joint": {"slope": "artist+autodiff", "steps": 6, "refine": 30},
+    "artist+moves+joint": {"slope": "artist+autodiff", "steps": 14, "refine": 30},
 }
 COLUMNS = ("greedy_cpu", "cpu", "seconds", "psnr", "lpips_alex", "lpips_vgg")
 

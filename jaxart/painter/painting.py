@@ -35,7 +35,7 @@ from jaxart.painter.strokes import PADDING, Canvas, StrokeBuffer, empty_buffer
 
 
 GROWTH = 1.15  # strokes after a stage, in strokes before it
-ARTIST_GROWTH = 1.4  # the same for the artist, whose strokes are better chosen
+ARTIST_GROWTH = 1.25  # the same for the artist, whose strokes are better chosen
 MAX_EMPTY_STAGES = 3  # stages without a stroke after which painting ends
 CAPACITY = 1_024  # capacity of a buffer is a multiple of this
 REPAINT_STAGE = 10_000  # number of the first stage that replaces hidden strokes
