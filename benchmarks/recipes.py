@@ -150,7 +150,9 @@ def main(_: list[str]) -> None:
 
 def _settings(name: str) -> dict[str, Any]:
     """Return what a recipe and the flags change in its config."""
-    given = dict(item.partition("=")[::2] for item in _SET.value)
+    given: dict[str, Any] = {}
+    for item in _SET.value:
+        key, _, given[key] = item.partition("=")
     width = {"generator.width": _WIDTH.value, "discriminator.width": _WIDTH.value}
     return {**width, **RECIPES[name].changes, **given}
 

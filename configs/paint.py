@@ -3,9 +3,10 @@
 Source: ctmakro, "Training of Artists": strokes of eight parameters, placed where the
 error is large, optimised, and accepted if the painting comes closer to the picture.
 Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
-Measured on the essay's flower, 512x512: 29.53 dB (27 November 2026). On two cores of an
-AMD EPYC shared with other programs, 22 November 2026, without compilation: 70 s; with
-`distance` "vgg" 16 minutes, 28.25 dB, and 16 % less LPIPS by VGG16's features.
+Measured on the essay's flower, 512x512, on two cores of an AMD EPYC shared with other
+programs (28 November 2026): 29.45 dB, 18 s of the processor for the whole command. With
+`distance` "vgg", before (22 November): 16 minutes, 28.25 dB, and 16 % less LPIPS by
+VGG16's features.
 """
 
 from ml_collections import ConfigDict
@@ -26,12 +27,14 @@ def get_config() -> ConfigDict:
     config.shares = (0.005, 0.03, 0.006)  # of each layer: in rounds, then as below
     config.vgg_weights = ""  # a file; "" for the installed ones
 
-    config.slope = "autodiff"  # gradients; or "finite_differences", "monte_carlo"
+    # Gradients; or "finite_differences", "monte_carlo", "artist", "artist+autodiff"
+    config.slope = "autodiff"
     config.steps = 16  # of the optimisation of a stroke
-    config.refine = 300  # steps of all strokes together
+    config.artist = ""  # a file; "" for the one that comes with jaxart
+    config.refine = 200  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", at half size
     config.refine_whole = 20  # steps after those, at both sizes
-    config.prune = 0.1  # share of the strokes that is painted anew in between
+    config.prune = 0.0  # share of the strokes that is painted anew in between
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end
     config.seconds = 0.0  # seconds after which to stop; 0 for no such end

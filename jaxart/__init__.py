@@ -12,6 +12,7 @@ Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
     evaluate.py        how good its samples are: distances with errors
     prepare.py         a collection of paintings -> a dataset
     paint.py           a picture -> a painting, stroke by stroke
+    train_artist.py    train the network that knows where the next stroke goes
 
 Packages, each importing only from those below::
 
@@ -74,6 +75,10 @@ Packages, each importing only from those below::
         rounds.py      one round of strokes; a stage of rounds, compiled
         refinement.py  the joint refinement of all strokes
         placement.py   where the next strokes go: disjoint windows where the error is
+        artist.py      a network that proposes a stroke for each window, and its file
+        artist_settings.py   the settings of its training
+        artist_training.py   windows of unfinished paintings, and updates on them
+        artist_run.py  a run of that training, resumed exactly
         gradients.py   minimising a stroke's loss: differences, autodiff, random search
         distances.py   losses: squared error, VGG16's features
         saliency.py    weights of a picture's pixels

@@ -11,6 +11,7 @@ from jaxart import terminal
 
 COMMANDS = {
     "paint": "paint a picture, or a folder of pictures, stroke by stroke",
+    "train_artist": "train the network that knows where the next stroke goes",
     "prepare": "make a dataset of collections of paintings",
     "train": "train a GAN, or resume a run",
     "sample": "draw samples from a checkpoint",
@@ -24,7 +25,7 @@ def main() -> None:
     terminal.set_up()
     program, *arguments = sys.argv
     if not arguments or arguments[0] in ("-h", "-help", "--help"):
-        summaries = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
+        summaries = "".join(f"  {name:14}{text}\n" for name, text in COMMANDS.items())
         print(f"usage: jaxart COMMAND [--help] …\n\ncommands:\n{summaries}", end="")
         return
     name, *arguments = arguments

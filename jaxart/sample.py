@@ -77,7 +77,9 @@ def main(
         seed, range(count), generator.settings.generator.latent
     )
     if is_painted:
-        appearance = outputs.appearance_from_flags((pixels or size) / size, relief, 315.0)
+        appearance = outputs.appearance_from_flags(
+            (pixels or size) / size, relief, 315.0
+        )
         paintings = _paintings(generator, points, brush, seed)
         pictures = _write_paintings(paintings, out, files, appearance)
     else:

@@ -10,7 +10,15 @@ from jaxart import images
 
 
 PACKAGE = Path(__file__).parents[1] / "jaxart"
-COMMANDS = {"train", "sample", "explore", "evaluate", "prepare", "paint"}
+COMMANDS = {
+    "train",
+    "sample",
+    "explore",
+    "evaluate",
+    "prepare",
+    "paint",
+    "train_artist",
+}
 PACKAGES = {"gan", "painter", "paintings"}
 
 

@@ -35,10 +35,12 @@ from jaxart.painter.settings import Settings
 
 
 GROWTH = 1.15  # strokes after a stage, in strokes before it
+ARTIST_GROWTH = 1.25  # the same for the artist, whose strokes are better chosen
 MAX_EMPTY_STAGES = 3  # stages without a stroke after which painting ends
 CAPACITY = 1_024  # capacity of a buffer is a multiple of this
 REPAINT_STAGE = 10_000  # number of the first stage that replaces hidden strokes
-FIRST_HALF_SCALE = 16.0  # of the height that refinement begins at: see `Problem`
+ROUGH_SCALE = 8.0  # of the height that refinement begins at: see `Problem`
+ROUGH_SHARE = 3 / 4  # of the steps of a refinement, which are taken at that height
 LATER_STEP_SCALE = 0.6  # of the refinements after the first, which should not undo it
 STEPS_PER_CALL = 10  # of refinement
 
@@ -124,16 +126,16 @@ def _resume(
 ) -> tuple[StrokeBuffer, list[int]]:
     """Return the strokes to begin with, and how many there were after each stage."""
     if start is None or not start.stages.size:
-        return _buffer(settings.strokes), []
+        return filled_buffer(settings.strokes), []
     # The last stage may not have been painted to its end.
     stages = np.arange(start.stages[-1])
     counts = np.searchsorted(start.stages, stages, side="right").tolist()
     count = counts[-1] if counts else 0
     strokes, seeds = start.greedy_strokes[:count], start.greedy_seeds[:count]
-    return _buffer(settings.strokes, strokes, seeds), counts
+    return filled_buffer(settings.strokes, strokes, seeds), counts
 
 
-def _buffer(
+def filled_buffer(
     max_strokes: int,
     strokes: Float[Array | np.ndarray, "n 8"] | None = None,
     seeds: Float[Array | np.ndarray, " n"] | None = None,
@@ -169,7 +171,8 @@ def _stages(
     count, empty_stages = int(buffer.count), 0
     while True:
         stage_key = jax.random.fold_in(key, len(counts))
-        goal = math.ceil(GROWTH * count) + 1
+        growth = GROWTH if problem.predictor is None else ARTIST_GROWTH
+        goal = math.ceil(growth * count) + 1
         goal = jnp.int32(min(goal, max_strokes) if exactly else goal)
         stage = problem.stage(count)
         buffer, error = rounds.paint_stage(buffer, stage_key, goal, stage)
@@ -200,8 +203,8 @@ class _Refinement(NamedTuple):
 
     Args:
         steps: how many.
-        objectives: of its first half, and of the second.
-        prune: share of the strokes that is replaced between the two.
+        objectives: of most of its steps, and of the last ones.
+        prune: share of the strokes that is replaced half-way.
         step_scale: factor of the learning rates.
     """
 
@@ -233,8 +236,9 @@ def _refinements(problem: Problem) -> list[_Refinement]:
     settings, distances = problem.settings, problem.distances
     squared_error = SquaredError(settings.emphasis)
     fine = problem.objective(problem.max_height, squared_error)
-    # Where strokes are large, a smaller picture does for the first half.
-    rough_height = problem.level_height(FIRST_HALF_SCALE, settings.strokes)
+    # For most steps a smaller picture does, where a stroke is a dozen pixels long: it
+    # costs less than half.
+    rough_height = problem.level_height(ROUGH_SCALE, settings.strokes)
     rough = problem.objective(rough_height, squared_error)
     phases = [_Refinement(settings.refine, (rough, fine), settings.prune, 1.0)]
     if settings.distance != "mse":
@@ -256,8 +260,9 @@ def _refine_steps(
     """Refine; yield strokes, seeds, the steps just taken, and the squared error."""
     state = refinement.init_state(strokes, phase.step_scale)
     half = phase.steps // 2 // STEPS_PER_CALL * STEPS_PER_CALL
+    rough_calls = math.ceil(ROUGH_SHARE * phase.steps / STEPS_PER_CALL)
     for step in range(0, phase.steps, STEPS_PER_CALL):
-        objective = phase.objectives[step >= half]
+        objective = phase.objectives[step >= rough_calls * STEPS_PER_CALL]
         if step == half and phase.prune:
             strokes, seeds = _replace_hidden(
                 problem, objective, state.strokes, seeds, phase.prune
@@ -286,7 +291,7 @@ def _replace_hidden(
     visible = np.asarray(refinement.visibility(strokes, seeds, objective))
     dropped = round(share * count)
     visible_indices = np.sort(np.argsort(visible, stable=True)[dropped:])
-    buffer = _buffer(count, strokes[visible_indices], seeds[visible_indices])
+    buffer = filled_buffer(count, strokes[visible_indices], seeds[visible_indices])
     stages = _stages(problem, buffer, [0] * REPAINT_STAGE, count, exactly=True)
     *_, (buffer, _, _) = stages
     count = min(count, int(buffer.count))

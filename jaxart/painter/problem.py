@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from jaxart import vgg
-from jaxart.painter import placement
+from jaxart.painter import artist, placement
+from jaxart.painter.artist import Predictor
 from jaxart.painter.distances import (
     HALF,
     WHOLE,
@@ -26,11 +27,14 @@ from jaxart.painter.gradients import Method
 from jaxart.painter.placement import Layout
 from jaxart.painter.refinement import Objective
 from jaxart.painter.rounds import Options, Stage
-from jaxart.painter.settings import Settings
+from jaxart.painter.settings import ARTIST, Settings
 
 
 MIN_LEVEL_HEIGHT = 40  # height of the first level, in pixels
 LEVEL_SCALE = 12.0  # height of a level, in roots of its strokes
+ARTIST_LEVEL_SCALE = (
+    18.0  # the same for the artist, whose strokes are larger at a level
+)
 FIRST_LEVEL_STROKES = 8  # strokes that are painted at the first level
 MAX_LEVEL_HEIGHT = 1_024  # height of the finest level, in pixels
 MIN_ARRAY_HEIGHT = 256  # height of the levels that the smallest arrays hold, in pixels
@@ -57,6 +61,7 @@ class Problem(NamedTuple):
             the ground. None to paint all.
         settings: how it is painted.
         distances: whose losses are minimised.
+        predictor: the artist, if it is asked.
     """
 
     picture: UInt8[np.ndarray, "h w 3"]
@@ -64,6 +69,7 @@ class Problem(NamedTuple):
     alpha: Float32[np.ndarray, "h w"] | None
     settings: Settings
     distances: Distances
+    predictor: Predictor | None = None
 
     @property
     def max_height(self) -> int:
@@ -85,17 +91,22 @@ class Problem(NamedTuple):
 
     def stage(self, strokes: int) -> Stage:
         """Return the stage that begins after `strokes` strokes."""
-        height = self.level_height(LEVEL_SCALE, max(strokes, FIRST_LEVEL_STROKES))
+        scale = LEVEL_SCALE if self.predictor is None else ARTIST_LEVEL_SCALE
+        height = self.level_height(scale, max(strokes, FIRST_LEVEL_STROKES))
         layout = self._layout(height)
         settings = self.settings
-        method = cast(Method, settings.slope)
+        alone = settings.slope == ARTIST
+        slope = "autodiff" if alone else settings.slope.removeprefix(f"{ARTIST}+")
+        steps = 0 if alone else settings.steps
         return Stage(
             placement.make_level(
                 self.picture, self.weights, height, layout, self.alpha
             ),
             jnp.array(settings.ground),
             self.distances.rounds,
-            Options(settings.medium, method, settings.steps, layout),
+            Options(
+                settings.medium, cast(Method, slope), steps, layout, self.predictor
+            ),
         )
 
     def objective(self, height: int, distance: Distance) -> Objective:
@@ -137,9 +148,13 @@ def make_problem(
     """Return the problem of painting a picture; the arguments are its fields.
 
     Raises:
-        ValueError: the file of weights of VGG16 cannot be used.
+        ValueError: the file of weights of VGG16, or of the artist, cannot be used.
     """
-    return Problem(picture, weights, alpha, settings, _distances(settings))
+    predictor = None
+    if settings.has_artist:
+        painter = artist.load(settings.artist or None, settings.brush)
+        predictor = artist.make_predictor(painter, settings.medium.brush)
+    return Problem(picture, weights, alpha, settings, _distances(settings), predictor)
 
 
 def _distances(settings: Settings) -> Distances:

@@ -32,8 +32,9 @@ COLOUR_RATE = 0.02
 FINAL_RATE = 0.05  # share of the learning rates at the last step, of the first one
 SHORTEST = 1.5  # side of a stroke, in pixels
 
-# Gradients of a small stroke are tiny.
-ADAM = optax.scale_by_adam(0.9, 0.99, eps=1e-14)
+# Gradients of a small stroke are tiny. The memory of their squares is short: they fall
+# by much in the first steps.
+ADAM = optax.scale_by_adam(0.9, 0.9, eps=1e-14)
 
 
 class Objective(NamedTuple):

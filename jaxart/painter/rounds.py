@@ -44,7 +44,8 @@ from jaxart.drawing.strokes import (
     composite,
     footprints,
 )
-from jaxart.painter import placement
+from jaxart.painter import artist, placement
+from jaxart.painter.artist import Predictor
 from jaxart.painter.distances import Distance
 from jaxart.painter.gradients import Method, SearchSpace, minimize
 from jaxart.painter.placement import WINDOW, Layout, Level
@@ -52,6 +53,7 @@ from jaxart.painter.placement import WINDOW, Layout, Level
 
 MAX_WINDOWS = 64  # of a round
 ACCEPTED_SHARE = 0.5  # of a round's strokes that are accepted at most
+PROPOSED_SHARE = 0.375  # of a round's windows that strokes of an artist are painted in
 MAX_ROUNDS = 16  # of a stage
 
 SHORTEST = 3.0  # side of a stroke, in pixels of its level
@@ -68,7 +70,7 @@ BATCH_BYTES_ON_CPU = 12 << 20
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["medium"],
+    data_fields=["medium", "predictor"],
     meta_fields=["method", "steps", "layout"],
 )
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ class Options:
         method: how a stroke's loss is minimised.
         steps: of that minimisation.
         layout: of the levels.
+        predictor: proposes strokes; None to begin with random ones.
     """
 
     medium: Medium
     method: Method
     steps: int
     layout: Layout
+    predictor: Predictor | None = None
 
 
 class Stage(NamedTuple):
@@ -189,7 +193,7 @@ def paint_stage(
 
     carry = (buffer, draw_level(buffer, stage), 0)
     buffer, canvas, _ = lax.while_loop(is_unfinished, next_round, carry)
-    return buffer, _squared_error(canvas, stage).sum() / 3
+    return buffer, squared_error(canvas, stage).sum() / 3
 
 
 def draw_level(buffer: StrokeBuffer, stage: Stage) -> Canvas:
@@ -218,15 +222,23 @@ def paint_round(
     layout = stage.options.layout
     place_key, seed_key, search_key = jax.random.split(key, 3)
     count = min(MAX_WINDOWS, layout.rows * layout.columns)
-    error = _squared_error(canvas, stage)
+    error = squared_error(canvas, stage)
     corners, strokes, has_error = placement.place(
         place_key, stage.level, error, layout, count
     )
     seeds = jax.random.uniform(seed_key, (count,))
     # The windows with the largest errors come first; not all are needed.
+    accepted_share = ACCEPTED_SHARE
     num_candidates = jnp.minimum(
         has_error.sum(), jnp.ceil(max_strokes / ACCEPTED_SHARE).astype(int)
     )
+    if stage.options.predictor is not None:
+        # It knows beforehand which strokes will help most: only these are optimised.
+        corners, strokes = _propose(canvas, stage, corners, strokes)
+        accepted_share = 1.0
+        num_candidates = jnp.minimum(
+            jnp.ceil(PROPOSED_SHARE * has_error.sum()).astype(int), max_strokes
+        )
     keys = jax.random.split(search_key, count)
     batch = batch_size(count, stage)
 
@@ -252,7 +264,7 @@ def paint_round(
         (0, strokes, jnp.zeros(count)),
     )
     loss_reductions = jnp.where(jnp.arange(count) < num_candidates, loss_reductions, 0)
-    max_accepted = jnp.ceil(ACCEPTED_SHARE * num_candidates).astype(int)
+    max_accepted = jnp.ceil(accepted_share * num_candidates).astype(int)
     threshold = -jnp.sort(-loss_reductions)[jnp.maximum(max_accepted, 1) - 1]
     return Round(
         corners,
@@ -261,6 +273,31 @@ def paint_round(
         loss_reductions,
         (loss_reductions > 0) & (loss_reductions >= threshold),
     )
+
+
+def _propose(
+    canvas: Canvas,
+    stage: Stage,
+    corners: Int[Array, "k 2"],
+    strokes: Float[Array, "k 8"],
+) -> tuple[Int[Array, "k 2"], Float[Array, "k 8"]]:
+    """Return windows by how much the stroke that is proposed for each is worth."""
+    predictor, resolution = stage.options.predictor, stage.level.resolution
+    assert predictor is not None
+
+    def crop(planes):
+        return jax.vmap(partial(crop_planes, planes, side=WINDOW))(corners)
+
+    to_paint = stage.options.medium.pigment.to_paint
+    picture = to_paint(crop(stage.level.picture).swapaxes(0, 1)).swapaxes(0, 1)
+    windows = artist.look(crop(canvas), picture, crop(stage.level.weights))
+    proposal = artist.propose(predictor, windows)
+    x, y, *sides, angle = proposal.strokes.T
+    x, y = x + corners[:, 1] + WINDOW / 2, y + corners[:, 0] + WINDOW / 2
+    geometry = [*(side / resolution for side in (x, y, *sides)), angle]
+    strokes = strokes.at[:, : len(geometry)].set(jnp.stack(geometry, axis=1))
+    order = jnp.argsort(-proposal.worth)
+    return corners[order], strokes[order]
 
 
 def composite_round(canvas: Canvas, new_strokes: Round, stage: Stage) -> Canvas:
@@ -290,8 +327,8 @@ def _composite_one_by_one(
 ) -> Canvas:
     def composite_kth(k, canvas):
         corner = marks.corners[k]
-        below = _crop(canvas, corner, WINDOW)
-        visible = marks.coverage[k] * _crop(inside, corner, WINDOW)
+        below = crop_planes(canvas, corner, WINDOW)
+        visible = marks.coverage[k] * crop_planes(inside, corner, WINDOW)
         above = composite(
             below[None], marks.colours[k, None], visible[None], marks.thickness[k, None]
         )[0]
@@ -319,7 +356,7 @@ def crop_window(
     side = WINDOW + 4 * layout.margin
     # A stroke changes the distance's map up to one margin outside its window, where the
     # map depends on pixels up to one more margin away.
-    crop = partial(_crop, corner=corner - 2 * layout.margin, side=side)
+    crop = partial(crop_planes, corner=corner - 2 * layout.margin, side=side)
     offset = jnp.abs(jnp.arange(side) + 0.5 - side / 2)
     is_near = offset < WINDOW / 2 + layout.margin
     inside = _inside(level, layout).astype(canvas.dtype)
@@ -329,8 +366,8 @@ def crop_window(
         crop(canvas),
         crop(level.picture),
         crop(level.weights) * is_near[None] * is_near[:, None],
-        _crop(inside, corner, WINDOW),
-        None if level.bare is None else _crop(level.bare, corner, WINDOW),
+        crop_planes(inside, corner, WINDOW),
+        None if level.bare is None else crop_planes(level.bare, corner, WINDOW),
     )
 
 
@@ -480,7 +517,7 @@ def _append(buffer: StrokeBuffer, new_strokes: Round, stage: Stage) -> StrokeBuf
     )
 
 
-def _squared_error(canvas: Canvas, stage: Stage) -> Float[Array, "h w"]:
+def squared_error(canvas: Canvas, stage: Stage) -> Float[Array, "h w"]:
     """Return the squared error of each pixel, weighted."""
     srgb = stage.options.medium.pigment.to_srgb(canvas)
     red, green, blue = (srgb - stage.level.picture) ** 2
@@ -497,9 +534,10 @@ def _inside(level: Level, layout: Layout) -> Bool[Array, "h w"]:
     return row[:, None] & column[None]
 
 
-def _crop(
+def crop_planes(
     planes: Float[Array | np.ndarray, "*c h w"], corner: Int[Array, " 2"], side: int
 ) -> Float[Array, "*c side side"]:
+    """Return a square of some planes, from its upper left pixel (row, column) on."""
     leading_shape = planes.shape[:-2]
     return lax.dynamic_slice(
         planes, (*(0 for _ in leading_shape), *corner), (*leading_shape, side, side)

@@ -8,7 +8,6 @@ from jaxart import vgg
 from jaxart.drawing import brushes
 from jaxart.drawing.medium import Medium
 from jaxart.drawing.pigments import PIGMENTS
-from jaxart.painter.gradients import Method
 from jaxart.validation import (
     MAX_COUNT,
     FilePath,
@@ -23,6 +22,18 @@ from jaxart.validation import (
 
 MAX_STROKES = 300_000  # of a painting
 MAX_STEPS = 10_000  # of a stroke
+ARTIST = "artist"
+
+# How a stroke is found: by minimising its loss from a random start, by asking the
+# artist, or by both.
+Slope = Literal[
+    "finite_differences",
+    "autodiff",
+    "monte_carlo",
+    "artist",
+    "artist+autodiff",
+    "artist+finite_differences",
+]
 
 Level = Annotated[float, Range(0, 1)]
 NotNegative = Annotated[float, Range(0)]
@@ -72,8 +83,10 @@ class Settings(Validated):
             at half and at whole size in the joint refinement.
         vgg_weights: file of VGG16's weights; "" for those that are installed.
         slope: how the loss of a stroke is minimised: "finite_differences", "autodiff"
-            or "monte_carlo".
-        steps: of that minimisation.
+            or "monte_carlo"; "artist" for the strokes that the artist chooses, and
+            "artist+autodiff" or "artist+finite_differences" to begin with them.
+        steps: of that minimisation; the artist alone takes none.
+        artist: file of the artist; "" for the one that comes with jaxart.
         refine: steps of the joint refinement in squared error.
         refine_half: steps after those, by VGG16's features at half the size.
         refine_whole: steps after those, by features at half and at whole size.
@@ -97,14 +110,20 @@ class Settings(Validated):
     refine_layers: Layers
     shares: tuple[NotNegative, NotNegative, NotNegative]
     vgg_weights: FilePath
-    slope: Method
+    slope: Slope
     steps: Annotated[int, Range(1, MAX_STEPS)]
+    artist: FilePath
     refine: Steps
     refine_half: Steps
     refine_whole: Steps
     prune: Annotated[float, Range(0, below=1)]
     psnr: NotNegative
     seconds: NotNegative
+
+    @property
+    def has_artist(self) -> bool:
+        """Whether strokes are proposed by the artist."""
+        return self.slope.startswith(ARTIST)
 
     @property
     def medium(self) -> Medium:

@@ -63,6 +63,8 @@ RANGES = {
     "seed": (0.0, 1.0),
 }
 
+SINCE_0_3: dict[str, Any] = {"artist": ""}  # settings that older files do not have
+
 Columns = dict[str, Float32[np.ndarray, " n"]]
 
 
@@ -301,6 +303,7 @@ def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
 
 
 def _settings(members: dict[str, Any]) -> Settings:
+    members = SINCE_0_3 | members
     check_keys(members)
     try:
         return build(Settings, members)
