@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
             "normalisation": "batch",  # or "none"
             "resampling": "strided",  # or "smooth"
             "excitation": False,
-            "strokes": "",  # grids of cells, with strokes of each; empty: pixels
+            "strokes": "",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
             "average": 0.0,  # decay of the average of its weights; 0: none
         }

@@ -1,12 +1,12 @@
 """The recipe of `best.py`, cut short: a laptop's CPU shows a result in a few minutes.
 
 Source: `best.py`. 3,000 updates; the average of the weights is shorter, since there are
-fewer of them, and distances are not measured on the way.
+fewer of them, and distances are not measured on the way. The generator's resampling is
+`smooth`, which came further in as many updates (docs/quality.md).
 Command: `python -m jaxart.train --config=configs/quick.py --workdir=runs/quick`
-Measured on two cores of an AMD EPYC, 28 November 2026, on the synthetic paintings: 267
-images/s, 4 min 22 s with installation and the drawing of the paintings; Fréchet
-distance 1,048 ± 11 (other crops 92; the recipe that this file had before, after 1,222
-updates for its 1,000: 3,628).
+Measured on two cores of an AMD EPYC, 28 November 2026, on the synthetic paintings:
+Fréchet distance 745 ± 9 (with `strided` resampling 1,048 ± 11; other crops 92).
+README.md has the minutes.
 """
 
 from ml_collections import ConfigDict
@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
             "normalisation": "batch",  # or "none"
             "resampling": "smooth",  # or "strided"
             "excitation": False,
-            "strokes": "",  # grids of cells, with strokes of each; empty: pixels
+            "strokes": "",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
             "average": 0.998,  # decay of the average of its weights; 0: none
         }

@@ -1,12 +1,8 @@
-"""The recipe for few paintings and modest machines: the paper's networks, trained anew.
+"""A generator that paints: the recipe of `best.py`, with strokes for pixels.
 
-Source: `art.py`; Huang et al., "The GAN is dead; long live the GAN! A Modern GAN
-Baseline", NeurIPS 2024, for the loss and both penalties; Karras et al., "Analyzing and
-Improving the Image Quality of StyleGAN", CVPR 2020, for penalties at intervals.
-Command: `python -m jaxart.train --config=configs/best.py --workdir=DIR`
-Measured on 390 paintings, two cores of an AMD EPYC, 28 November 2026: 45,000 updates in
-34 minutes of both cores, Fréchet distance 253 (other crops 86); docs/quality.md. The
-last 25,000 updates have not been run.
+Source: `best.py`; `jaxart/gan/strokes.py` says how the strokes are told.
+Command: `python -m jaxart.train --config=configs/strokes.py --workdir=DIR`
+Measured on 390 paintings, two cores of an AMD EPYC, 28 November 2026: docs/strokes.md.
 """
 
 from ml_collections import ConfigDict
@@ -39,7 +35,7 @@ def get_config() -> ConfigDict:
             "normalisation": "batch",  # or "none"
             "resampling": "smooth",  # or "strided"
             "excitation": False,
-            "strokes": "1x12,4x4",  # grids of cells, and strokes of each; "": pixels
+            "strokes": "1x12,4x4,8x2",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
             "average": 0.999,  # decay of the average of its weights; 0: none
         }

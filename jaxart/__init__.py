@@ -6,7 +6,8 @@ Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
 
     __main__.py        all of them as one program
     train.py           train a GAN
-    sample.py          restore a checkpoint, draw samples
+    sample.py          restore a checkpoint, draw samples; paintings of strokes at any
+                       size
     explore.py         what a GAN learned: interpolation, arithmetic, deconvnet;
                        a film of its samples, and curves of its training
     evaluate.py        how good its samples are: distances with errors
@@ -47,6 +48,7 @@ Packages, each importing only from those below::
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
+        strokes.py     a generator that paints: strokes from latents, and their image
         losses.py      what both minimise, and penalties of the discriminator's gradient
         augment.py     random transformations of what the discriminator sees
         update.py      one update of generator and discriminator, and the average of G
