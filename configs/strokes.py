@@ -1,6 +1,7 @@
 """A generator that paints: the recipe of `best.py`, with strokes for pixels.
 
-Source: `best.py`; `jaxart/gan/strokes.py` says how the strokes are told.
+Source: `best.py`; `jaxart/gan/strokes.py` says how the strokes are told. G learns
+faster than D, and the penalties are stronger: with those of `best.py` D had won.
 Command: `python -m jaxart.train --config=configs/strokes.py --workdir=DIR`
 Measured on 390 paintings, two cores of an AMD EPYC, 28 November 2026: docs/strokes.md.
 """
@@ -45,18 +46,18 @@ def get_config() -> ConfigDict:
             "width": 32,
             "normalisation": "none",  # or "batch", "spectral"
             "resampling": "strided",  # or "smooth"
-            "learning_rate_ratio": 1.0,  # its learning rate over the generator's
+            "learning_rate_ratio": 0.4,  # its learning rate over the generator's
         }
     )
     # Of D's gradient at real (r1) and fake (r2) pictures.
-    config.penalty = ConfigDict({"r1": 0.1, "r2": 0.1, "every_steps": 4})
+    config.penalty = ConfigDict({"r1": 1.0, "r2": 1.0, "every_steps": 4})
     # Of what D sees: of "colour,translation,cutout"; each with this probability, which
     # with a target above 0 follows the sign of D's answers.
     config.augment = ConfigDict(
         {"transformations": "", "probability": 0.0, "adaptive_target": 0.0}
     )
     config.optimizer = ConfigDict(
-        {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.99, "eps": 1e-8}
+        {"learning_rate": 6e-4, "b1": 0.0, "b2": 0.99, "eps": 1e-8}
     )
     config.checkpoints = ConfigDict(
         {"every_steps": 5_000, "keep": 3, "keep_every_steps": 20_000}

@@ -1,9 +1,8 @@
 """Strokes in the cells of grids, drawn for a batch of small square canvases.
 
-A painting made of *levels*: the first has a few large strokes from the whole canvas,
-the next ones a grid of cells each, with strokes that lie in the window of their cell,
-three rows and columns of half cells around... see `Level`. Levels are laid from the
-coarsest to the finest.
+A painting is made of *levels*, which are laid from the coarsest to the finest: the
+first has a few large strokes from the whole canvas, each other one a grid of cells with
+a few strokes in each.
 
 A stroke of a cell never leaves its window, which is two cells wide and has the cell in
 its middle. The windows of every second cell of every second row do not overlap, so that

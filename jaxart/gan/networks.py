@@ -60,7 +60,8 @@ def _scale(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
-def _batch_norm(channels: int, dtype: str, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def batch_norm(channels: int, dtype: str, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Return a new batch norm, as all of them are here."""
     return nnx.BatchNorm(
         channels,
         momentum=MOMENTUM,
@@ -71,13 +72,14 @@ def _batch_norm(channels: int, dtype: str, rngs: nnx.Rngs) -> nnx.BatchNorm:
     )
 
 
-def _widths(size: int, width: int) -> list[int]:
-    """Channels from the largest map to the smallest: w, 2w, 4w, 8w, 8w, ..."""
+def channel_counts(size: int, width: int) -> list[int]:
+    """Return channels from the largest map to the smallest: w, 2w, 4w, 8w, 8w, ..."""
     stages = (size // SMALLEST).bit_length() - 1
     return [width * min(1 << stage, 8) for stage in range(stages)]
 
 
-def _he_normal(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
+def he_normal(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
+    """Return weights whose sums over `fan_in` inputs keep the inputs' variance."""
     return HE_GAIN / math.sqrt(fan_in) * jax.random.normal(key, shape)
 
 
@@ -132,7 +134,7 @@ class _Block(nnx.Module):
             return nnx.Param(KERNEL(rngs.params(), shape))
 
         def norm() -> Any:
-            return _batch_norm(channels, self.dtype, rngs) if channels else nnx.identity
+            return batch_norm(channels, self.dtype, rngs) if channels else nnx.identity
 
         # Drawn in the order of the layers, which a seed's networks depend on.
         if self.down:
@@ -145,7 +147,7 @@ class _Block(nnx.Module):
         channels_in, channels_out = (large, small) if self.down else (small, large)
         # Of the 16 weights of a strided kernel, a pixel of the larger map meets four.
         taps = 4 if side == 4 and not self.down else side * side
-        kernel = _he_normal(rngs.params(), shape, taps * channels_in)
+        kernel = he_normal(rngs.params(), shape, taps * channels_in)
         self.kernel = nnx.Param(kernel)
         self.bias = nnx.Param(jnp.zeros(channels_out))
         self.norm = nnx.identity
@@ -250,13 +252,13 @@ class Generator(nnx.Module):
         dtype: str,
         rngs: nnx.Rngs,
     ):
-        widths = _widths(size, width)[::-1]
+        widths = channel_counts(size, width)[::-1]
         shape = (latent_dim, SMALLEST, SMALLEST, widths[0])
         # DCGAN's project and reshape; the name is that of checkpoints.
         if normalisation == "batch":
             self.seed = nnx.Param(KERNEL(rngs.params(), shape))
         else:
-            self.seed = nnx.Param(_he_normal(rngs.params(), shape, latent_dim))
+            self.seed = nnx.Param(he_normal(rngs.params(), shape, latent_dim))
         self.stages = nnx.List(
             UpBlock(
                 i,
@@ -299,7 +301,7 @@ class Discriminator(nnx.Module):
         dtype: str,
         rngs: nnx.Rngs,
     ):
-        widths = _widths(size, width)
+        widths = channel_counts(size, width)
         self.stages = nnx.List(
             DownBlock(
                 i,

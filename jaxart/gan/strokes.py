@@ -88,7 +88,7 @@ class StrokeHead(nnx.Module):
         self, channels: int, level: Level, normalisation: Normalisation, rngs: nnx.Rngs
     ):
         if normalisation == "batch":
-            self.norm = networks._batch_norm(channels, "float32", rngs)
+            self.norm = networks.batch_norm(channels, "float32", rngs)
         else:
             self.norm = nnx.identity
         self.out = nnx.Linear(channels, level.strokes * NUMBERS, rngs=rngs)
@@ -149,10 +149,10 @@ class StrokeGenerator(nnx.Module):
         self.hidden = nnx.Linear(latent_dim, HIDDEN, rngs=rngs)
         self.ground = nnx.Linear(HIDDEN, 3, rngs=rngs)
         finest = max(grids).cells
-        widths = networks._widths(size, width)[::-1]
+        widths = networks.channel_counts(size, width)[::-1]
         maps = [SMALLEST << stage for stage in range(len(widths))]
         shape = (latent_dim, SMALLEST, SMALLEST, widths[0])
-        self.seed = nnx.Param(networks._he_normal(rngs.params(), shape, latent_dim))
+        self.seed = nnx.Param(networks.he_normal(rngs.params(), shape, latent_dim))
         self.stages = nnx.List(
             UpBlock(
                 i,

@@ -17,10 +17,7 @@ GRIDS = levels.parse("1x3,4x2,8x1", SIZE)
 
 @pytest.fixture(scope="module")
 def generator() -> StrokeGenerator:
-    generator = StrokeGenerator(
-        SIZE, 4, 10, grids=GRIDS, brush="soft", dtype="float32", rngs=nnx.Rngs(0)
-    )
-    return nnx.view(generator, use_running_average=True)
+    return new_generator()
 
 
 def noise(*shape: int) -> jax.Array:
@@ -79,3 +76,32 @@ def test_seeds_of_hairs_are_spread_and_do_not_depend_on_how_many_there_are():
     seeds = strokes.hair_seeds(100)
     np.testing.assert_array_equal(seeds[:10], strokes.hair_seeds(10))
     assert np.diff(np.sort(seeds)).max() < 0.03
+
+
+def new_generator() -> StrokeGenerator:
+    generator = StrokeGenerator(
+        SIZE, 4, 10, grids=GRIDS, brush="soft", dtype="float32", rngs=nnx.Rngs(0)
+    )
+    return nnx.view(generator, use_running_average=True)
+
+
+def test_a_larger_canvas_shows_the_same_painting(generator: StrokeGenerator):
+    larger = new_generator()
+    larger.draw_at(2 * SIZE)
+    z = noise(2, 10)
+    images = larger(z).reshape(2, SIZE, 2, SIZE, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(images, generator(z), atol=0.15)
+    assert np.abs(images - generator(z)).mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [SIZE // 2, SIZE + 1, 0, -SIZE])
+def test_a_canvas_that_cells_do_not_divide_is_refused(size: int):
+    with pytest.raises(ValueError, match="pixels must be a multiple of the 32 of the"):
+        new_generator().draw_at(size)
+
+
+def test_a_brush_without_a_name_is_refused():
+    with pytest.raises(
+        ValueError, match="brush must be one of soft, round.*; got 'a.p"
+    ):
+        new_generator().draw_at(SIZE, "a.png")
