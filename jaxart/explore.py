@@ -79,7 +79,8 @@ def interpolation(
     validate("points times pictures", len(indices) * pictures, Count)
     if pixels is not None or brush is not None:
         trained.check_paints(generator, workdir, "pixels and brush")
-        generator.network.draw_at(pixels or generator.settings.size, brush)
+        size = generator.settings.size if pixels is None else pixels
+        generator.network.draw_at(size, brush)
     if not is_film:
         size = pixels or generator.settings.size
         arguments.check_grid(len(indices) * pictures, size)

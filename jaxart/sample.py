@@ -25,7 +25,7 @@ from jaxart.painter.outputs import Appearance
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes_file import StrokesFile
-from jaxart.validation import Count, FilePath, Seed, validate
+from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
 def main(
@@ -54,6 +54,8 @@ def main(
     """Restore a checkpoint and draw samples from it."""
     validate("count", count, Count)
     validate("seed", seed, Seed)
+    if pixels is not None:
+        validate("pixels", pixels, Annotated[int, Range(1, strokes_file.MAX_SIDE)])
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")

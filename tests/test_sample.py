@@ -207,3 +207,9 @@ def test_pixels_cannot_be_drawn_as_strokes(workdir: str, tmp_path: Path):
 def test_files_of_several_paintings_go_to_folders(strokes_run: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="film must be FOLDER/ for 2 pictures; got"):
         sample.main(str(strokes_run), f"{tmp_path}/a/", count=2, film="a.webp")
+
+
+@pytest.mark.parametrize("side", [0, -5, 70_000])
+def test_a_painting_has_a_size(strokes_run: Path, tmp_path: Path, side: int):
+    with pytest.raises(ValueError, match=r"pixels must be at .*; got"):
+        sample.main(str(strokes_run), f"{tmp_path}/a/", count=1, pixels=side)

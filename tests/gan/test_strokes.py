@@ -102,6 +102,6 @@ def test_a_canvas_that_cells_do_not_divide_is_refused(size: int):
 
 def test_a_brush_without_a_name_is_refused():
     with pytest.raises(
-        ValueError, match="brush must be one of soft, round.*; got 'a.p"
+        ValueError, match=r"brush must be one of soft, round.*; got 'a.p"
     ):
         new_generator().draw_at(SIZE, "a.png")
