@@ -67,9 +67,8 @@ def main(
             )
     generator = trained.restore_generator(workdir, step, weights)
     size = generator.settings.size
-    is_painted = any(
-        value is not None for value in (pixels, brush, relief or None, *files.values())
-    )
+    painted_by = (pixels, brush, *files.values())
+    is_painted = relief or any(flag is not None for flag in painted_by)
     if is_painted:
         flags = "pixels, brush, relief, strokes_out, svg and film"
         trained.check_paints(generator, workdir, flags)
