@@ -262,8 +262,8 @@ def test_an_unknown_name_of_a_config_is_one_line_with_the_known_ones(tmp_path: P
     parameters = 'config: Annotated[command.Config, "a file"]'
     result = run(tmp_path, "pass", "--config=arts", parameters=parameters)
     assert only_line(result) == (
-        "error: config must be a path or one of art, best, mnist, paint, quick; "
-        "got 'arts'"
+        "error: config must be a path or one of art, artist, best, mnist, paint, quick, "
+        "strokes; got 'arts'"
     )
 
 
@@ -294,7 +294,7 @@ def test_the_program_refuses_an_unknown_command_in_one_line(
         program.main()
     assert error.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: command must be one of paint, prepare, train")
+    assert line.startswith("error: command must be one of paint, train_artist, prep")
     assert line.endswith("got 'pant'")
 
 
