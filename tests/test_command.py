@@ -262,8 +262,8 @@ def test_an_unknown_name_of_a_config_is_one_line_with_the_known_ones(tmp_path: P
     parameters = 'config: Annotated[command.Config, "a file"]'
     result = run(tmp_path, "pass", "--config=arts", parameters=parameters)
     assert only_line(result) == (
-        "error: config must be a path or one of art, artist, best, mnist, paint, quick, "
-        "strokes; got 'arts'"
+        "error: config must be a path or one of art, artist, best, mnist, paint, "
+        "quick, strokes; got 'arts'"
     )
 
 
