@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-def test_the_wheel_has_every_module_every_config_and_the_program(tmp_path: Path):
+def test_the_wheel_has_all_modules_and_configs_the_artist_and_the_program(
+    tmp_path: Path,
+):
     source = tmp_path / "source"
     for name in ("jaxart", "configs"):
         ignored = shutil.ignore_patterns("__pycache__")
@@ -29,4 +31,5 @@ def test_the_wheel_has_every_module_every_config_and_the_program(tmp_path: Path)
         assert b"jaxart = jaxart.__main__:main" in archive.read(scripts)
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("jaxart/**/*.py")}
     configs = {f"jaxart/configs/{path.name}" for path in ROOT.glob("configs/*.py")}
-    assert names == modules | configs
+    artist = {f"jaxart/painter/artist.{suffix}" for suffix in ("json", "safetensors")}
+    assert names == modules | configs | artist
