@@ -9,6 +9,13 @@ the average of its weights, where it has one, and with the last ones. Rows diffe
 machine does other things as well, `--cpu_minutes` stops a run after so many minutes of
 its processor time instead.
 
+    python benchmarks/recipes.py --measure_rates=FILE.json
+    python benchmarks/recipes.py --data_dir=DIR --out=DIR --minutes=10 --rates=FILE.json
+
+The first measures how many updates a second each recipe makes here. With the second, on
+a faster machine, each run makes as many as the machine of the file makes in those
+minutes, compilation included: what is compared is equal time there.
+
 A row whose result is in `OUT/results.jsonl` is not run again, so that a benchmark that
 was stopped goes on. Prints a table and, last, one JSON object on a line.
 """
@@ -203,7 +210,10 @@ def _measured(name: str, seed: str, out: Path) -> list[dict[str, Any]]:
     seconds = _train(command, workdir.with_suffix(".log"))
     averaged = json.loads((workdir / "config.json").read_text())["generator"]["average"]
     rows = []
-    for weights in ("average", "last")[not averaged : 2 if _LAST.value else 1]:
+    measured = ["average"] if averaged else ["last"]
+    if averaged and _LAST.value:
+        measured.append("last")
+    for weights in measured:
         evaluation = _evaluate(workdir, weights)
         values = {short: evaluation[key] for short, key in KEYS.items()}
         about = {"recipe": name, "seed": seed, "weights": weights}

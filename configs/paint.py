@@ -3,9 +3,9 @@
 Source: ctmakro, "Training of Artists": strokes of eight parameters, placed where the
 error is large, optimised, and accepted if the painting comes closer to the picture.
 Command: `python -m jaxart.paint PICTURE --config=configs/paint.py --out=painting.png`
-Measured on the essay's flower, 512x512, on two cores of an AMD EPYC shared with other
-programs (28 November 2026): 29.45 dB, 18 s of the processor for the whole command. With
-`distance` "vgg", before (22 November): 16 minutes, 28.25 dB, and 16 % less LPIPS by
+Measured on the essay's flower, 512x512, on two cores of an AMD EPYC, 28 November 2026:
+29.45 dB, 12 s for the whole command, 19 s where nothing had been compiled before. With
+`distance` "vgg", earlier (22 November): 16 minutes, 28.25 dB, and 16 % less LPIPS by
 VGG16's features.
 """
 

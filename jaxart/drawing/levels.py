@@ -11,8 +11,9 @@ the canvas, whose rows and columns are only seen in another shape: nothing is ga
 A level of k strokes a cell takes 4k passes, however many cells it has; a level of one
 cell takes k, each over the whole canvas.
 
-Cost: about 40 FLOP forwards and 100 backwards for each pixel of a pass, with a brush
-without hairs. The backward pass keeps the canvas before each pass: 12 bytes a pixel.
+Cost: some 40 FLOP for each pixel of a pass, by the formula of a brush without hairs;
+the slopes evaluate it again, and several times as much. They need the canvas before
+each pass: 12 bytes a pixel.
 
 Source: Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering",
 2023, section 4, for gradients of marks that are composited in order.
@@ -32,6 +33,7 @@ from jaxart.drawing.brushes import Brush, mark
 
 PHASES = ((0, 0), (0, 1), (1, 1), (1, 0))  # one step each
 MIN_CELL = 4  # pixels along a side of a cell
+MAX_STROKES = 1_000  # of a cell
 
 # A plane of colour, seen as windows: rows of windows, their rows, and columns likewise.
 Windows = Float[Array, "b rows side columns side"]
@@ -74,8 +76,13 @@ def parse(text: str, size: int) -> tuple[Level, ...]:
     levels = []
     for part in text.split(","):
         cells, _, count = part.partition("x")
-        if not (cells.isdecimal() and count.isdecimal() and int(count)):
-            raise ValueError(f'must be as "1x12,4x4"; got {text!r}')
+        # No more digits than any allowed number has.
+        if not (cells.isdecimal() and count.isdecimal() and len(part) < 9):
+            raise ValueError(f'must be as "1x12,4x4"; got {text[:80]!r}')
+        if not 1 <= int(count) <= MAX_STROKES:
+            raise ValueError(
+                f"must have 1 to {MAX_STROKES:,} strokes of a cell; got {text!r}"
+            )
         levels.append(Level(int(cells), int(count)))
     grids = [level.cells for level in levels]
     allowed = [1] + [n for n in (4, 8, 16, 32, 64) if n * MIN_CELL <= size]

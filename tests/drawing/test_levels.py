@@ -122,7 +122,11 @@ def test_levels_are_read_from_text():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "12", "1x", "x4", "1x0", "2x4", "4x4,1x12", "4x4,4x2", "16x1", "4x-1"]
+    "text",
+    [
+        *("", "12", "1x", "x4", "1x0", "2x4", "4x4,1x12", "4x4,4x2", "16x1", "4x-1"),
+        *("1x1001", "1x" + 5_000 * "9"),
+    ],
 )
 def test_levels_that_do_not_fit_are_refused(text: str):
     with pytest.raises(ValueError, match="must "):

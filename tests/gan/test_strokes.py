@@ -8,7 +8,7 @@ from jaxart.drawing import levels
 from jaxart.drawing import strokes as rasterizer
 from jaxart.drawing.brushes import SOFT
 from jaxart.gan import strokes
-from jaxart.gan.strokes import StrokeGenerator
+from jaxart.gan.strokes import StrokeGenerator, StrokeHead
 
 
 SIZE = 32
@@ -53,14 +53,14 @@ def test_no_stroke_of_a_cell_leaves_its_window():
     assert (abs(y - middles[:, None, None]) + reach_y <= 1 / 8 + 1e-6).all()
 
 
-def test_a_new_generator_paints_cells_in_the_colours_below_them():
+def test_strokes_without_a_difference_have_the_colour_below_them():
     colour = np.array([0.2, 0.5, 0.8], np.float32)
     canvas = jnp.broadcast_to(colour[:, None, None, None], (3, 2, 32, 32))
-    positions = jnp.full((2, 4, 4, 1, 2), 0.5)
-    found = strokes._colours_at(canvas, positions, 4)
+    head = StrokeHead(6, levels.Level(4, 2), "none", nnx.Rngs(0))
+    head.out.kernel[...] = jnp.zeros_like(head.out.kernel[...])
+    passes = head(noise(2, 4, 4, 6), canvas)
+    found = passes[..., 5:]
     np.testing.assert_allclose(found, np.broadcast_to(colour, found.shape), rtol=1e-5)
-    odds = strokes._log_odds(found)
-    np.testing.assert_allclose(nnx.sigmoid(odds), found, rtol=1e-5)
 
 
 def test_the_colour_at_a_place_is_the_one_there():
