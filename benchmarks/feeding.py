@@ -39,7 +39,7 @@ def ways(
         load_batch=to_pixels,
     )
     packed = atlas.load(records)
-    keys = {"size": size, "batch_size": batch_size, "seed": 0}
+    keys: Any = {"size": size, "batch_size": batch_size, "seed": 0}
     crops, corners = (pipeline.batches(source, **keys) for source in (records, packed))
     ready = updates.shard(next(crops)[None])
     on_device = updates.replicate_dataset(packed.pixels)

@@ -128,7 +128,7 @@ def ours(records: Source) -> dict[str, Batches]:
     pictures = [record["pixels"] for record in records]
     in_memory = [{"pixels": pixels} for pixels in pictures]
     few = f"jaxart, {len(pictures):,} in memory"
-    settings = {"size": SIZE, "batch_size": _BATCH_SIZE.value, "seed": 0}
+    settings: Any = {"size": SIZE, "batch_size": _BATCH_SIZE.value, "seed": 0}
     return {
         LIMIT: copies(pictures),
         DRAWS: pipeline.batches(repeated_atlas(in_memory), **settings),

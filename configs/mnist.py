@@ -31,6 +31,15 @@ def get_config() -> ConfigDict:
             "mirrored": False,  # half of the crops, left to right
         }
     )
+    # What pictures may be asked for: labels of the dataset.
+    config.condition = ConfigDict(
+        {
+            "labels": "",  # of "style,genre,artist", or "digit"; "": none
+            "titles": False,
+            "min_pictures": 20,  # of a class; a smaller one is unknown
+            "mismatch": 0.0,  # weight of pictures with others' labels, as fakes
+        }
+    )
     config.generator = ConfigDict(
         {
             "width": 128,

@@ -40,6 +40,7 @@ Packages, each importing only from those below::
         digits.py      the TFDS builder for MNIST's idx files
         synthetic.py   the TFDS builder of paintings drawn with the painter's strokes
         scenes.py      what they show, as strokes
+        labels.py      what is known of each picture
         pixel_records.py  records read for their pixels alone
         evaluation_crops.py  crops that a trained GAN is evaluated on
         atlas.py       the whole dataset in one array on the device, and crops of it
@@ -48,6 +49,7 @@ Packages, each importing only from those below::
         convolution.py the strided and the transposed convolution, lowered to suit
                        the device
         networks.py    Generator, Discriminator
+        conditions.py  what pictures are asked to be: classes and titles, as numbers
         strokes.py     a generator that paints: strokes from latents, and their image
         losses.py      what both minimise, and penalties of the discriminator's gradient
         augment.py     random transformations of what the discriminator sees
@@ -96,6 +98,7 @@ Packages, each importing only from those below::
         relief.py      light on the thickness of the paint
 
     vgg.py             VGG16's convolutions, their weights, and LPIPS
+    titles.py          titles as numbers, from static embeddings
     winograd.py        3 by 3 and 4 by 4 convolutions with fewer products, for CPUs
     inception.py       InceptionV3's features, from weights that the user provides
     weights.py         files of weights, read as untrusted input
@@ -122,7 +125,7 @@ Packages, each importing only from those below::
 Axis letters
 ------------
 In jaxtyping's signatures: `b` pictures of a batch, `h` height, `w` width, `c`
-channels, `i` input and `o` output channels, `z` latent numbers, `n` strokes or
+channels, `i` input and `o` output channels, `z` numbers of a point, `n` strokes or
 pictures counted, `p` parameters, `k` windows of a round, `m` points or groups of tiles,
 `t` tiles of a group. In `metrics.py` `n` and `m` rows of features, `c` features, `k`
 nearest neighbours, `r` rows of a block, `s` singular values.

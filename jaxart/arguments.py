@@ -18,6 +18,19 @@ Weights = Annotated[
 DataDir = Annotated[FilePath | None, "where the dataset is, if not where it was"]
 
 
+# What pictures of a run with conditions are asked to be.
+Style = Annotated[str | None, "that is asked for: one that the run knows, or unknown"]
+Genre = Annotated[str | None, "that is asked for, likewise"]
+Artist = Annotated[str | None, "that is asked for, likewise"]
+Digit = Annotated[str | None, "that is asked for, likewise"]
+Title = Annotated[str | None, "that is asked for, of a run with titles"]
+
+
+def asked(**flags: str | None) -> dict[str, str]:
+    """Return what is asked for, by kind."""
+    return {kind: text for kind, text in flags.items() if text is not None}
+
+
 def check_grid(count: int, size: int) -> None:
     """Check that pictures fit into one picture, before they are drawn.
 

@@ -20,6 +20,9 @@ crops; see `jaxart/spectra.py`. `copies` is the share of pictures that are neare
 crop, by features of VGG16, than 99 % of the held-out crops are; null if no pictures
 were held out.
 
+Of a run with conditions, samples are asked to be what the training pictures are; with
+`--style=NAME` and the like, crops and samples are those of the class.
+
 `seconds` are those of drawing the samples, of cutting all crops, and for each network
 of extracting the features of each set, null if they were cached, and of comparing the
 samples with the crops. All sets are in memory, at size 64 about 12 kB a picture of six
@@ -58,6 +61,10 @@ def main(
         FilePath | None, "pt_inception-2015-12-05-6726825d.pth, to find FID as well"
     ] = None,
     data_dir: arguments.DataDir = None,
+    style: arguments.Style = None,
+    genre: arguments.Genre = None,
+    artist: arguments.Artist = None,
+    digit: arguments.Digit = None,
 ) -> None:
     """Restore a checkpoint and measure how good its samples are."""
     timer = evaluation.Timer()
@@ -79,10 +86,19 @@ def main(
         data.name, data_dir, source=data.source, size=size, floor=floor
     )
     generator = trained.restore_generator(workdir, step, weights)
+    conditions = None
+    asked = arguments.asked(style=style, genre=genre, artist=artist, digit=digit)
+    known = settings.condition.conditions()
+    known.check(asked)
+    if known.size:
+        splits, found = evaluation_crops.of_classes(
+            splits, data.name, data_dir, known.kinds, asked
+        )
+        conditions = known.vectors(found)
     # Of the same step, even if the run saves another one meanwhile.
     discriminator = trained.restore_discriminator(workdir, str(generator.step))
     timer.lap()
-    samples = evaluation.sample(generator, count, seed)
+    samples = evaluation.sample(generator, count, seed, conditions)
     seconds: dict[str, Any] = {"draw": timer.lap()}
     crops = evaluation_crops.cut(splits, size=size, count=count, seed=seed, floor=floor)
     seconds["cut"] = timer.lap()

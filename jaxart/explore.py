@@ -8,7 +8,7 @@ Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
@@ -56,6 +56,15 @@ def interpolation(
     weights: arguments.Weights = None,
     pixels: Annotated[int | None, "side of the pictures of a run of strokes"] = None,
     brush: Annotated[str | None, "that its strokes are drawn with"] = None,
+    style: arguments.Style = None,
+    genre: arguments.Genre = None,
+    artist: arguments.Artist = None,
+    digit: arguments.Digit = None,
+    title: arguments.Title = None,
+    through: Annotated[
+        Literal["style", "genre", "artist", "digit"] | None,
+        "visit all classes of this kind at one point, the first of seeds",
+    ] = None,
 ) -> None:
     """Interpolate between points of the generator's input space: figure 4.
 
@@ -72,26 +81,37 @@ def interpolation(
     indices = [*range(points)] if seeds is None else _indices("seeds", seeds, count)
     if len(indices) < 2:
         raise ValueError(f"there must be at least two points; got {len(indices)}")
+    asked = arguments.asked(
+        style=style, genre=genre, artist=artist, digit=digit, title=title
+    )
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
     generator = trained.restore_generator(workdir, step, weights)
-    validate("points times pictures", len(indices) * pictures, Count)
+    if through is None:
+        names = [str(number) for number in indices]
+        stops = latents.sample_points(generator.settings, seed, indices, asked)
+    else:
+        names, rows = latents.class_points(
+            generator.settings, seed, indices[:1], asked, through
+        )
+        stops = rows[:, 0]
+    validate("points times pictures", len(stops) * pictures, Count)
     if pixels is not None or brush is not None:
         trained.check_paints(generator, workdir, "pixels and brush")
         size = generator.settings.size if pixels is None else pixels
         generator.network.draw_at(size, brush)
     if not is_film:
         size = pixels or generator.settings.size
-        arguments.check_grid(len(indices) * pictures, size)
-    path = latent_figures.Interpolation(indices, seed, pictures, way, loop)
+        arguments.check_grid(len(stops) * pictures, size)
+    path = latent_figures.Interpolation(stops, names, pictures, way, loop)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)
         films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)
     else:
         grid = latent_figures.interpolation_grid(generator, path)
         images.save_png(out, grid, about=_about(generator, seed))
-    visited = ", ".join(map(str, (*indices, *indices[:loop])))
+    visited = ", ".join((*names, *names[:loop]))
     print(f"the path through {visited} at step {generator.step} is in {out}")
 
 

@@ -10,14 +10,14 @@ import itertools
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxart import arguments, batches, command, figures, images
-from jaxart.gan import latents, trained
+from jaxart.gan import latent_figures, latents, trained
 from jaxart.gan.strokes import hair_seeds
 from jaxart.gan.trained import TrainedNetwork
 from jaxart.painter import outputs, strokes_file
@@ -28,13 +28,27 @@ from jaxart.painter.strokes_file import StrokesFile
 from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
+COUNT, ROW = 128, 10  # pictures, if their number is not given
+
+
 def main(
     workdir: arguments.Workdir,
     out: Annotated[FilePath, "FILE.png for a grid; FOLDER/ for single pictures"],
-    count: Annotated[int, "how many pictures"] = 128,
+    count: Annotated[
+        int | None, f"how many pictures; {COUNT}, or {ROW} of each row, if not given"
+    ] = None,
     seed: Annotated[int, "of the random numbers that the pictures are made from"] = 0,
     step: arguments.Step = None,
     weights: arguments.Weights = None,
+    style: arguments.Style = None,
+    genre: arguments.Genre = None,
+    artist: arguments.Artist = None,
+    digit: arguments.Digit = None,
+    title: arguments.Title = None,
+    one_row_each: Annotated[
+        Literal["style", "genre", "artist", "digit"] | None,
+        "a row of 10 pictures, or count of them, for each class of this kind",
+    ] = None,
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,
     pixels: Annotated[int | None, "side of each painting of strokes"] = None,
     brush: Annotated[
@@ -52,6 +66,8 @@ def main(
     ] = None,
 ) -> None:
     """Restore a checkpoint and draw samples from it."""
+    if count is None:
+        count = COUNT if one_row_each is None else ROW
     validate("count", count, Count)
     validate("seed", seed, Seed)
     if pixels is not None:
@@ -66,17 +82,30 @@ def main(
                 f"{flag} must be FOLDER/ for {count} pictures; got {value}"
             )
     generator = trained.restore_generator(workdir, step, weights)
-    size = generator.settings.size
+    settings = generator.settings
+    size = settings.size
+    asked = arguments.asked(
+        style=style, genre=genre, artist=artist, digit=digit, title=title
+    )
+    classes: list[str] = []
+    if one_row_each is None:
+        points = latents.sample_points(settings, seed, range(count), asked)
+    else:
+        classes, rows = latents.class_points(
+            settings, seed, range(count), asked, one_row_each
+        )
+        points = rows.reshape(-1, rows.shape[-1])
+        if numbered or into_folder:
+            raise ValueError(
+                "one_row_each must go with FILE.png as out, and without numbered"
+            )
     painted_by = (pixels, brush, *files.values())
     is_painted = relief or any(flag is not None for flag in painted_by)
     if is_painted:
         flags = "pixels, brush, relief, strokes_out, svg and film"
         trained.check_paints(generator, workdir, flags)
     if not into_folder:
-        arguments.check_grid(count, pixels or size)
-    points = latents.sample_latents(
-        seed, range(count), generator.settings.generator.latent
-    )
+        arguments.check_grid(len(points), pixels or size)
     if is_painted:
         appearance = outputs.appearance_from_flags(
             (pixels or size) / size, relief, 315.0
@@ -95,8 +124,12 @@ def main(
         grid = np.stack([*pictures])
         if numbered:
             grid = figures.add_captions(grid, [str(number) for number in range(count)])
-        images.save_png(out, images.grid(grid), about=about)
-    print(f"{count} pictures of step {generator.step} are in {out}")
+        if one_row_each is None:
+            picture = images.grid(grid)
+        else:
+            picture = latent_figures.labelled_rows(grid, classes)
+        images.save_png(out, picture, about=about)
+    print(f"{len(points)} pictures of step {generator.step} are in {out}")
 
 
 def _paintings(

@@ -10,7 +10,8 @@ Networks", section 3.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -19,17 +20,18 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, Float32, PyTree
 
-from jaxart import atomic, command, malloc, processes
+from jaxart import atomic, command, malloc, processes, titles
 from jaxart.command import Config
 from jaxart.gan import cost as costs
 from jaxart.gan import feature_metrics, latents, parallel, train_loop, trained
+from jaxart.gan.conditions import find_classes
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
 from jaxart.gan.settings import Settings, flatten
 from jaxart.gan.update import init_state
-from jaxart.paintings import atlas, pipeline, training_data
+from jaxart.paintings import atlas, labels, pipeline, training_data
 from jaxart.validation import FilePath
 
 
@@ -89,7 +91,20 @@ def train(
         ValueError: the settings do not suit the devices, the folders or the dataset.
         Stopped: a signal asked for it, and the state is saved.
     """
+    if from_ is not None and from_step is not None:
+        raise ValueError(f"from_step cannot go with from; got {from_step} and {from_}")
     with processes.raise_everywhere():
+        parallel.check_batch_size(settings.batch_size)
+    settings, run_dir = _open_run_dir(settings, workdir, stack, from_step)
+    origin = None
+    with processes.raise_everywhere():
+        if run_dir:
+            origin = run_dir.origin(from_, step)
+    records = _open_records(settings)
+    settings, conditions = _find_conditions(settings)
+    with processes.raise_everywhere():
+        if run_dir:
+            run_dir.check_settings(settings, from_step)
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
         recipe = settings.make_recipe()
         updates = parallel.make_parallel_update(
@@ -99,14 +114,6 @@ def train(
             batch_size=settings.batch_size,
             load_batch=partial(atlas.crop_batch, size=settings.size),
         )
-    if from_ is not None and from_step is not None:
-        raise ValueError(f"from_step cannot go with from; got {from_step} and {from_}")
-    settings, run_dir = _open_run_dir(settings, workdir, stack, from_step)
-    origin = None
-    with processes.raise_everywhere():
-        if run_dir:
-            origin = run_dir.origin(from_, step)
-    records = _open_records(settings)
     source, dataset = _put_on_device(settings, records, updates)
 
     init = jax.jit(lambda seed: init_state(*settings.make_networks(seed), recipe, seed))
@@ -120,7 +127,9 @@ def train(
         updates.compile,
         state_shape,
         dataset,
-        pipeline.batches_shape(source, shape, settings.size),
+        pipeline.batches_shape(
+            source, shape, settings.size, settings.condition.conditions().size
+        ),
     )
     checkpoints = distance_fn = None
     sampler = latents.make_sampler(networks[0])
@@ -132,9 +141,20 @@ def train(
                 state = state._replace(**trained.start_from(origin, settings))
             state = run_dir.resume(checkpoints, state, from_step)
             if settings.evaluate.every_steps:
-                distance_fn = _distance_fn(settings, records, sampler)
+                distance_fn = _distance_fn(settings, records, conditions, sampler)
     state = processes.broadcast(state)
-    next_batches = _next_batches(settings, source, int(state.step), updates, stack)
+    batches = pipeline.batches(
+        source,
+        size=settings.size,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        conditions=conditions,
+        workers=settings.data.workers,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        first=int(state.step),
+    )
+    stack.enter_context(closing(batches))
     with processes.raise_everywhere():
         images = settings.batch_size // jax.device_count()
         cost = costs.estimate_cost(*networks, compiled.result(), images)
@@ -153,7 +173,7 @@ def train(
         state=updates.replicate(state),
         start_step=int(state.step),
         dataset=dataset,
-        next_batches=next_batches,
+        next_batches=partial(_next_batches, batches, updates),
         updates=updates,
     )
     if checkpoints:
@@ -214,30 +234,42 @@ def _put_on_device(
     return packed, updates.replicate_dataset(packed.pixels)
 
 
-def _next_batches(
+def _find_conditions(
     settings: Settings,
-    source: Records | atlas.Atlas,
-    start_step: int,
-    updates: parallel.ParallelUpdate,
-    stack: contextlib.ExitStack,
-) -> Callable[[int], Array]:
-    """Return the function that stacks and shards the next batches of a run."""
-    batches = pipeline.batches(
-        source,
-        size=settings.size,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        workers=settings.data.workers,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        first=start_step,
-    )
-    stack.enter_context(closing(batches))
-    return lambda count: updates.shard(np.stack([next(batches) for _ in range(count)]))
+) -> tuple[Settings, Float32[np.ndarray, "n c"] | None]:
+    """Return the settings with the dataset's classes, and its pictures' conditions.
+
+    Without conditions the settings are returned as they are, and None.
+    """
+    asked = settings.condition
+    if not asked.kinds and not asked.titles:
+        return settings, None
+    with processes.raise_everywhere():
+        if asked.titles:
+            titles.check_installed()
+        kinds = (*asked.kinds, *[labels.TITLE] * asked.titles)
+        known = labels.read(settings.data.name, settings.data.data_dir, kinds)
+        found = find_classes(known, asked.kinds, asked.min_pictures)
+        if processes.is_first():
+            print(found, file=sys.stderr)
+        settings = settings.with_classes(found.names)
+        vectors = settings.condition.conditions().vectors(known)
+    return settings, vectors
+
+
+def _next_batches(
+    batches: Iterator[PyTree], updates: parallel.ParallelUpdate, count: int
+) -> PyTree[Array]:
+    """Return the next batches of a run, stacked and sharded."""
+    parts = [next(batches) for _ in range(count)]
+    return updates.shard(jax.tree.map(lambda *arrays: np.stack(arrays), *parts))
 
 
 def _distance_fn(
-    settings: Settings, records: Records, sampler: latents.Sampler
+    settings: Settings,
+    records: Records,
+    conditions: Float32[np.ndarray, "n c"] | None,
+    sampler: latents.Sampler,
 ) -> train_loop.DistanceFn:
     crops = pipeline.crops(
         records, size=settings.size, count=settings.evaluate.count, seed=settings.seed
@@ -245,7 +277,7 @@ def _distance_fn(
     cache_dir = feature_metrics.cache_dir(
         training_data.data_dir_or_default(settings.data.data_dir)
     )
-    return train_loop.make_distance_fn(settings, sampler, crops, cache_dir)
+    return train_loop.make_distance_fn(settings, sampler, crops, conditions, cache_dir)
 
 
 if __name__ == "__main__":

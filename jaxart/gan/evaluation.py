@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float32
 from tqdm import tqdm
 
 from jaxart import images, metrics, spectra
@@ -51,12 +52,15 @@ class Timer:
         return round(time.perf_counter() - self._start, 2)
 
 
-def sample(generator: TrainedNetwork, count: int, seed: int) -> Pixels:
-    """Return the first `count` samples of a seed."""
+def sample(
+    generator: TrainedNetwork,
+    count: int,
+    seed: int,
+    conditions: Float32[np.ndarray, "n c"] | None = None,
+) -> Pixels:
+    """Return the first `count` samples of a seed; see `latents.points_like`."""
     sampler = latents.make_sampler(generator.network)
-    points = latents.sample_latents(
-        seed, range(count), generator.settings.generator.latent
-    )
+    points = latents.points_like(generator.settings, seed, count, conditions)
     parts = latents.sample_pictures(sampler, generator.state, points)
     return np.concatenate([*parts])
 

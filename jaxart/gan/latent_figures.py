@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 
 from jaxart import figures, images
 from jaxart.figures import Pixels
@@ -26,21 +26,19 @@ Pictures = UInt8[np.ndarray, "_ _ _ 3"]
 class Interpolation(NamedTuple):
     """What to interpolate."""
 
-    indices: Sequence[int]  # of the points, at least two
-    seed: int  # of the points
+    points: latents.Latents  # at least two
+    names: Sequence[str]  # of the points
     pictures: int  # from one point to the next, at least two
     method: latents.Method  # of interpolation
     closed: bool  # whether there is a segment from the last point to the first
 
 
 def interpolation_grid(generator: TrainedNetwork, path: Interpolation) -> Pixels:
-    """Draw a row for each segment, with the numbers of its points at both ends."""
-    points = _points(generator, path.indices, path.seed)
-    t = jnp.linspace(0, 1, path.pictures)
-    segments = latents.interpolate(points, t, path.method, closed=path.closed)
+    """Draw a row for each segment, with the names of its points at both ends."""
+    segments = _segments(generator, path, jnp.linspace(0, 1, path.pictures))
     rows, columns, latent_dim = segments.shape
     pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent_dim))])
-    labels = [str(number) for number in (*path.indices, path.indices[0])]
+    labels = [*path.names, path.names[0]]
     height = pictures.shape[1]
     parts = [
         figures.row_labels(labels[:rows], height, images.BORDER),
@@ -58,14 +56,21 @@ def interpolation_frames(
     A segment ends where the next one starts, so only the last has a frame for its end,
     and not even that in a film that loops.
     """
-    points = _points(generator, path.indices, path.seed)
     t = jnp.linspace(0, 1, path.pictures, endpoint=False)
-    segments = latents.interpolate(points, t, path.method, closed=path.closed)
-    positions = segments.reshape(-1, points.shape[1])
+    segments = _segments(generator, path, t)
+    positions = segments.reshape(-1, segments.shape[-1])
     if not path.closed:
-        positions = jnp.concatenate([positions, points[-1:]])
+        positions = jnp.concatenate([positions, path.points[-1:]])
     for picture in _pictures(generator, positions):
         yield figures.enlarge(picture[None], FILM_SIDE)[0]
+
+
+def labelled_rows(pictures: Pictures, labels: list[str]) -> Pixels:
+    """Draw as many rows as there are labels, each with its label to the left."""
+    height = pictures.shape[1]
+    left = figures.row_labels(labels, height, images.BORDER)
+    rows = images.grid(pictures, len(pictures) // len(labels))
+    return figures.add_margin(figures.hstack([left, rows], gap=6))
 
 
 def arithmetic(
@@ -94,10 +99,20 @@ def arithmetic(
     return _draw_equation(term_figures, sum_pictures)
 
 
+def _segments(generator: TrainedNetwork, path: Interpolation, t: Array) -> Array:
+    return latents.interpolate(
+        path.points,
+        t,
+        path.method,
+        closed=path.closed,
+        latent_dim=generator.settings.generator.latent,
+    )
+
+
 def _points(
     generator: TrainedNetwork, indices: Sequence[int], seed: int
 ) -> latents.Latents:
-    return latents.sample_latents(seed, indices, generator.settings.generator.latent)
+    return latents.sample_points(generator.settings, seed, indices)
 
 
 def _pictures(generator: TrainedNetwork, points: latents.Latents) -> Iterator[Pixels]:

@@ -32,6 +32,8 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, UInt8
 
 from jaxart import batches, images
+from jaxart.gan.conditions import Asked
+from jaxart.gan.settings import Settings
 from jaxart.gan.strokes import AnyGenerator, Painted, StrokeGenerator
 from jaxart.gan.update import NetworkState, apply
 
@@ -62,8 +64,87 @@ def sample_latents(seed: int, indices: Sequence[int], latent_dim: int) -> Latent
     return jax.vmap(lambda key: jax.random.normal(key, (latent_dim,)))(keys)
 
 
+def sample_points(
+    settings: Settings, seed: int, indices: Sequence[int], asked: Asked | None = None
+) -> Float[Array, "n z"]:
+    """Draw the points with these indices: latents, and the condition of each.
+
+    Args:
+        settings: of the generator's run.
+        seed: of the latents and of what is not asked for.
+        indices: of the points.
+        asked: classes by kind and perhaps a title; any other is drawn.
+
+    Raises:
+        ValueError: there is no index, or a negative one, or the run does not know what
+            is asked.
+    """
+    drawn = sample_latents(seed, indices, settings.generator.latent)
+    known = settings.condition.conditions()
+    condition = known.draw(seed, indices, asked or {})
+    return jnp.concatenate([drawn, condition], axis=1) if known.size else drawn
+
+
+def class_points(
+    settings: Settings,
+    seed: int,
+    indices: Sequence[int],
+    asked: Asked,
+    kind: str,
+) -> tuple[list[str], Float[Array, "classes n z"]]:
+    """Return the names of a kind's classes, and the points with these indices of each.
+
+    What differs between points of the same index is the class alone.
+
+    Args:
+        settings: of the generator's run.
+        seed: of the latents and of what is not asked for.
+        indices: of the points.
+        asked: classes of other kinds, and perhaps a title.
+        kind: of the classes.
+
+    Raises:
+        ValueError: the run does not know such classes, or what is asked.
+    """
+    known = settings.condition.conditions()
+    names = known.by_kind.get(kind, [])
+    known.check({kind: names[0] if names else ""})
+    if kind in asked:
+        raise ValueError(f"{kind} cannot be one and all of them; got {asked[kind]!r}")
+    rows = [
+        sample_points(settings, seed, indices, {**asked, kind: name}) for name in names
+    ]
+    return names, jnp.stack(rows)
+
+
+def points_like(
+    settings: Settings,
+    seed: int,
+    count: int,
+    conditions: Float[np.ndarray, "n c"] | None,
+) -> Float[Array, "n z"]:
+    """Draw points whose conditions are those of pictures of a dataset, at random.
+
+    Args:
+        settings: of the generator's run.
+        seed: of the points.
+        count: how many.
+        conditions: of the dataset's pictures; None for a run without any.
+    """
+    drawn = sample_latents(seed, range(count), settings.generator.latent)
+    if conditions is None:
+        return drawn
+    rows = np.random.default_rng(seed).integers(len(conditions), size=count)
+    return jnp.concatenate([drawn, conditions[rows]], axis=1)
+
+
 def interpolate(
-    points: Latents, t: Float[Array, " k"], method: str, *, closed: bool
+    points: Latents,
+    t: Float[Array, " k"],
+    method: str,
+    *,
+    closed: bool,
+    latent_dim: int | None = None,
 ) -> Float[Array, "segments k z"]:
     """Interpolate from each point to the next.
 
@@ -72,6 +153,8 @@ def interpolate(
         t: positions along each segment, from 0 at its start to 1 at its end.
         method: one of `Method`.
         closed: whether there is a segment from the last point to the first.
+        latent_dim: how many numbers of a point are latents; all, if None. The others,
+            a condition, are interpolated linearly.
 
     Raises:
         ValueError: there are fewer than two points, or `method` is not one of `Method`.
@@ -84,7 +167,14 @@ def interpolate(
     def linear(a: Float[Array, " z"], b: Float[Array, " z"]) -> Float[Array, "k z"]:
         return jnp.outer(1 - t, a) + jnp.outer(t, b)
 
-    segment = linear if method == "linear" else partial(_spherical, t=t)
+    def spherical(a: Float[Array, " z"], b: Float[Array, " z"]) -> Float[Array, "k z"]:
+        latents = _spherical(a[:latent_dim], b[:latent_dim], t)
+        if latent_dim is None:
+            return latents
+        condition = linear(a[latent_dim:], b[latent_dim:])
+        return jnp.concatenate([latents, condition], axis=1)
+
+    segment = linear if method == "linear" else spherical
     segments = jax.vmap(segment)(points, jnp.roll(points, -1, axis=0))
     return segments if closed else segments[:-1]
 

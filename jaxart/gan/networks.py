@@ -28,6 +28,12 @@ Options beside the paper's networks:
   built in (Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts",
   Distill 2016). Both are the paper's operators with a 4 by 4 kernel that is the sum of
   four shifted 3 by 3 ones, and cost the same.
+* A condition (`conditions`) follows the latents of a point: both make the first map,
+  and the condition alone shifts and scales the channels of each normalised map
+  (Dumoulin et al., "A Learned Representation for Artistic Style", ICLR 2017). D has
+  further scores, a linear function of its last map for each number of a condition
+  (Miyato and Koyama, "cGANs with Projection Discriminator", ICLR 2018; theirs is of the
+  map's sum).
 * Excitation: the smallest map of G scales the channels of its largest one (Liu et al.,
   "Towards Faster and Stabilized GAN Training", ICLR 2021, section 3.1).
 """
@@ -88,6 +94,14 @@ def _box(kernel: Float[Array, "3 3 i o"]) -> Float[Array, "4 4 i o"]:
     sides = ((0, 1), (1, 0))
     padded = [jnp.pad(kernel, (y, x, (0, 0), (0, 0))) for y in sides for x in sides]
     return sum(padded[1:], padded[0])
+
+
+def _zero_linear(i: int, o: int, rngs: nnx.Rngs) -> Any:
+    """Return a linear function that begins as zero; None for no input or no output."""
+    if not (i and o):
+        return None
+    zeros = nnx.initializers.zeros
+    return nnx.Linear(i, o, kernel_init=zeros, use_bias=False, rngs=rngs)
 
 
 class _Block(nnx.Module):
@@ -204,14 +218,30 @@ class DownBlock(_Block):
 
 
 class UpBlock(_Block):
-    """Double the sides: batch norm, leaky ReLU, transposed convolution, or a bias."""
+    """Double the sides: batch norm, leaky ReLU, transposed convolution, or a bias.
 
-    def __init__(self, i: int, o: int, **options: Any):
+    Args:
+        i: channels of the smaller map.
+        o: channels of the larger one.
+        condition_size: numbers of a condition; 0 for none.
+        **options: of `_Block`.
+    """
+
+    def __init__(self, i: int, o: int, *, condition_size: int = 0, **options: Any):
         super().__init__(o, i, down=False, normalised=i, **options)
+        rngs = options["rngs"]
+        self.modulation = _zero_linear(condition_size, 2 * i, rngs)
 
-    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
+    def __call__(
+        self, x: Float[Array, "b h w i"], condition: Float[Array, "b c"] | None = None
+    ) -> Float[Array, "b 2*h 2*w o"]:
         """Return the next, larger map; not yet normalised."""
-        x = nnx.leaky_relu(self.norm(x), LEAK)
+        x = self.norm(x)
+        if self.modulation is not None and condition is not None:
+            shift_scale = self.modulation(condition).astype(x.dtype)
+            shift, scale = jnp.split(shift_scale[:, None, None], 2, axis=-1)
+            x = x * (1 + scale) + shift
+        x = nnx.leaky_relu(x, LEAK)
         return self._biased(convolution.double(x, self.filters().astype(self.dtype)))
 
 
@@ -236,8 +266,9 @@ class Excitation(nnx.Module):
 class Generator(nnx.Module):
     """Map latents to images, with sides of one of `SIZES`.
 
-    The largest map inside has `width` channels; in the paper 128, and 100 latents.
-    `dtype` is that of the products; parameters and statistics stay float32.
+    The largest map inside has `width` channels; in the paper 128, and 100 latents. A
+    point is `latent_dim` latents and `condition_size` numbers of a condition. `dtype`
+    is that of the products; parameters and statistics stay float32.
     """
 
     def __init__(
@@ -246,6 +277,7 @@ class Generator(nnx.Module):
         width: int,
         latent_dim: int,
         *,
+        condition_size: int = 0,
         normalisation: Normalisation = "batch",
         resampling: Resampling = "strided",
         excitation: bool = False,
@@ -253,16 +285,18 @@ class Generator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         widths = channel_counts(size, width)[::-1]
-        shape = (latent_dim, SMALLEST, SMALLEST, widths[0])
+        numbers = latent_dim + condition_size
+        shape = (numbers, SMALLEST, SMALLEST, widths[0])
         # DCGAN's project and reshape; the name is that of checkpoints.
         if normalisation == "batch":
             self.seed = nnx.Param(KERNEL(rngs.params(), shape))
         else:
-            self.seed = nnx.Param(he_normal(rngs.params(), shape, latent_dim))
+            self.seed = nnx.Param(he_normal(rngs.params(), shape, numbers))
         self.stages = nnx.List(
             UpBlock(
                 i,
                 o,
+                condition_size=condition_size,
                 normalisation=normalisation,
                 resampling=resampling,
                 dtype=dtype,
@@ -276,16 +310,20 @@ class Generator(nnx.Module):
         self.latent_dim = latent_dim
         self.dtype = dtype
 
-    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
-        """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
+    def __call__(self, points: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
+        """Return one image in [-1, 1] for each row of N(0, 1) numbers.
+
+        A condition follows them in each row, where there are conditions.
+        """
         seed = self.seed[...].astype(self.dtype)
-        x = smallest = jnp.einsum("bz,zhwo->bhwo", z.astype(self.dtype), seed)
+        x = smallest = jnp.einsum("bz,zhwo->bhwo", points.astype(self.dtype), seed)
+        condition = points[:, self.latent_dim :]
         *inner, last = self.stages
         for stage in inner:
-            x = stage(x)
+            x = stage(x, condition)
         if self.excited:
             x = self.excitation(x, smallest)
-        return jnp.tanh(last(x).astype(jnp.float32))
+        return jnp.tanh(last(x, condition).astype(jnp.float32))
 
 
 class Discriminator(nnx.Module):
@@ -296,6 +334,7 @@ class Discriminator(nnx.Module):
         size: int,
         width: int,
         *,
+        condition_size: int = 0,
         normalisation: Normalisation = "batch",
         resampling: Resampling = "strided",
         dtype: str,
@@ -317,17 +356,32 @@ class Discriminator(nnx.Module):
         inputs = SMALLEST * SMALLEST * widths[-1]
         kernel = KERNEL if normalisation == "batch" else nnx.initializers.lecun_normal()
         self.score = nnx.Linear(inputs, 1, kernel_init=kernel, rngs=rngs)
+        self.condition_scores = _zero_linear(inputs, condition_size, rngs)
         self.normalisation = normalisation
         self.dtype = dtype
 
-    def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-        """Return one logit per image in [-1, 1]; above zero means "a painting"."""
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        conditions: Float[Array, "*k b c"] | None = None,
+    ) -> Float[Array, "*k b"]:
+        """Return one logit per image in [-1, 1]; above zero means "a painting".
+
+        With conditions, "a painting that is this"; with several of each image, as many
+        logits. Without them a network that knows some says what it does of all.
+        """
         x = self.maps(images)[-1]
-        logits = self.score(x.astype(jnp.float32).reshape(x.shape[0], -1))[:, 0]
+        features = x.astype(jnp.float32).reshape(x.shape[0], -1)
+        logits = self.score(features)[:, 0]
         if self.normalisation == "spectral":
             # A row of weights has one singular value: its length.
-            return logits / jnp.linalg.norm(self.score.kernel[...])
-        return logits
+            logits /= jnp.linalg.norm(self.score.kernel[...])
+        if conditions is None or self.condition_scores is None:
+            return logits
+        matches = jnp.einsum(
+            "bc,...bc->...b", self.condition_scores(features), conditions
+        )
+        return jnp.broadcast_to(logits, matches.shape) + matches
 
     def maps(self, images: Float[Array, "b h w 3"]) -> list[Float[Array, "b _ _ _"]]:
         """Return the map of each stage, from the largest to the smallest."""

@@ -26,22 +26,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, PyTree, Shaped, UInt8
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from jaxart.gan.networks import Discriminator
 from jaxart.gan.strokes import AnyGenerator
-from jaxart.gan.update import Recipe, TrainState, Update, update_fn
+from jaxart.gan.update import Batch, Recipe, TrainState, Update, update_fn
 
 
 Parallel = Literal["jit", "pmap"]
 AXIS = "devices"
 
 Metrics = dict[str, Float[Array, " n"]]  # of one update after another
-Batches = Shaped[np.ndarray, "n b ..."]  # of one update after another
+# Arrays of one update after another: "n b ..." each.
+Batches = PyTree[Shaped[np.ndarray, "..."]]
 
-# Returns the pixels of a batch, given the dataset on the device and what was fed.
-LoadBatch = Callable[[PyTree, Array], UInt8[Array, "b h w 3"]]
-Steps = Callable[[TrainState, PyTree, Array], tuple[TrainState, Metrics]]
+# Returns a batch, given the dataset on the device and what was fed.
+LoadBatch = Callable[[PyTree, PyTree], Batch]
+Steps = Callable[[TrainState, PyTree, PyTree], tuple[TrainState, Metrics]]
 
 
 class ParallelUpdate(NamedTuple):
@@ -53,13 +54,13 @@ class ParallelUpdate(NamedTuple):
     run: Steps
     # Compiles `run` ahead of time, given the state's shapes, the dataset and the shape
     # of the batches of all processes.
-    compile: Callable[[TrainState, PyTree, jax.ShapeDtypeStruct], jax.stages.Compiled]
+    compile: Callable[[TrainState, PyTree, PyTree], jax.stages.Compiled]
     # Puts a state, the same in all processes, on all devices.
     replicate: Callable[[TrainState], TrainState]
     # The same for a dataset, which is not copied on the host.
     replicate_dataset: Callable[[PyTree], PyTree]
     # Puts this process' part of batches on its devices, a part on each.
-    shard: Callable[[Batches], Array]
+    shard: Callable[[Batches], PyTree[Array]]
     unreplicate: Callable[[PyTree], PyTree]  # returns one copy of a replicated tree
 
 
@@ -80,16 +81,13 @@ def make_parallel_update(
         recipe: how they are trained.
         parallel: how several devices share the work.
         batch_size: pictures of one update, over all devices.
-        load_batch: returns the pixels of a batch on the device.
+        load_batch: returns a batch on the device.
 
     Raises:
         ValueError: the devices cannot share the batch equally.
     """
+    check_batch_size(batch_size)
     devices = jax.device_count()
-    if batch_size % devices:
-        raise ValueError(
-            f"batch_size must be a multiple of the {devices} devices; got {batch_size}"
-        )
     axis = None if parallel == "jit" and devices == 1 else AXIS
     if axis is not None:
         generator, discriminator = nnx.clone(generator), nnx.clone(discriminator)
@@ -102,11 +100,24 @@ def make_parallel_update(
     return _pmap(steps) if parallel == "pmap" else _jit(steps, axis)
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Check that all devices can share a batch equally.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise ValueError(
+            f"batch_size must be a multiple of the {devices} devices; got {batch_size}"
+        )
+
+
 def _scan(update: Update, load_batch: LoadBatch) -> Steps:
     """Return a call that does one update after the other."""
 
-    def updates(state: TrainState, dataset: PyTree, batches: Array):
-        def step(state: TrainState, batch: Array):
+    def updates(state: TrainState, dataset: PyTree, batches: PyTree):
+        def step(state: TrainState, batch: PyTree):
             return update(state, load_batch(dataset, batch))
 
         return jax.lax.scan(step, state, batches)
@@ -122,7 +133,7 @@ def _jit(steps: Steps, axis: str | None) -> ParallelUpdate:
         NamedSharding(mesh, sharded),
     )
 
-    def updates(state: TrainState, dataset: PyTree, batches: Array):
+    def updates(state: TrainState, dataset: PyTree, batches: PyTree):
         if axis is None:
             return steps(state, dataset, batches)
         return jax.shard_map(
@@ -141,7 +152,7 @@ def _jit(steps: Steps, axis: str | None) -> ParallelUpdate:
     )
 
     def compile_ahead(
-        state: TrainState, dataset: PyTree, batches: jax.ShapeDtypeStruct
+        state: TrainState, dataset: PyTree, batches: PyTree[jax.ShapeDtypeStruct]
     ) -> jax.stages.Compiled:
         shapes = (
             _shapes(replicated_sharding, state),
@@ -164,9 +175,7 @@ def _jit(steps: Steps, axis: str | None) -> ParallelUpdate:
         # A copy: donation may not use up what the networks still hold.
         replicate=lambda state: _from_local(replicated_sharding, _copy(state)),
         replicate_dataset=replicate_dataset,
-        shard=lambda batches: jax.make_array_from_process_local_data(
-            batch_sharding, batches
-        ),
+        shard=lambda batches: _from_local(batch_sharding, batches),
         unreplicate=lambda tree: jax.tree.map(_on_first_device, tree),
     )
 
@@ -178,21 +187,26 @@ def _pmap(steps: Steps) -> ParallelUpdate:
     per_device_sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def compile_ahead(
-        state: TrainState, dataset: PyTree, batches: jax.ShapeDtypeStruct
+        state: TrainState, dataset: PyTree, batches: PyTree[jax.ShapeDtypeStruct]
     ) -> jax.stages.Compiled:
-        updates, batch_size, *shape = batches.shape
-        parts = (count, updates, batch_size // count, *shape)
+        def parts(batches: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            updates, batch_size, *shape = batches.shape
+            shape = (count, updates, batch_size // count, *shape)
+            return jax.ShapeDtypeStruct(shape, batches.dtype)
+
         stacked = jax.eval_shape(lambda state: _stack(state, count), state)
         return pmapped.lower(
             _shapes(per_device_sharding, stacked),
             dataset,
-            _shapes(per_device_sharding, jax.ShapeDtypeStruct(parts, batches.dtype)),
+            _shapes(per_device_sharding, jax.tree.map(parts, batches)),
         ).compile()
 
-    def shard(batches: Batches) -> Array:
-        updates, _, *shape = batches.shape
-        parts = np.moveaxis(batches.reshape(updates, local, -1, *shape), 1, 0)
-        return jax.make_array_from_process_local_data(per_device_sharding, parts)
+    def shard(batches: Batches) -> PyTree[Array]:
+        def parts(batches: np.ndarray) -> np.ndarray:
+            updates, _, *shape = batches.shape
+            return np.moveaxis(batches.reshape(updates, local, -1, *shape), 1, 0)
+
+        return _from_local(per_device_sharding, jax.tree.map(parts, batches))
 
     def replicate_dataset(dataset: PyTree) -> PyTree:
         return jax.tree.map(
@@ -205,7 +219,7 @@ def _pmap(steps: Steps) -> ParallelUpdate:
     def unreplicate(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: _on_first_device(x)[0], tree)
 
-    def run(state: TrainState, dataset: PyTree, batches: Array):
+    def run(state: TrainState, dataset: PyTree, batches: PyTree):
         state, metrics = pmapped(state, dataset, batches)
         return state, unreplicate(metrics)
 

@@ -147,7 +147,10 @@ class RunDir:
     def _differences(self, settings: Settings) -> list[str]:
         """Return how settings differ from the run's, but for what may change."""
         old, new = (flatten(s.to_dict()) for s in (read_settings(self.path), settings))
-        return command.settings_diff(old, new, CHANGEABLE_ON_RESUME)
+        changeable = CHANGEABLE_ON_RESUME
+        if not settings.condition.classes:  # they are found after the dataset's opened
+            changeable += ("condition.classes",)
+        return command.settings_diff(old, new, changeable)
 
     def _check_step(self, from_step: int) -> None:
         read_settings(self.path)

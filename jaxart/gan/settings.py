@@ -21,6 +21,7 @@ from jaxart.drawing import levels
 from jaxart.drawing.brushes import BRUSHES
 from jaxart.gan import feature_metrics
 from jaxart.gan.augment import Transformation
+from jaxart.gan.conditions import KINDS, Conditions
 from jaxart.gan.losses import Loss
 from jaxart.gan.networks import (
     SIZES,
@@ -72,6 +73,9 @@ NETWORK_KEYS = (
     "generator.excitation",
     "generator.strokes",
     "generator.brush",
+    "condition.labels",
+    "condition.titles",
+    "condition.classes",
     "discriminator.width",
     "discriminator.normalisation",
     "discriminator.resampling",
@@ -92,6 +96,11 @@ SINCE_0_3 = {
     "penalty.r1": 0.0,
     "penalty.r2": 0.0,
     "penalty.every_steps": 1,
+    "condition.labels": "",
+    "condition.titles": False,
+    "condition.min_pictures": 20,
+    "condition.mismatch": 0.0,
+    "condition.classes": (),
     "augment.transformations": "",
     "augment.probability": 0.0,
     "augment.adaptive_target": 0.0,
@@ -125,6 +134,45 @@ def _transformations(name: str, text: str) -> str:
             f"{name} must be empty or of {', '.join(known)}, each once; got {text!r}"
         )
     return text
+
+
+def _kinds(name: str, text: str) -> str:
+    """Return kinds of labels, each once, with commas between them."""
+    names = text.split(",") if text else []
+    if len(set(names) & set(KINDS)) != len(names):
+        raise ValueError(
+            f"{name} must be empty or of {', '.join(KINDS)}, each once; got {text!r}"
+        )
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionSettings(Validated):
+    """What a picture can be asked to be."""
+
+    labels: Annotated[str, _kinds]
+    titles: bool
+    min_pictures: Positive
+    mismatch: NotNegative
+    classes: tuple[str, ...]  # found when a run begins; see `conditions.Classes`
+
+    def __post_init__(self) -> None:
+        """Check that there is a condition to mistake for another."""
+        super().__post_init__()
+        if self.mismatch and not self.labels and not self.titles:
+            raise ValueError(
+                "mismatch must be 0 where there are no labels or titles; "
+                f"got {self.mismatch}"
+            )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of labels."""
+        return tuple(self.labels.split(",")) if self.labels else ()
+
+    def conditions(self) -> Conditions:
+        """Return the conditions of the run."""
+        return Conditions(self.classes, self.titles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +298,7 @@ class Settings(Validated):
     steps_per_call: Annotated[int, Range(1, 1_000)]
     dtype: Dtype
     data: DataSettings
+    condition: ConditionSettings
     generator: GeneratorSettings
     discriminator: DiscriminatorSettings
     penalty: PenaltySettings
@@ -290,6 +339,7 @@ class Settings(Validated):
                 "seeds is gone, as is training several seeds in one call: run the "
                 "command once per seed, each with its own seed and workdir"
             )
+        config = _with_classes(config)
         keys, given = set(_keys(cls)), flatten(config).keys()
         missing = sorted(keys - given)
         if missing:
@@ -310,6 +360,11 @@ class Settings(Validated):
         data = dataclasses.replace(self.data, **values)
         return dataclasses.replace(self, data=data)
 
+    def with_classes(self, classes: tuple[str, ...]) -> "Settings":
+        """Return the settings with the classes of a dataset."""
+        condition = dataclasses.replace(self.condition, classes=classes)
+        return dataclasses.replace(self, condition=condition)
+
     def make_generator(self, rngs: nnx.Rngs) -> AnyGenerator:
         """Return a new generator."""
         settings = self.generator
@@ -318,6 +373,7 @@ class Settings(Validated):
                 self.size,
                 settings.width,
                 settings.latent,
+                condition_size=self.condition.conditions().size,
                 grids=levels.parse(settings.strokes, self.size),
                 brush=settings.brush,
                 normalisation=settings.normalisation,
@@ -329,6 +385,7 @@ class Settings(Validated):
             self.size,
             settings.width,
             settings.latent,
+            condition_size=self.condition.conditions().size,
             normalisation=settings.normalisation,
             resampling=settings.resampling,
             excitation=settings.excitation,
@@ -342,6 +399,7 @@ class Settings(Validated):
         return Discriminator(
             self.size,
             settings.width,
+            condition_size=self.condition.conditions().size,
             normalisation=settings.normalisation,
             resampling=settings.resampling,
             dtype=self.dtype,
@@ -379,7 +437,16 @@ class Settings(Validated):
             augment_probability=self.augment.probability,
             adaptive_target=self.augment.adaptive_target,
             average=self.generator.average,
+            mismatch=self.condition.mismatch,
         )
+
+
+def _with_classes(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+    """Return a config with the key that config files lack: a run finds its classes."""
+    plain = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+    if isinstance(plain.get("condition"), dict):
+        plain["condition"] = {"classes": (), **plain["condition"]}
+    return plain
 
 
 def flatten(nested: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:

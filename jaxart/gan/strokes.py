@@ -127,6 +127,7 @@ class StrokeGenerator(nnx.Module):
         brush: name of the brush that the images are drawn with.
         normalisation: of the maps.
         resampling: of the maps.
+        condition_size: numbers of a condition that follows the latents; 0 for none.
         dtype: of the products of the maps.
         rngs: of the initial values.
     """
@@ -139,6 +140,7 @@ class StrokeGenerator(nnx.Module):
         *,
         grids: tuple[Level, ...],
         brush: str,
+        condition_size: int = 0,
         normalisation: Normalisation = "batch",
         resampling: Resampling = "strided",
         dtype: str,
@@ -146,17 +148,19 @@ class StrokeGenerator(nnx.Module):
     ):
         self.size, self.latent_dim, self.dtype = size, latent_dim, dtype
         self.brush, self.grids = BRUSHES[brush], grids
-        self.hidden = nnx.Linear(latent_dim, HIDDEN, rngs=rngs)
+        numbers = latent_dim + condition_size
+        self.hidden = nnx.Linear(numbers, HIDDEN, rngs=rngs)
         self.ground = nnx.Linear(HIDDEN, 3, rngs=rngs)
         finest = max(grids).cells
         widths = networks.channel_counts(size, width)[::-1]
         maps = [SMALLEST << stage for stage in range(len(widths))]
-        shape = (latent_dim, SMALLEST, SMALLEST, widths[0])
-        self.seed = nnx.Param(networks.he_normal(rngs.params(), shape, latent_dim))
+        shape = (numbers, SMALLEST, SMALLEST, widths[0])
+        self.seed = nnx.Param(networks.he_normal(rngs.params(), shape, numbers))
         self.stages = nnx.List(
             UpBlock(
                 i,
                 o,
+                condition_size=condition_size,
                 normalisation=normalisation,
                 resampling=resampling,
                 dtype=dtype,
@@ -171,9 +175,9 @@ class StrokeGenerator(nnx.Module):
             for grid in grids
         )
 
-    def paint(self, z: Float[Array, "b z"]) -> Painted:
+    def paint(self, points: Float[Array, "b z"]) -> Painted:
         """Return the strokes of a painting for each row of N(0, 1) numbers."""
-        by_level, ground, _ = self._paint(z)
+        by_level, ground, _ = self._paint(points)
         flat = [levels.flat(strokes) for strokes in by_level]
         return Painted(jnp.concatenate(flat, axis=1), ground)
 
@@ -198,18 +202,18 @@ class StrokeGenerator(nnx.Module):
         self.size = size
         self.brush = self.brush if brush is None else BRUSHES[brush]
 
-    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
+    def __call__(self, points: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
         """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
-        return 2 * jnp.moveaxis(self._paint(z)[2], 0, -1) - 1
+        return 2 * jnp.moveaxis(self._paint(points)[2], 0, -1) - 1
 
     def _paint(
-        self, z: Float[Array, "b z"]
+        self, points: Float[Array, "b z"]
     ) -> tuple[list[Float[Array, "..."]], Float[Array, "b 3"], Float[Array, "3 b h w"]]:
         """Return the strokes of each level by passes, the grounds, and the canvases."""
-        features = self._features(z)
+        features = self._features(points)
         hidden = nnx.leaky_relu(features[1][:, 0, 0], LEAK)
         ground = nnx.sigmoid(self.ground(hidden))
-        shape = (3, len(z), self.size, self.size)
+        shape = (3, len(points), self.size, self.size)
         canvas = jnp.broadcast_to(ground.T[:, :, None, None], shape)
         by_level, first = [], 0
         for head in self.heads:
@@ -222,13 +226,16 @@ class StrokeGenerator(nnx.Module):
             first += grid.num_strokes
         return by_level, ground, canvas
 
-    def _features(self, z: Float[Array, "b z"]) -> dict[int, Float[Array, "b h w c"]]:
+    def _features(
+        self, points: Float[Array, "b z"]
+    ) -> dict[int, Float[Array, "b h w c"]]:
         """Return the maps that strokes are read from, by cells along a side."""
         seed = self.seed[...].astype(self.dtype)
-        x = jnp.einsum("bz,zhwo->bhwo", z.astype(self.dtype), seed)
-        features = {1: self.hidden(z)[:, None, None], SMALLEST: x}
+        x = jnp.einsum("bz,zhwo->bhwo", points.astype(self.dtype), seed)
+        features = {1: self.hidden(points)[:, None, None], SMALLEST: x}
+        condition = points[:, self.latent_dim :]
         for stage in self.stages:
-            x = stage(x)
+            x = stage(x, condition)
             features[x.shape[1]] = x
         return features
 

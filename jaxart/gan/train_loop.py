@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, PyTree, UInt8
+from jaxtyping import Array, Float32, PyTree, UInt8
 
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
@@ -54,7 +54,7 @@ def train_loop(
     state: TrainState,
     start_step: int,
     dataset: PyTree,
-    next_batches: Callable[[int], Array],
+    next_batches: Callable[[int], PyTree[Array]],
     updates: ParallelUpdate,
 ) -> Speed:
     """Do the updates from `start_step`, after which `state` is, to the last.
@@ -78,8 +78,8 @@ def train_loop(
         return step % every_steps == 0 or step == settings.steps
 
     log, checkpoints, sampler, distance_fn = outputs
-    points = latents.sample_latents(
-        settings.seed, range(settings.samples.count), settings.generator.latent
+    points = latents.sample_points(
+        settings, settings.seed, range(settings.samples.count)
     )
     best = checkpoints.best() if checkpoints else None
     best_distance = math.inf if best is None else best.distance
@@ -153,20 +153,20 @@ def make_distance_fn(
     settings: Settings,
     sampler: latents.Sampler,
     crops: UInt8[np.ndarray, "n h w 3"],
+    conditions: Float32[np.ndarray, "m c"] | None,
     cache_dir: Path,
 ) -> DistanceFn:
     """Return the function that measures the Fréchet distance of samples from crops.
 
     It takes a generator's state, and draws as many samples, whose spread it measures as
-    well. Features of the crops are cached in `cache_dir`.
+    well, with conditions of the dataset's pictures, if they have any. Features of the
+    crops are cached in `cache_dir`.
     """
     extractor = feature_metrics.vgg_extractor()
     real = feature_metrics.extract_features(
         extractor, crops, "VGG16, dataset", cache_dir
     ).values
-    points = latents.sample_latents(
-        settings.seed, range(len(crops)), settings.generator.latent
-    )
+    points = latents.points_like(settings, settings.seed, len(crops), conditions)
 
     def distance(generator: NetworkState) -> Measured:
         samples = np.concatenate([*latents.sample_pictures(sampler, generator, points)])

@@ -9,6 +9,10 @@ What a `Recipe` can add to the paper's update:
 * Penalties of D's gradient at every `penalty_every`th update alone, and as many times
   as strong there: both kinds of update are in one compiled program.
 * D may see mirrored and augmented images.
+* Both networks may be told a condition of each image (`conditions`): fake images are
+  asked to be what the real ones beside them are. D may also learn that a real image
+  with the condition of the next one in the batch is a fake (Reed et al., "Generative
+  Adversarial Text to Image Synthesis", ICML 2016, section 4.2).
 * The average of G's weights over the last updates, which makes better samples than the
   last weights. Batch statistics are averaged likewise.
 
@@ -72,6 +76,7 @@ class Recipe(NamedTuple):
     augment_probability: float = 0.0  # of each transformation, or its first value
     adaptive_target: float = 0.0  # of an adaptive probability; 0 for a constant one
     average: float = 0.0  # decay of the average of G's weights; 0 for none
+    mismatch: float = 0.0  # weight of D's loss on images with others' conditions
 
 
 class TrainState(NamedTuple):
@@ -92,8 +97,11 @@ class TrainState(NamedTuple):
         return self.generator if self.average is None else self.average
 
 
+# Real images, each perhaps with its condition.
+Batch = UInt8[Array, "b h w 3"] | tuple[UInt8[Array, "b h w 3"], Float[Array, "b c"]]
+
 Optimizer = optax.GradientTransformation
-Update = Callable[[TrainState, UInt8[Array, "b h w 3"]], tuple[TrainState, Metrics]]
+Update = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def network_state(network: nnx.Module) -> NetworkState:
@@ -127,11 +135,11 @@ def init_state(
 
 
 def apply(
-    graphdef: nnx.GraphDef, state: NetworkState, x: Array
+    graphdef: nnx.GraphDef, state: NetworkState, *inputs: Array | None
 ) -> tuple[Array, PyTree]:
-    """Return the network's output for `x`, and its batch statistics after it."""
+    """Return the network's output for its inputs, and its batch statistics after it."""
     network: Any = nnx.merge(graphdef, state.params, state.batch_stats)
-    output = network(x)
+    output = network(*inputs)
     return output, nnx.as_pure(nnx.state(network, nnx.BatchStat))
 
 
@@ -160,24 +168,29 @@ def update_fn(
         updates, state = optimizer.update(mean(grads), state, params)
         return optax.apply_updates(params, updates), state
 
-    def update(
-        state: TrainState, pixels: UInt8[Array, "b h w 3"]
-    ) -> tuple[TrainState, Metrics]:
+    def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        pixels, condition = batch if isinstance(batch, tuple) else (batch, None)
         g, d = state.generator, state.discriminator
         draws = _Draws(state, len(pixels), axis)
         see_real, see_fake = _views(recipe, state, draws, pixels.shape[1])
         real = see_real(images.to_images(pixels))
         z = draws.latents(generator.latent_dim)
+        points = z if condition is None else jnp.concatenate([z, condition], axis=1)
+        conditions = () if condition is None else (condition,)
+        if condition is not None and recipe.mismatch:
+            conditions += (draws.of_next(condition),)
 
         def generate(params: PyTree):
-            return apply(g_graphdef, g._replace(params=params), z)
+            return apply(g_graphdef, g._replace(params=params), points)
 
         def g_loss_fn(fake: Images) -> Float[Array, ""]:
-            logits, _ = apply(d_graphdef, new_d, see_fake(fake))
+            logits, _ = apply(d_graphdef, new_d, see_fake(fake), condition)
             return losses.generator_loss(logits, recipe.loss, answers.real)
 
         fake, generate_vjp, g_batch_stats = jax.vjp(generate, g.params, has_aux=True)
-        d_loss, answers, d_grads = d_gradient(d, real, see_fake(fake), state.step)
+        d_loss, answers, d_grads = d_gradient(
+            d, real, see_fake(fake), conditions, state.step
+        )
         d_params, d_opt_state = optimizer_step(
             recipe.discriminator_optimizer,
             d.params,
@@ -214,6 +227,11 @@ def update_fn(
     return update
 
 
+# Of the images of a batch, each in a different order: none without conditions, the
+# images' own, or after them those of the next images, with which they would be fakes.
+Conditions = tuple[Float[Array, "b c"], ...]
+
+
 class _Answers(NamedTuple):
     """What D answers in its step, and its statistics after it."""
 
@@ -227,25 +245,41 @@ def _d_gradient_fn(
 ) -> Callable[..., tuple[Float[Array, ""], _Answers, PyTree]]:
     """Return the function of D's loss, its answers, and the gradient of its step.
 
-    It takes D, real and fake images, and the step. The gradient contains that of the
-    penalties in the updates where they are due; the loss does not contain them.
+    It takes D, real and fake images, their conditions, and the step. The gradient
+    contains that of the penalties in the updates where they are due; the loss does not
+    contain them.
     """
 
     def loss_fn(
-        params: PyTree, network: NetworkState, real: Images, fake: Images
+        params: PyTree,
+        network: NetworkState,
+        real: Images,
+        fake: Images,
+        conditions: Conditions,
     ) -> tuple[Float[Array, ""], _Answers]:
         network = network._replace(params=params)
-        real_logits, batch_stats = apply(graphdef, network, real)
+        stacked = jnp.stack(conditions) if conditions else None
+        answers, batch_stats = apply(graphdef, network, real, stacked)
+        real_logits, *mismatched = answers if conditions else answers[None]
         network = network._replace(batch_stats=batch_stats)
-        fake_logits, batch_stats = apply(graphdef, network, fake)
+        fake_logits, batch_stats = apply(graphdef, network, fake, *conditions[:1])
         value = losses.discriminator_loss(real_logits, fake_logits, recipe.loss)
+        for logits in mismatched:
+            value += recipe.mismatch * losses.discriminator_loss(
+                real_logits, logits, recipe.loss
+            )
         return value, _Answers(real_logits, fake_logits, batch_stats)
 
     def penalties(
-        params: PyTree, network: NetworkState, real: Images, fake: Images
+        params: PyTree,
+        network: NetworkState,
+        real: Images,
+        fake: Images,
+        conditions: Conditions,
     ) -> Float[Array, ""]:
         def logits_fn(images: Images) -> Logits:
-            return apply(graphdef, network._replace(params=params), images)[0]
+            network_now = network._replace(params=params)
+            return apply(graphdef, network_now, images, *conditions[:1])[0]
 
         total = jnp.zeros(())
         for weight, seen in ((recipe.r1, real), (recipe.r2, fake)):
@@ -253,8 +287,14 @@ def _d_gradient_fn(
                 total += weight * losses.gradient_penalty(logits_fn, seen)
         return recipe.penalty_every * total
 
-    def d_gradient(network: NetworkState, real: Images, fake: Images, step: Array):
-        args = network.params, network, real, fake
+    def d_gradient(
+        network: NetworkState,
+        real: Images,
+        fake: Images,
+        conditions: Conditions,
+        step: Array,
+    ):
+        args = network.params, network, real, fake, conditions
         (value, answers), grads = jax.value_and_grad(loss_fn, has_aux=True)(*args)
         if recipe.r1 or recipe.r2:
             grads = jax.lax.cond(
@@ -283,6 +323,13 @@ class _Draws:
         """Return this device's part of what `draw` draws with a key and a count."""
         key = jax.random.fold_in(self._key, stream)
         return jax.tree.map(self._part, draw(key, self.batch_size))
+
+    def of_next(self, part: Array) -> Array:
+        """Return what the next images of the batch have, given what these have."""
+        if self._axis is None:
+            return jnp.roll(part, -1, axis=0)
+        whole = jax.lax.all_gather(part, self._axis, tiled=True)
+        return self._part(jnp.roll(whole, -1, axis=0))
 
     def _part(self, whole: Array) -> Array:
         if self._axis is None:

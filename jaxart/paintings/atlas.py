@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int, Int32, UInt8
+from jaxtyping import Array, Float, Int, Int32, UInt8
 from tqdm import tqdm
 
 
@@ -97,12 +97,18 @@ def crops(
 
 
 def crop_batch(
-    pixels: UInt8[Array, "r c"] | None, batch: Array, size: int
-) -> UInt8[Array, "b h w 3"]:
-    """Cut a batch's crops from the atlas.
+    pixels: UInt8[Array, "r c"] | None,
+    batch: Array | tuple[Array, Float[Array, "b c"]],
+    size: int,
+) -> UInt8[Array, "b h w 3"] | tuple[UInt8[Array, "b h w 3"], Float[Array, "b c"]]:
+    """Cut a batch's crops from the atlas; conditions stay beside them.
 
     Where the host cut them already, without an atlas, return the batch.
     """
+    if isinstance(batch, tuple):
+        corners, condition = batch
+        cut = corners if pixels is None else crops(pixels, corners, size)
+        return cut, condition
     return batch if pixels is None else crops(pixels, batch, size)
 
 

@@ -1,14 +1,16 @@
 """Crops of a dataset that a trained GAN is evaluated on."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxart.paintings import pipeline, training_data
+from jaxart.paintings import labels, pipeline, training_data
+from jaxart.paintings.labels import Labels
+from jaxart.paintings.pixel_records import Subset
 
 
 Pixels = UInt8[np.ndarray, "n h w 3"]
@@ -53,6 +55,47 @@ def open_splits(
             raise
         print(f"no accuracy on held-out pictures: {error}", file=sys.stderr)
         return Splits(train, [])
+
+
+def of_classes(
+    splits: Splits,
+    name: str,
+    data_dir: str,
+    kinds: Sequence[str],
+    asked: Mapping[str, str],
+) -> tuple[Splits, list[Labels]]:
+    """Return the pictures of both splits that are of the classes that are asked for.
+
+    Args:
+        splits: of a dataset.
+        name: of the dataset.
+        data_dir: folder of datasets.
+        kinds: of labels; see `labels.read`.
+        asked: classes by kind; all pictures if none.
+
+    Returns:
+        The splits, and the labels of each training picture.
+
+    Raises:
+        ValueError: there is no such training picture.
+    """
+    found = labels.read(name, data_dir, kinds)
+    train = _indices(found, asked)
+    if not train:
+        raise ValueError(f"there must be pictures of {dict(asked)}; got none")
+    held_out: Records = splits.held_out
+    if len(held_out):
+        all_held_out = labels.read(name, data_dir, kinds, held_out=True)
+        held_out = Subset(held_out, _indices(all_held_out, asked))
+    return Splits(Subset(splits.train, train), held_out), [found[i] for i in train]
+
+
+def _indices(found: list[Labels], asked: Mapping[str, str]) -> list[int]:
+    return [
+        index
+        for index, each in enumerate(found)
+        if all(each[kind] == text for kind, text in asked.items())
+    ]
 
 
 def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crops:

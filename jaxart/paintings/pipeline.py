@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import grain
 import jax
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
+from jaxtyping import Float32, Int32, Int64, PyTree, UInt8, UInt64
 from tqdm import tqdm
 
 from jaxart.paintings.atlas import Atlas
@@ -88,6 +88,18 @@ def _order(records: int, seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
     return np.random.Generator(bits).permutation(records)
 
 
+class Conditioned(NamedTuple):
+    """A batch of crops or of their corners, each with its picture's condition.
+
+    Args:
+        crops: as without conditions.
+        condition: `Float32[np.ndarray, "b c"]`.
+    """
+
+    crops: Any
+    condition: Any
+
+
 class HostCrops(grain.transforms.Map):
     """Read the record of each draw, and cut its crop."""
 
@@ -128,12 +140,30 @@ class AtlasCorners(grain.transforms.Map):
         return (rectangles[:, :2] + corners).astype(np.int32)
 
 
+class WithConditions(grain.transforms.Map):
+    """Do what another map does, and look up the condition of each draw's picture."""
+
+    def __init__(
+        self, inner: HostCrops | AtlasCorners, conditions: Float32[np.ndarray, "n c"]
+    ):
+        self._inner = inner
+        self._conditions = conditions
+
+    def map(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, element: CropDraws
+    ) -> Conditioned:
+        """Return both."""
+        condition = self._conditions[element.record_indices]
+        return Conditioned(self._inner.map(element), condition)
+
+
 def batches(
     source: Sequence[dict[str, Any]] | Atlas,
     *,
     size: int,
     batch_size: int,
     seed: int,
+    conditions: Float32[np.ndarray, "n c"] | None = None,
     workers: int = 0,
     process: int = 0,
     processes: int = 1,
@@ -151,6 +181,7 @@ def batches(
         size: side of the crops, in pixels.
         batch_size: pictures of a batch, over all processes.
         seed: of the order and of the crops.
+        conditions: of each record, with which a batch is `Conditioned`; or None.
         workers: processes that work ahead; with 0, a thread of this one does.
         process: index of this process among those that share the batch.
         processes: how many these are.
@@ -169,11 +200,13 @@ def batches(
     count = len(source.rectangles) if in_atlas else len(source)
     if not count:
         raise ValueError("there must be a picture; got none")
-    cut_or_locate = AtlasCorners(source, size) if in_atlas else HostCrops(source, size)
+    load = AtlasCorners(source, size) if in_atlas else HostCrops(source, size)
+    if conditions is not None:
+        load = WithConditions(load, conditions)
     dataset = (
         grain.MapDataset.range(first * processes + process, ENDLESS, processes)
         .map(DrawCrops(count, batch_size // processes, seed))
-        .map(cut_or_locate)
+        .map(load)
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
     )
     if workers:
@@ -185,12 +218,24 @@ def batches(
 
 
 def batches_shape(
-    source: Sequence[dict[str, Any]] | Atlas, shape: tuple[int, ...], size: int
-) -> jax.ShapeDtypeStruct:
-    """Return shape and type of stacked batches: of so many batches of so many crops."""
+    source: Sequence[dict[str, Any]] | Atlas,
+    shape: tuple[int, ...],
+    size: int,
+    condition_size: int = 0,
+) -> PyTree[jax.ShapeDtypeStruct]:
+    """Return shapes and types of stacked batches: of so many batches of so many crops.
+
+    With a `condition_size`, they are those of batches with conditions.
+    """
     if isinstance(source, Atlas):
-        return jax.ShapeDtypeStruct((*shape, 2), np.int32)
-    return jax.ShapeDtypeStruct((*shape, size, size, 3), np.uint8)
+        crops = jax.ShapeDtypeStruct((*shape, 2), np.int32)
+    else:
+        crops = jax.ShapeDtypeStruct((*shape, size, size, 3), np.uint8)
+    if not condition_size:
+        return crops
+    return Conditioned(
+        crops, jax.ShapeDtypeStruct((*shape, condition_size), np.float32)
+    )
 
 
 def crops(

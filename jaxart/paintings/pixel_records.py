@@ -41,6 +41,26 @@ class PixelRecords(Sequence[Record]):
         return {"pixels": np.frombuffer(values, np.uint8).reshape(shape)}
 
 
+class Subset(Sequence[Record]):
+    """Some of the records of a dataset.
+
+    Args:
+        records: all of them.
+        indices: of those that are wanted.
+    """
+
+    def __init__(self, records: Sequence[Record], indices: Sequence[int]):
+        self._records, self._indices = records, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, index: int
+    ) -> Record:
+        return self._records[self._indices[index]]
+
+
 def pixel_records(source: Any) -> Sequence[Record]:
     """Return the records of what `dataset.open_source` opened, without their texts."""
     return PixelRecords(source.data_source) if source else []

@@ -23,7 +23,7 @@ from jaxart.paintings import atlas, pipeline
 
 EIGHT = "--xla_force_host_platform_device_count=8"
 STEPS = 4
-BATCHES = {"size": 32, "batch_size": 16, "seed": 7}
+BATCHES: Any = {"size": 32, "batch_size": 16, "seed": 7}
 
 
 def records(count: int = 20) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ def test_processes_cut_together_what_one_would_have_cut(processes: int):
 @pytest.mark.parametrize(
     "settings", [{}, {"process": 1, "processes": 2}, {"workers": 1}]
 )
-def test_crops_of_an_atlas_are_those_of_the_host(settings: dict[str, int]):
+def test_crops_of_an_atlas_are_those_of_the_host(settings: dict[str, Any]):
     packed = atlas.load(pictures(20))
     keys = {"size": 32, "batch_size": 4, "seed": 3, **settings}
     crop = jax.jit(partial(atlas.crops, size=32))
