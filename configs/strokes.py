@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
             "labels": "",  # of "style,genre,artist", or "digit"; "": none
             "titles": False,
             "min_pictures": 20,  # of a class; a smaller one is unknown
-            "mismatch": 0.0,  # weight of pictures with others' labels, as fakes
+            "mismatch": 1.0,  # weight of pictures with others' labels, as fakes
         }
     )
     config.generator = ConfigDict(

@@ -156,15 +156,6 @@ class ConditionSettings(Validated):
     mismatch: NotNegative
     classes: tuple[str, ...]  # found when a run begins; see `conditions.Classes`
 
-    def __post_init__(self) -> None:
-        """Check that there is a condition to mistake for another."""
-        super().__post_init__()
-        if self.mismatch and not self.labels and not self.titles:
-            raise ValueError(
-                "mismatch must be 0 where there are no labels or titles; "
-                f"got {self.mismatch}"
-            )
-
     @property
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of labels."""
