@@ -38,9 +38,15 @@ flags.FLAGS.mark_as_parsed()
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A dataset `paintings` of 24 small pictures, each of its own colour."""
+    """A dataset `paintings` of 24 small pictures, each of its own colour.
+
+    They have styles, of which one is that of a single picture, and titles.
+    """
     pictures = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
+    styles = ["Cubism", *["Realism", "Baroque", "Rococo"] * 8]
+    rows = [f"{n:02d}.png,{styles[n]},Painting {n}" for n in range(24)]
+    (pictures / "labels.csv").write_text("\n".join(["filename,style,title", *rows]))
     for number in range(24):
         colour = rng.integers(40, 215, (1, 1, 3))
         noise = rng.integers(-40, 40, (140, 150, 3))
@@ -121,6 +127,9 @@ def every_option_config(small_config: Any) -> Any:
     config.augment.transformations = "colour,translation,cutout"
     config.augment.probability = 0.5
     config.augment.adaptive_target = 0.6
+    config.condition.labels = "style"
+    config.condition.min_pictures = 2
+    config.condition.mismatch = 0.5
     return config
 
 

@@ -49,7 +49,7 @@ def read(
     return [*_parse(messages, fields)]
 
 
-def _parse(messages: Sequence[bytes], fields: dict[str, str]) -> Iterator[Labels]:
+def _parse(messages: Any, fields: dict[str, str]) -> Iterator[Labels]:
     for index in tqdm(range(len(messages)), "labels", unit="picture", leave=False):
         features = EXAMPLE.FromString(messages[index]).features.feature
         yield {kind: _text(features[field]) for kind, field in fields.items()}
