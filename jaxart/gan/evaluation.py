@@ -56,7 +56,7 @@ def sample(
     generator: TrainedNetwork,
     count: int,
     seed: int,
-    conditions: Float32[np.ndarray, "n c"] | None = None,
+    conditions: Float32[np.ndarray, "m c"] | None = None,
 ) -> Pixels:
     """Return the first `count` samples of a seed; see `latents.points_like`."""
     sampler = latents.make_sampler(generator.network)

@@ -121,7 +121,7 @@ def points_like(
     settings: Settings,
     seed: int,
     count: int,
-    conditions: Float[np.ndarray, "n c"] | None,
+    conditions: Float[np.ndarray, "m c"] | None,
 ) -> Float[Array, "n z"]:
     """Draw points whose conditions are those of pictures of a dataset, at random.
 
