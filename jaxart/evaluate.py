@@ -21,7 +21,8 @@ crop, by features of VGG16, than 99 % of the held-out crops are; null if no pict
 were held out.
 
 Of a run with conditions, samples are asked to be what the training pictures are; with
-`--style=NAME` and the like, crops and samples are those of the class.
+`--style=NAME` and the like, crops and samples are those of the class. A run without
+conditions can be compared with the crops of a class, too.
 
 `seconds` are those of drawing the samples, of cutting all crops, and for each network
 of extracting the features of each set, null if they were cached, and of comparing the
@@ -89,12 +90,13 @@ def main(
     conditions = None
     asked = arguments.asked(style=style, genre=genre, artist=artist, digit=digit)
     known = settings.condition.conditions()
-    known.check(asked)
     if known.size:
+        known.check(asked)
+    if known.size or asked:
         splits, found = evaluation_crops.of_classes(
-            splits, data.name, data_dir, known.kinds, asked
+            splits, data.name, data_dir, known.kinds or [*asked], asked
         )
-        conditions = known.vectors(found)
+        conditions = known.vectors(found) if known.size else None
     # Of the same step, even if the run saves another one meanwhile.
     discriminator = trained.restore_discriminator(workdir, str(generator.step))
     timer.lap()

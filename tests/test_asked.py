@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxart import evaluate, explore, sample, train
-from jaxart.gan import latents, run_dir
+from jaxart.gan import feature_metrics, latents, run_dir
 from jaxart.paintings import labels
 
 
@@ -79,7 +79,7 @@ def test_the_distance_within_a_class_is_that_of_its_crops(
     evaluate.main(asked_run, count=20, layers="relu1_1")
     of_all = json.loads(capsys.readouterr().out)
     assert within["pictures"]["train"] < of_all["pictures"]["train"]
-    assert within["vgg_frechet"] != of_all["vgg_frechet"]
+    assert within[feature_metrics.FRECHET_KEY] != of_all[feature_metrics.FRECHET_KEY]
 
 
 @pytest.mark.parametrize(
