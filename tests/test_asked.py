@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxart import evaluate, explore, sample, train
+from jaxart import evaluate, explore, sample, titles, train
 from jaxart.gan import feature_metrics, latents, run_dir
 from jaxart.paintings import labels
 
@@ -133,3 +133,32 @@ def test_a_run_goes_on_with_its_own_classes_alone(
     config.condition.min_pictures = 1
     with pytest.raises(ValueError, match=r"condition.min_pictures \(was 2, now 1\)"):
         train.main(config, asked_run)
+
+
+def test_titles_are_asked_for_in_the_same_way(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def embed(texts: list[str]) -> np.ndarray:
+        """Return numbers of a text's letters, in place of a language model's."""
+        rows = np.zeros((len(texts), titles.SIZE), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            row[[ord(letter) for letter in text]] = 1
+        return rows
+
+    monkeypatch.setattr(titles, "embed", embed)
+    monkeypatch.setattr(titles, "check_installed", lambda: None)
+    config.steps = 4
+    config.condition.titles = True
+    run = str(tmp_path / "run")
+    train.main(config, run)
+
+    def sampled(name: str, **asked: Any) -> bytes:
+        sample.main(run, str(tmp_path / name), count=4, **asked)
+        return pixels(tmp_path / name).tobytes()
+
+    storm = sampled("a.png", title="a storm")
+    assert storm == sampled("b.png", title="a storm")
+    assert storm != sampled("c.png", title="a lady")
+    assert storm != sampled("d.png")
+    with pytest.raises(ValueError, match="style must be .*; it knows title"):
+        sample.main(run, str(tmp_path / "e.png"), style="Baroque")
