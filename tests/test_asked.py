@@ -160,5 +160,5 @@ def test_titles_are_asked_for_in_the_same_way(
     assert storm == sampled("b.png", title="a storm")
     assert storm != sampled("c.png", title="a lady")
     assert storm != sampled("d.png")
-    with pytest.raises(ValueError, match="style must be .*; it knows title"):
+    with pytest.raises(ValueError, match=r"style must be .*; it knows title"):
         sample.main(run, str(tmp_path / "e.png"), style="Baroque")
