@@ -134,7 +134,7 @@ def by_title(workdir: str) -> dict[str, Any]:
     pixels = np.stack([middle(record["pixels"], settings.size) for record in records])
     distinct = {title: place for place, title in enumerate(titles)}
     chosen = sorted(distinct.values())[: _AMONG.value]
-    vectors = settings.condition.conditions().vectors(
+    vectors = settings.condition.known.vectors(
         [{labels.TITLE: titles[place]} for place in chosen]
     )
     graphdef = nnx.graphdef(nnx.view(discriminator.network, use_running_average=True))

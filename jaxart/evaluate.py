@@ -89,7 +89,7 @@ def main(
     generator = trained.restore_generator(workdir, step, weights)
     conditions = None
     asked = arguments.asked(style=style, genre=genre, artist=artist, digit=digit)
-    known = settings.condition.conditions()
+    known = settings.condition.known
     if known.size:
         known.check(asked)
     if known.size or asked:

@@ -128,7 +128,7 @@ def train(
         state_shape,
         dataset,
         pipeline.batches_shape(
-            source, shape, settings.size, settings.condition.conditions().size
+            source, shape, settings.size, settings.condition.known.size
         ),
     )
     checkpoints = distance_fn = None
@@ -253,7 +253,7 @@ def _find_conditions(
         if processes.is_first():
             print(found, file=sys.stderr)
         settings = settings.with_classes(found.names)
-        vectors = settings.condition.conditions().vectors(known)
+        vectors = settings.condition.known.vectors(known)
     return settings, vectors
 
 

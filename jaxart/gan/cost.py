@@ -137,16 +137,23 @@ def flop_per_image(generator: AnyGenerator, discriminator: Discriminator) -> int
     d_stages = _macs(reversed(discriminator.stages))
     pixels = d_stages[-1]  # D's first layer
     latents = generator.seed.size
-    g = sum(g_stages) + latents
+    conditions = sum(
+        stage.modulation.kernel.size
+        for stage in generator.stages
+        if stage.modulation is not None
+    )
+    g = sum(g_stages) + latents + conditions
     if isinstance(generator, StrokeGenerator):
         latents += generator.hidden.kernel.size
         g += generator.hidden.kernel.size + generator.ground.kernel.size
         g += sum(h.out.kernel.size * h.level.cells**2 for h in generator.heads)
     d = sum(d_stages) + discriminator.score.kernel.size
+    if discriminator.condition_scores is not None:
+        d += discriminator.condition_scores.kernel.size
     # Forward, gradients of weights, gradients of inputs. No weights of D are asked for
     # in G's step; no gradient at the pixels in D's step, and none at the latents.
     d_products = 3 * d + 2 * d + (3 * d - 2 * pixels)
-    g_products = g + g + (g - latents)
+    g_products = g + g + (g - latents - conditions)
     return 2 * (d_products + g_products)
 
 

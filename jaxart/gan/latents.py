@@ -80,7 +80,7 @@ def sample_points(
             is asked.
     """
     drawn = sample_latents(seed, indices, settings.generator.latent)
-    known = settings.condition.conditions()
+    known = settings.condition.known
     condition = known.draw(seed, indices, asked or {})
     return jnp.concatenate([drawn, condition], axis=1) if known.size else drawn
 
@@ -106,7 +106,7 @@ def class_points(
     Raises:
         ValueError: the run does not know such classes, or what is asked.
     """
-    known = settings.condition.conditions()
+    known = settings.condition.known
     names = known.by_kind.get(kind, [])
     known.check({kind: names[0] if names else ""})
     if kind in asked:

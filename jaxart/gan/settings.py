@@ -161,8 +161,9 @@ class ConditionSettings(Validated):
         """Return the kinds of labels."""
         return tuple(self.labels.split(",")) if self.labels else ()
 
-    def conditions(self) -> Conditions:
-        """Return the conditions of the run."""
+    @property
+    def known(self) -> Conditions:
+        """Return the conditions that the run knows."""
         return Conditions(self.classes, self.titles)
 
 
@@ -364,7 +365,7 @@ class Settings(Validated):
                 self.size,
                 settings.width,
                 settings.latent,
-                condition_size=self.condition.conditions().size,
+                condition_size=self.condition.known.size,
                 grids=levels.parse(settings.strokes, self.size),
                 brush=settings.brush,
                 normalisation=settings.normalisation,
@@ -376,7 +377,7 @@ class Settings(Validated):
             self.size,
             settings.width,
             settings.latent,
-            condition_size=self.condition.conditions().size,
+            condition_size=self.condition.known.size,
             normalisation=settings.normalisation,
             resampling=settings.resampling,
             excitation=settings.excitation,
@@ -390,7 +391,7 @@ class Settings(Validated):
         return Discriminator(
             self.size,
             settings.width,
-            condition_size=self.condition.conditions().size,
+            condition_size=self.condition.known.size,
             normalisation=settings.normalisation,
             resampling=settings.resampling,
             dtype=self.dtype,
