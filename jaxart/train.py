@@ -30,6 +30,7 @@ from jaxart.gan.conditions import find_classes
 from jaxart.gan.run_dir import RunDir
 from jaxart.gan.run_log import RunLog
 from jaxart.gan.settings import Settings, flatten
+from jaxart.gan.strokes import AnyGenerator, StrokeGenerator
 from jaxart.gan.update import init_state
 from jaxart.paintings import atlas, labels, pipeline, training_data
 from jaxart.validation import FilePath
@@ -141,7 +142,9 @@ def train(
                 state = state._replace(**trained.start_from(origin, settings))
             state = run_dir.resume(checkpoints, state, from_step)
             if settings.evaluate.every_steps:
-                distance_fn = _distance_fn(settings, records, conditions, sampler)
+                distance_fn = _distance_fn(
+                    settings, records, conditions, networks[0], sampler
+                )
     state = processes.broadcast(state)
     batches = pipeline.batches(
         source,
@@ -269,6 +272,7 @@ def _distance_fn(
     settings: Settings,
     records: Records,
     conditions: Float32[np.ndarray, "n c"] | None,
+    generator: AnyGenerator,
     sampler: latents.Sampler,
 ) -> train_loop.DistanceFn:
     crops = pipeline.crops(
@@ -277,7 +281,12 @@ def _distance_fn(
     cache_dir = feature_metrics.cache_dir(
         training_data.data_dir_or_default(settings.data.data_dir)
     )
-    return train_loop.make_distance_fn(settings, sampler, crops, conditions, cache_dir)
+    stroke_sampler = None
+    if isinstance(generator, StrokeGenerator):
+        stroke_sampler = latents.make_stroke_sampler(generator)
+    return train_loop.make_distance_fn(
+        settings, sampler, stroke_sampler, crops, conditions, cache_dir
+    )
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ BATCH_SIZE = 100
 
 Latents = Float[Array, "n z"]
 Sampler = Callable[[NetworkState, Latents], UInt8[Array, "n h w 3"]]
+StrokeSampler = Callable[[NetworkState, Latents], Painted]
 
 
 def sample_latents(seed: int, indices: Sequence[int], latent_dim: int) -> Latents:
@@ -202,7 +203,7 @@ def make_sampler(generator: AnyGenerator) -> Sampler:
     return sample
 
 
-def make_stroke_sampler(generator: StrokeGenerator) -> Callable[..., Painted]:
+def make_stroke_sampler(generator: StrokeGenerator) -> StrokeSampler:
     """Return the compiled function from a network state and points to strokes.
 
     Batch norm as in `make_sampler`.

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float32, PyTree, UInt8
 
 from jaxart import command, processes
 from jaxart.checkpoints import Checkpoints
+from jaxart.drawing.strokes import POSITION
 from jaxart.gan import collapse, feature_metrics, latents, run_dir, run_metrics
 from jaxart.gan.parallel import ParallelUpdate
 from jaxart.gan.run_log import RunLog, Speed
@@ -30,6 +31,9 @@ class Measured(NamedTuple):
 
     distance: Estimate  # Fréchet distance from the dataset
     spread: float  # of their features over that of the dataset's; see `collapse`
+    # Of the places of strokes: the standard deviation of each stroke's place over the
+    # samples, in the mean, as a share of the side; None for pixels.
+    place_spread: float | None = None
 
 
 DistanceFn = Callable[[NetworkState], Measured]
@@ -152,15 +156,17 @@ def updates_of_next_call(step: int, settings: Settings) -> int:
 def make_distance_fn(
     settings: Settings,
     sampler: latents.Sampler,
+    stroke_sampler: latents.StrokeSampler | None,
     crops: UInt8[np.ndarray, "n h w 3"],
     conditions: Float32[np.ndarray, "m c"] | None,
     cache_dir: Path,
 ) -> DistanceFn:
     """Return the function that measures the Fréchet distance of samples from crops.
 
-    It takes a generator's state, and draws as many samples, whose spread it measures as
-    well, with conditions of the dataset's pictures, if they have any. Features of the
-    crops are cached in `cache_dir`.
+    It takes a generator's state, and draws as many samples, with conditions of the
+    dataset's pictures, if they have any. It measures their spread as well, and with a
+    `stroke_sampler` that of the strokes of the first ones. Features of the crops are
+    cached in `cache_dir`.
     """
     extractor = feature_metrics.vgg_extractor()
     real = feature_metrics.extract_features(
@@ -174,7 +180,12 @@ def make_distance_fn(
             extractor, samples, "VGG16, samples"
         ).values
         spread = fake.std(axis=0).mean() / real.std(axis=0).mean()
-        return Measured(frechet_distance(real, fake), float(spread))
+        place_spread = None
+        if stroke_sampler is not None:
+            painted = stroke_sampler(generator, points[: latents.BATCH_SIZE])
+            places = painted.strokes[..., POSITION]
+            place_spread = float(places.std(axis=0).mean())
+        return Measured(frechet_distance(real, fake), float(spread), place_spread)
 
     return distance
 
@@ -188,12 +199,14 @@ def _log_distance(
     """Return the distance and the spread of the generator's samples, and log them."""
     generator = jax.block_until_ready(generator)
     start = time.perf_counter()
-    (distance, error), spread = distance_fn(generator)
+    (distance, error), spread, place_spread = distance_fn(generator)
     scalars = {
         feature_metrics.FRECHET_KEY: distance,
         f"{feature_metrics.FRECHET_KEY}_error": error,
         collapse.SPREAD_KEY: spread,
     }
+    if place_spread is not None:
+        scalars["place_spread"] = place_spread
     log.add_scalars(step, scalars, time.perf_counter() - start)
     return collapse.Measurement(step, distance, spread)
 

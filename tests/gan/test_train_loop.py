@@ -1,12 +1,15 @@
-"""The loop of a run: how many updates a call does."""
+"""The loop of a run: how many updates a call does, and what it measures."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from jaxart.gan import feature_metrics, latents, trained
 from jaxart.gan.settings import Settings
-from jaxart.gan.train_loop import updates_of_next_call
+from jaxart.gan.train_loop import make_distance_fn, updates_of_next_call
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,38 @@ def test_a_call_ends_where_the_loop_has_something_to_do(
         counts.append(updates_of_next_call(step, settings))
         step += counts[-1]
     assert counts == calls
+
+
+def test_the_spread_of_strokes_places_is_that_over_samples(
+    strokes_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def features(_: Any, pixels: np.ndarray, *__: Any) -> feature_metrics.Features:
+        return feature_metrics.Features(
+            pixels.reshape(len(pixels), -1)[:, :8].astype(np.float32), None
+        )
+
+    monkeypatch.setattr(feature_metrics, "vgg_extractor", lambda: None)
+    monkeypatch.setattr(feature_metrics, "extract_features", features)
+    generator = trained.restore_generator(str(strokes_run))
+    settings, network = generator.settings, generator.network
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 256, (24, 32, 32, 3), np.uint8)
+    known = settings.condition.known
+    conditions = known.vectors([{"style": "Rococo"}])
+    paint = latents.make_stroke_sampler(network)
+    measure = make_distance_fn(
+        settings,
+        latents.make_sampler(network),
+        paint,
+        crops,
+        conditions,
+        tmp_path,
+    )
+    points = latents.sample_points(
+        settings, settings.seed, range(24), {"style": "Rococo"}
+    )
+    x, y = np.moveaxis(
+        np.asarray(paint(generator.state, points).strokes)[..., :2], -1, 0
+    )
+    expected = (x.std(axis=0).mean() + y.std(axis=0).mean()) / 2
+    assert measure(generator.state).place_spread == pytest.approx(expected, rel=1e-4)
