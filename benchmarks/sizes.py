@@ -5,10 +5,11 @@
 
 The update of `configs/art.py` and of `configs/best.py` is compiled for each size and
 batch, and the compiler tells the memory that it needs. Those of the smallest batch are
-timed: all sizes and recipes take turns, each in a process of its own, so that their
-ratios hold where the machine is shared. GFLOP an image are those of convolutions and
-matrix products by formula; the penalties of `best.py`, in every fourth update, come on
-top of them.
+timed: all sizes and recipes take turns, each in a process of its own. *times* is the
+median over the rounds of an update's seconds, over those of the recipe's smallest
+pictures in the same round; it holds where the machine is shared. GFLOP an image are
+those of convolutions and matrix products by formula; the penalties of `best.py`, in
+every fourth update, come on top of them.
 
 Prints a table and, last, one JSON object on a line.
 """
@@ -16,12 +17,14 @@ Prints a table and, last, one JSON object on a line.
 import contextlib
 import json
 import runpy
+import statistics
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import timing
 from absl import app, flags
 from contenders import Config, Times, bare, in_own_process
 from flax import nnx
@@ -93,7 +96,7 @@ def main(_: list[str]) -> None:
     print(
         f"{'':6}{'size':>5}{'G':>12}{'D':>12}{'GFLOP/image':>13}"
         + "".join(f"{f'GB at {n}':>11}" for n in batch_sizes)
-        + (f"{'images/s':>10}{'spread':>8}" if times else "")
+        + (f"{'images/s':>10}{'fastest':>9}{'times':>7}" if times else "")
     )
     rows = []
     for recipe, size in runs:
@@ -114,12 +117,12 @@ def main(_: list[str]) -> None:
         for each in costs.values():
             line += f"{cost.format_giga(each.bytes_needed):>11}"
         if times:
-            summary = times[recipe, size].summary()
-            rates = [smallest / seconds for seconds in times[recipe, size].turns]
-            row |= summary | {"images_per_second": rates}
-            rate = smallest / summary["median_seconds"]
-            spread = summary["spread"] / summary["median_seconds"]
-            line += f"{rate:>10.1f}{spread:>8.0%}"
+            turns = times[recipe, size].turns
+            rates = [smallest / seconds for seconds in turns]
+            ratio = timing.ratio(turns, times[recipe, sizes[0]].turns)
+            row |= {"images_per_second": rates, "times": ratio}
+            rate = statistics.median(rates)
+            line += f"{rate:>10.1f}{max(rates):>9.1f}{ratio:>7.1f}"
         print(line, flush=True)
         rows.append(row)
     about = {"width": _WIDTH.value, "batch_size": smallest, "repeats": _REPEATS.value}
