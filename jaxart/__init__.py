@@ -7,7 +7,7 @@ Commands (`jaxart NAME --help`, or `python -m jaxart.NAME --help`)::
     __main__.py        all of them as one program
     train.py           train a GAN
     sample.py          restore a checkpoint, draw samples; paintings of strokes at any
-                       size
+                       size, the generator's own or of its pixels
     explore.py         what a GAN learned: interpolation, arithmetic, deconvnet;
                        a film of its samples, and curves of its training
     evaluate.py        how good its samples are: distances with errors
@@ -72,6 +72,7 @@ Packages, each importing only from those below::
         evaluation.py  metrics of samples, floor and noise, and accuracy of D
     painter/
         jobs.py        what the command does: paint a picture or a folder, redraw
+        samples.py     a GAN's samples, painted
         outputs.py     the files of a painting
         painting.py    a whole painting: what to call from Python
         problem.py     the picture at any size, distances, options

@@ -43,6 +43,8 @@ from jaxart.validation import expand_home
 # A `ml_collections.ConfigDict`; its keys are defined by the config file alone.
 Config = Any
 
+BARE = object()  # annotates a text that may be left out: `--flag` is then ""
+
 BAD_INPUT = 2  # exit code
 
 # Of this process, as its words; empty unless `run` parsed one.
@@ -245,6 +247,7 @@ class _Parameter(NamedTuple):
     required: bool
     positional: bool
     is_path: bool
+    may_be_bare: bool
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -277,6 +280,7 @@ def _parameters(command: Callable[..., None]) -> list[_Parameter]:
             required=parameter.default is parameter.empty,
             positional=parameter.kind is parameter.POSITIONAL_ONLY,
             is_path=_mentions(hints[name], expand_home),
+            may_be_bare=_mentions(hints[name], BARE),
         )
         for name, parameter in inspect.signature(command).parameters.items()
     ]
@@ -301,12 +305,22 @@ def _define_flag(parameter: _Parameter) -> None:
         config_flags.DEFINE_config_file(name, None, text)
     elif get_origin(kind) is list:
         flags.DEFINE_multi_string(name, default, text)
+    elif parameter.may_be_bare:
+        flag = flags.Flag(_BareParser(), None, name, default, text, boolean=True)
+        flags.DEFINE_flag(flag)
     elif parameter.choices:
         flags.DEFINE_enum(name, default, parameter.choices, text)
     else:
         _DEFINERS[kind](name, default, text)
     # `--help` shows the key flags of the main module.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+
+class _BareParser(flags.ArgumentParser):
+    """Parses a text that may be left out, which absl tells as it tells a switch."""
+
+    def parse(self, argument: str) -> str | None:
+        return {"true": "", "false": None}.get(argument, argument)
 
 
 def _index_of_name(
@@ -317,7 +331,7 @@ def _index_of_name(
         parameter.flag
         for command in by_name.values()
         for parameter in _parameters(command)
-        if parameter.kind is not bool
+        if not (parameter.kind is bool or parameter.may_be_bare)
     }
     for index, (previous, word) in enumerate(pairwise(argv), start=1):
         is_value = previous[:1] == "-" and previous.lstrip("-") in flags_with_value

@@ -1,12 +1,14 @@
 """Draw pictures from a checkpoint: `python -m jaxart.sample --workdir=DIR --out=F.png`.
 
 What a generator of strokes makes is drawn by the painter's own code: at any size, with
-any brush, lit in relief, as a strokes file, as shapes, or as a film.
+any brush, lit in relief, as a strokes file, as shapes, or as a film. What a generator
+of pixels makes is painted first, if that is asked for, and then drawn likewise.
 
 Source: Beyers and Loane, section 4.
 """
 
 import itertools
+import math
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +22,8 @@ from jaxart import arguments, batches, command, figures, images
 from jaxart.gan import latent_figures, latents, trained
 from jaxart.gan.strokes import hair_seeds
 from jaxart.gan.trained import TrainedNetwork
-from jaxart.painter import outputs, strokes_file
-from jaxart.painter.outputs import Appearance
+from jaxart.painter import outputs, samples, strokes_file
+from jaxart.painter.outputs import Appearance, Outputs
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes_file import StrokesFile
@@ -50,6 +52,14 @@ def main(
         "a row of 10 pictures, or count of them, for each class of this kind",
     ] = None,
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,
+    painted: Annotated[
+        FilePath | None,
+        command.BARE,
+        "paint the samples of a run of pixels, =BRUSH with that brush",
+    ] = None,
+    strokes: Annotated[
+        int | None, f"of each painted sample; {samples.STROKES}, if not given"
+    ] = None,
     pixels: Annotated[int | None, "side of each painting of strokes"] = None,
     brush: Annotated[
         FilePath | None, "that strokes are drawn with; the training's, if not given"
@@ -71,16 +81,17 @@ def main(
     validate("count", count, Count)
     validate("seed", seed, Seed)
     if pixels is not None:
-        validate("pixels", pixels, Annotated[int, Range(1, strokes_file.MAX_SIDE)])
+        most = math.isqrt(images.MAX_PIXELS)
+        validate("pixels", pixels, Annotated[int, Range(1, most)])
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
+    painter = _painter(painted, brush, strokes, seed)
     files = {"strokes_out": strokes_out, "svg": svg, "film": film}
     for flag, value in files.items():
-        if value is not None and count > 1 and not value.endswith("/"):
-            raise ValueError(
-                f"{flag} must be FOLDER/ for {count} pictures; got {value}"
-            )
+        many = count > 1 or one_row_each is not None
+        if value is not None and many and not value.endswith("/"):
+            raise ValueError(f"{flag} must be FOLDER/ for many pictures; got {value}")
     generator = trained.restore_generator(workdir, step, weights)
     settings = generator.settings
     size = settings.size
@@ -91,31 +102,32 @@ def main(
     if one_row_each is None:
         points = latents.sample_points(settings, seed, range(count), asked)
     else:
-        classes, rows = latents.class_points(
-            settings, seed, range(count), asked, one_row_each
-        )
-        points = rows.reshape(-1, rows.shape[-1])
         if numbered or into_folder:
             raise ValueError(
                 "one_row_each must go with FILE.png as out, and without numbered"
             )
-    painted_by = (pixels, brush, *files.values())
-    is_painted = relief or any(flag is not None for flag in painted_by)
-    if is_painted:
-        flags = "pixels, brush, relief, strokes_out, svg and film"
-        trained.check_paints(generator, workdir, flags)
+        classes, rows = latents.class_points(
+            settings, seed, range(count), asked, one_row_each
+        )
+        points = rows.reshape(-1, rows.shape[-1])
+    drawn_by = (painter, pixels, brush, *files.values())
+    is_drawn = relief or any(flag is not None for flag in drawn_by)
+    if is_drawn:
+        _check_run(generator, workdir, painted)
     if not into_folder:
         arguments.check_grid(len(points), pixels or size)
-    if is_painted:
+    if is_drawn:
         appearance = outputs.appearance_from_flags(
             (pixels or size) / size, relief, 315.0
         )
-        paintings = _paintings(generator, points, brush, seed)
-        pictures = _write_paintings(paintings, out, files, appearance)
+        paths = _plan_outputs(out, files, len(points))
+        if painter is None:
+            paintings = _paintings(generator, points, brush, seed)
+        else:
+            paintings = samples.paint([*_samples(generator, points)], painter)
+        pictures = _write_paintings(paintings, paths, appearance)
     else:
-        sampler = latents.make_sampler(generator.network)
-        parts = latents.sample_pictures(sampler, generator.state, points)
-        pictures = itertools.chain.from_iterable(parts)
+        pictures = _samples(generator, points)
     about = command.provenance(seed=seed, step=generator.step)
     if into_folder:
         for number, picture in enumerate(pictures):
@@ -130,6 +142,52 @@ def main(
             picture = latent_figures.labelled_rows(grid, classes)
         images.save_png(out, picture, about=about)
     print(f"{len(points)} pictures of step {generator.step} are in {out}")
+
+
+def _painter(
+    painted: str | None, brush: str | None, strokes: int | None, seed: int
+) -> Settings | None:
+    """Return how samples are painted; None if they are not."""
+    if painted is None:
+        if strokes is not None:
+            raise ValueError(f"strokes must go with painted; got {strokes}")
+        return None
+    if painted and brush:
+        raise ValueError(f"brush must not be given beside painted={painted}")
+    return samples.make_settings(seed, painted or brush, strokes)
+
+
+def _check_run(generator: TrainedNetwork, workdir: str, painted: str | None) -> None:
+    """Check that there are strokes to draw: the run's own, or painted ones."""
+    makes_strokes = bool(generator.settings.generator.strokes)
+    if makes_strokes and painted is not None:
+        raise ValueError(
+            f"painted must go with a run of pixels; the one in {workdir} makes strokes"
+        )
+    if not makes_strokes and painted is None:
+        raise ValueError(
+            "pixels, brush, relief, strokes_out, svg and film must go with a run of "
+            f"strokes (generator.strokes) or with painted; the one in {workdir} makes "
+            "pixels"
+        )
+
+
+def _plan_outputs(out: str, files: dict[str, str | None], count: int) -> list[Outputs]:
+    """Return the paths of each painting, and check that all can be written."""
+    flags = {"out": out, **files}
+    plan = [outputs.outputs_from_flags(flags, f"{n:06d}") for n in range(count)]
+    for paths in plan:
+        paths.check(None)
+    return plan
+
+
+def _samples(
+    generator: TrainedNetwork, points: Float[np.ndarray, "n z"] | jax.Array
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield each sample, in pixels."""
+    sampler = latents.make_sampler(generator.network)
+    parts = latents.sample_pictures(sampler, generator.state, points)
+    return itertools.chain.from_iterable(parts)
 
 
 def _paintings(
@@ -167,15 +225,10 @@ def _paintings(
 
 
 def _write_paintings(
-    paintings: Iterator[StrokesFile],
-    out: str,
-    files: dict[str, str | None],
-    appearance: Appearance,
+    paintings: Iterator[StrokesFile], plan: list[Outputs], appearance: Appearance
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Write the files of paintings that are wanted, and yield how they look."""
-    for number, content in enumerate(paintings):
-        paths = outputs.outputs_from_flags({"out": out, **files}, f"{number:06d}")
-        paths.check(None)
+    for paths, content in zip(plan, paintings, strict=True):
         if paths.strokes_out:
             strokes_file.write(paths.strokes_out, content)
         outputs.write_others(paths, content, appearance)

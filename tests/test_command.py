@@ -103,6 +103,22 @@ def test_flags_are_the_parameters_of_the_function(tmp_path: Path):
     assert (result.returncode, result.stdout) == (0, "Ada 3 warm None\n")
 
 
+def test_the_value_of_a_flag_may_be_left_out(tmp_path: Path):
+    def printed(*arguments: str) -> str:
+        parameters = (
+            'mood: Annotated[FilePath | None, command.BARE, "if any"] = None, '
+            'name: Annotated[str | None, "who is greeted"] = None'
+        )
+        return run(
+            tmp_path, "print([mood, name])", *arguments, parameters=parameters
+        ).stdout
+
+    assert printed() == "[None, None]\n"
+    assert printed("--mood", "--name=Ada") == "['', 'Ada']\n"
+    assert printed("--mood=good", "--name", "Ada") == "['good', 'Ada']\n"
+    assert printed("--mood=good", "--nomood") == "[None, None]\n"
+
+
 def test_help_names_every_flag_with_its_text(tmp_path: Path):
     result = run(tmp_path, "pass", "--help")
     for text in ("--name", "who is greeted", "--times", "how often", "<warm|cold>"):

@@ -93,7 +93,7 @@ def paint_picture(
         print(OVER_WHITE, file=sys.stderr)
     start = None if resume is None else _read_start(resume, job)
     paths.check(path)
-    content, psnr, stop_signal = _paint(job, paths, start)
+    content, psnr, stop_signal = paint_job(job, paths.strokes_out, start)
     outputs.write_image(paths, content, appearance)
     count = content.painting.stages.size
     if stop_signal is not None:
@@ -147,7 +147,9 @@ def paint_folder(
             print(OVER_WHITE, file=sys.stderr)
             over_white = True
         start = _read_start(resume, job) if resume and resume.exists() else None
-        content, _, stop_signal = _paint(job, paths, start, f"{path.name} ")
+        content, _, stop_signal = paint_job(
+            job, paths.strokes_out, start, f"{path.name} "
+        )
         if stop_signal is not None:
             # No image: a picture that has one is taken for finished.
             raise command.Stopped(
@@ -168,6 +170,54 @@ def paint_folder(
         f"{finished} pictures painted, {already_painted} painted before, "
         f"{len(skipped)} skipped: look into {flags['out']}"
     )
+
+
+def paint_job(
+    job: Job,
+    strokes_out: Path | None = None,
+    start: Painting | None = None,
+    prefix: str = "",
+) -> Result:
+    """Paint until a job is finished or a signal comes; write the strokes file.
+
+    Args:
+        job: the picture, and how it is painted.
+        strokes_out: path of the strokes file, if it is wanted.
+        start: what to go on from.
+        prefix: of the description of the progress bar.
+    """
+    picture, settings = job.picture, job.settings
+    problem = make_problem(picture, settings, job.weights, job.alpha)
+    start_count, total = 0 if start is None else start.stages.size, settings.strokes
+    phase, progress, stop_signal = "painting", None, None
+    bar = tqdm(total=total, initial=start_count, dynamic_ncols=True, unit=UNITS[phase])
+    with command.stop_signals() as signals, bar:
+        bar.set_description(prefix + phase)
+        for progress in painting.progress(problem, start):
+            if progress.phase != phase:
+                phase = progress.phase
+                bar.reset(progress.total)
+                bar.unit = UNITS[phase]
+                bar.set_description(prefix + phase)
+            bar.set_postfix_str(f"{progress.psnr:.2f} dB", refresh=False)
+            bar.update(progress.step - bar.n)
+            if signals:
+                stop_signal = signals[0]
+                break
+    assert progress, "painting.progress yields at least the finished painting"
+    sha256, (height, width, _) = strokes_file.sha256(picture), picture.shape
+    content = StrokesFile(
+        progress.painting,
+        settings,
+        sha256,
+        height,
+        width,
+        job.weights_name,
+        job.alpha is not None,
+    )
+    if strokes_out:
+        strokes_file.write(strokes_out, content)
+    return Result(content, progress.psnr, stop_signal)
 
 
 def redraw(
@@ -310,44 +360,6 @@ def _read_start(path: str | Path, job: Job) -> Painting:
             f"got {job.settings.strokes}"
         )
     return content.painting
-
-
-def _paint(
-    job: Job, paths: Outputs, start: Painting | None, prefix: str = ""
-) -> Result:
-    """Paint until the job is finished or a signal comes; write the strokes file."""
-    picture, settings = job.picture, job.settings
-    problem = make_problem(picture, settings, job.weights, job.alpha)
-    start_count, total = 0 if start is None else start.stages.size, settings.strokes
-    phase, progress, stop_signal = "painting", None, None
-    bar = tqdm(total=total, initial=start_count, dynamic_ncols=True, unit=UNITS[phase])
-    with command.stop_signals() as signals, bar:
-        bar.set_description(prefix + phase)
-        for progress in painting.progress(problem, start):
-            if progress.phase != phase:
-                phase = progress.phase
-                bar.reset(progress.total)
-                bar.unit = UNITS[phase]
-                bar.set_description(prefix + phase)
-            bar.set_postfix_str(f"{progress.psnr:.2f} dB", refresh=False)
-            bar.update(progress.step - bar.n)
-            if signals:
-                stop_signal = signals[0]
-                break
-    assert progress, "painting.progress yields at least the finished painting"
-    sha256, (height, width, _) = strokes_file.sha256(picture), picture.shape
-    content = StrokesFile(
-        progress.painting,
-        settings,
-        sha256,
-        height,
-        width,
-        job.weights_name,
-        job.alpha is not None,
-    )
-    if paths.strokes_out:
-        strokes_file.write(paths.strokes_out, content)
-    return Result(content, progress.psnr, stop_signal)
 
 
 def _plan_outputs(folder: Path, flags: dict[str, str | None]) -> dict[Path, Outputs]:
