@@ -88,10 +88,10 @@ def main(
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
     painter = _painter(painted, brush, strokes, seed)
     files = {"strokes_out": strokes_out, "svg": svg, "film": film}
+    shown = f"{count} pictures" if one_row_each is None else "rows of them"
     for flag, value in files.items():
-        many = count > 1 or one_row_each is not None
-        if value is not None and many and not value.endswith("/"):
-            raise ValueError(f"{flag} must be FOLDER/ for many pictures; got {value}")
+        if value is not None and shown != "1 pictures" and not value.endswith("/"):
+            raise ValueError(f"{flag} must be FOLDER/ for {shown}; got {value}")
     generator = trained.restore_generator(workdir, step, weights)
     settings = generator.settings
     size = settings.size
