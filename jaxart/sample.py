@@ -88,10 +88,12 @@ def main(
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
     painter = _painter(painted, brush, strokes, seed)
     files = {"strokes_out": strokes_out, "svg": svg, "film": film}
-    shown = f"{count} pictures" if one_row_each is None else "rows of them"
+    several = count > 1 or one_row_each is not None
     for flag, value in files.items():
-        if value is not None and shown != "1 pictures" and not value.endswith("/"):
-            raise ValueError(f"{flag} must be FOLDER/ for {shown}; got {value}")
+        if value is not None and several and not value.endswith("/"):
+            raise ValueError(
+                f"{flag} must be FOLDER/ for {count} pictures; got {value}"
+            )
     generator = trained.restore_generator(workdir, step, weights)
     settings = generator.settings
     size = settings.size
