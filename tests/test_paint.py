@@ -459,7 +459,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(
         name: value.replace("HERE", str(tmp_path)) if isinstance(value, str) else value
         for name, value in flags.items()
     }
-    monkeypatch.setattr(jobs, "_paint", lambda *_: pytest.fail("it was painted"))
+    monkeypatch.setattr(jobs, "paint_job", lambda *_: pytest.fail("it was painted"))
     with pytest.raises((ValueError, OSError), match=complaint):
         paint.main(str(picture), config=config, **given)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
