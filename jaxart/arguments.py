@@ -26,6 +26,9 @@ Digit = Annotated[str | None, "that is asked for, likewise"]
 Title = Annotated[str | None, "that is asked for, of a run with titles"]
 
 
+Kind = Literal["style", "genre", "artist", "digit"]  # of labels
+
+
 def asked(**flags: str | None) -> dict[str, str]:
     """Return what is asked for, by kind."""
     return {kind: text for kind, text in flags.items() if text is not None}

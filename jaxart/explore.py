@@ -8,7 +8,7 @@ Source: Beyers and Loane, sections 2.3 and 4.3.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from jaxart import arguments, command, films, images
 from jaxart.gan import deconvnet as deconvolution
@@ -62,7 +62,7 @@ def interpolation(
     digit: arguments.Digit = None,
     title: arguments.Title = None,
     through: Annotated[
-        Literal["style", "genre", "artist", "digit"] | None,
+        arguments.Kind | None,
         "visit all classes of this kind at one point, the first of seeds",
     ] = None,
 ) -> None:

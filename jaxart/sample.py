@@ -12,7 +12,7 @@ import math
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -48,7 +48,7 @@ def main(
     digit: arguments.Digit = None,
     title: arguments.Title = None,
     one_row_each: Annotated[
-        Literal["style", "genre", "artist", "digit"] | None,
+        arguments.Kind | None,
         "a row of 10 pictures, or count of them, for each class of this kind",
     ] = None,
     numbered: Annotated[bool, "print the number of each picture beneath it"] = False,

@@ -126,6 +126,15 @@ def test_labels_that_pictures_lack_are_refused(
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_the_scores_of_conditions_are_not_normalised(
+    every_option_config: Any, tmp_path: Path
+):
+    config = every_option_config.copy_and_resolve_references()
+    config.discriminator.normalisation = "spectral"
+    with pytest.raises(ValueError, match=r"must be batch or none .* got spectral"):
+        train.main(config, str(tmp_path / "run"))
+
+
 def test_a_run_goes_on_with_its_own_classes_alone(
     every_option_config: Any, asked_run: str
 ):

@@ -367,8 +367,8 @@ class Discriminator(nnx.Module):
     ) -> Float[Array, "*k b"]:
         """Return one logit per image in [-1, 1]; above zero means "a painting".
 
-        With conditions, "a painting that is this"; with several of each image, as many
-        logits. Without them a network that knows some says what it does of all.
+        With conditions, "a painting that is this"; with several for each image, as many
+        logits. Without them, the score that all images share.
         """
         x = self.maps(images)[-1]
         features = x.astype(jnp.float32).reshape(x.shape[0], -1)

@@ -148,7 +148,7 @@ class RunDir:
         """Return how settings differ from the run's, but for what may change."""
         old, new = (flatten(s.to_dict()) for s in (read_settings(self.path), settings))
         changeable = CHANGEABLE_ON_RESUME
-        if not settings.condition.classes:  # they are found after the dataset's opened
+        if not settings.condition.classes:  # not yet read from the dataset
             changeable += ("condition.classes",)
         return command.settings_diff(old, new, changeable)
 

@@ -125,32 +125,32 @@ def _on_device(name: str, value: object) -> bool | Literal["auto"]:
     return known[str(value).lower()]
 
 
-def _transformations(name: str, text: str) -> str:
-    """Return names of transformations, each once, set side by side by commas."""
-    known = get_args(Transformation)
-    names = text.split(",") if text else []
-    if len(set(names) & set(known)) != len(names):
-        raise ValueError(
-            f"{name} must be empty or of {', '.join(known)}, each once; got {text!r}"
-        )
-    return text
+@dataclass(frozen=True)
+class _SomeOf:
+    """Names, each once, with commas between them; or none."""
 
+    known: tuple[str, ...]
 
-def _kinds(name: str, text: str) -> str:
-    """Return kinds of labels, each once, with commas between them."""
-    names = text.split(",") if text else []
-    if len(set(names) & set(KINDS)) != len(names):
-        raise ValueError(
-            f"{name} must be empty or of {', '.join(KINDS)}, each once; got {text!r}"
-        )
-    return text
+    def __call__(self, name: str, text: str) -> str:
+        """Return the text.
+
+        Raises:
+            ValueError: a name is not known, or is there twice.
+        """
+        names = text.split(",") if text else []
+        if len(set(names) & set(self.known)) != len(names):
+            raise ValueError(
+                f"{name} must be empty or of {', '.join(self.known)}, each once; "
+                f"got {text!r}"
+            )
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionSettings(Validated):
     """What a picture can be asked to be."""
 
-    labels: Annotated[str, _kinds]
+    labels: Annotated[str, _SomeOf(KINDS)]
     titles: bool
     min_pictures: Positive
     mismatch: NotNegative
@@ -216,7 +216,7 @@ class PenaltySettings(Validated):
 class AugmentSettings(Validated):
     """Augmentation of what D sees."""
 
-    transformations: Annotated[str, _transformations]
+    transformations: Annotated[str, _SomeOf(get_args(Transformation))]
     probability: Annotated[float, Range(0, 1)]
     adaptive_target: Annotated[float, Range(0, below=1)]
 
@@ -302,8 +302,15 @@ class Settings(Validated):
     log: LogSettings
 
     def __post_init__(self) -> None:
-        """Check that the strokes fit into the picture."""
+        """Check that the strokes fit into the picture, and D's norm its conditions."""
         super().__post_init__()
+        conditioned = self.condition.labels or self.condition.titles
+        if conditioned and self.discriminator.normalisation == "spectral":
+            # The scores of conditions would not be normalised.
+            raise ValueError(
+                "discriminator.normalisation must be batch or none where there are "
+                "labels or titles; got spectral"
+            )
         if not self.generator.strokes:
             return
         try:

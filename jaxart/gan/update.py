@@ -227,8 +227,8 @@ def update_fn(
     return update
 
 
-# Of the images of a batch, each in a different order: none without conditions, the
-# images' own, or after them those of the next images, with which they would be fakes.
+# Of the images of a batch: none, their own, or their own and then those of the next
+# images, with which they would be fakes.
 Conditions = tuple[Float[Array, "b c"], ...]
 
 
