@@ -66,7 +66,7 @@ def _load() -> tuple[Any, Float[np.ndarray, "n 256"]]:
     """Return the tokenizer, and the embedding of each token."""
     check_installed()
     import safetensors.numpy
-    import tokenizers
+    import tokenizers  # pyright: ignore[reportMissingImports]
 
     tables = safetensors.numpy.load(_read(WEIGHTS))
     (table,) = tables.values()
