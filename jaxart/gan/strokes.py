@@ -1,7 +1,8 @@
 """A generator that paints: 100 latent numbers to strokes, and strokes to an image.
 
 The latents become a ground, a few large strokes from the whole canvas, and strokes of
-the cells of finer grids (`drawing.levels`), laid one over the other. The maps that the
+the cells of finer grids (`drawing.levels`), laid one over the other. Ground and large
+strokes are read from three dense layers. The maps that the
 cells' strokes are read from are those of `networks.Generator`, transposed convolution
 by transposed convolution, so that neighbours know of each other. Drawing has slopes, so
 that nothing else changes: discriminator, losses and update are those of the generator
@@ -9,7 +10,9 @@ of pixels.
 
 What can hide will: a stroke of a colour that D minds would shrink to a dot, and never
 grow again. So strokes have a least size, and a stroke's colour is told as a difference
-from what lies below it, which is small at first: it need not hide. Sizes and
+from what lies below it, which is small at first: it need not hide. The difference is
+one of angles, and a colour the squared sine of its angle, for that has slopes near
+black and white too, where those of a sigmoid would vanish. Sizes and
 places of a cell's strokes are bounded so that they stay in the window of their cell:
 the longer a stroke, the less it may move.
 
@@ -18,6 +21,7 @@ Learning" (SPIRAL), ICML 2018, for a generator whose pictures are drawn. Deviati
 theirs draws with a program that has no slopes, and learns by reinforcement.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -41,11 +45,12 @@ from jaxart.gan.networks import (
 )
 
 
-HIDDEN = 512  # of the layer that large strokes and the ground are read from
+HIDDEN = 512  # of each layer that large strokes and the ground are read from
+HIDDEN_LAYERS = 3
 NUMBERS = 8  # of a stroke
-PALEST = 0.01  # how near to 0 and 1 a colour may be that others differ from
-COLOUR_STEP = 0.7  # log odds for each of the number of a head, of large strokes
-SMALL_STEP = 0.3  # of those of cells, which begin as shades of what is below them
+PALEST = 0.001  # how near to 0 and 1 a colour may be that others differ from
+COLOUR_STEP = 0.35  # radians for each of the number of a head, of large strokes
+SMALL_STEP = 0.1  # of those of cells, which begin as shades of what is below them
 
 
 class Bounds(NamedTuple):
@@ -87,10 +92,7 @@ class StrokeHead(nnx.Module):
     def __init__(
         self, channels: int, level: Level, normalisation: Normalisation, rngs: nnx.Rngs
     ):
-        if normalisation == "batch":
-            self.norm = networks.batch_norm(channels, "float32", rngs)
-        else:
-            self.norm = nnx.identity
+        self.norm = _norm(channels, normalisation, rngs)
         self.out = nnx.Linear(channels, level.strokes * NUMBERS, rngs=rngs)
         # The strokes of a cell differ from the start, but not their colours.
         bias = jax.random.normal(rngs.params(), (level.strokes, NUMBERS))
@@ -112,7 +114,7 @@ class StrokeHead(nnx.Module):
         geometry = _geometry(raw, rows)
         below = _colours_at(canvas, geometry[..., POSITION], rows)
         step = COLOUR_STEP if rows == 1 else SMALL_STEP
-        colours = nnx.sigmoid(_log_odds(below) + step * raw[..., COLOUR])
+        colours = jnp.sin(_angles(below) + step * raw[..., COLOUR]) ** 2
         return levels.in_order(jnp.concatenate([geometry, colours], -1))
 
 
@@ -149,7 +151,9 @@ class StrokeGenerator(nnx.Module):
         self.size, self.latent_dim, self.dtype = size, latent_dim, dtype
         self.brush, self.grids = BRUSHES[brush], grids
         numbers = latent_dim + condition_size
-        self.hidden = nnx.Linear(numbers, HIDDEN, rngs=rngs)
+        inputs = [numbers] + [HIDDEN] * (HIDDEN_LAYERS - 1)
+        self.hidden = nnx.List(nnx.Linear(i, HIDDEN, rngs=rngs) for i in inputs)
+        self.norms = nnx.List(_norm(HIDDEN, normalisation, rngs) for _ in inputs[1:])
         self.ground = nnx.Linear(HIDDEN, 3, rngs=rngs)
         finest = max(grids).cells
         widths = networks.channel_counts(size, width)[::-1]
@@ -232,12 +236,27 @@ class StrokeGenerator(nnx.Module):
         """Return the maps that strokes are read from, by cells along a side."""
         seed = self.seed[...].astype(self.dtype)
         x = jnp.einsum("bz,zhwo->bhwo", points.astype(self.dtype), seed)
-        features = {1: self.hidden(points)[:, None, None], SMALLEST: x}
+        features = {1: self._whole(points)[:, None, None], SMALLEST: x}
         condition = points[:, self.latent_dim :]
         for stage in self.stages:
             x = stage(x, condition)
             features[x.shape[1]] = x
         return features
+
+    def _whole(self, points: Float[Array, "b z"]) -> Float[Array, "b h"]:
+        """Return what ground and large strokes are read from."""
+        x = self.hidden[0](points)
+        for norm, layer in zip(self.norms, self.hidden[1:], strict=True):
+            x = layer(nnx.leaky_relu(norm(x), LEAK))
+        return x
+
+
+def _norm(
+    channels: int, normalisation: Normalisation, rngs: nnx.Rngs
+) -> Callable[[Array], Array]:
+    if normalisation == "batch":
+        return networks.batch_norm(channels, "float32", rngs)
+    return nnx.identity
 
 
 def _colours_at(
@@ -257,9 +276,9 @@ def _colours_at(
     return found.reshape(*place.shape, 3)
 
 
-def _log_odds(colours: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    colours = jnp.clip(colours, PALEST, 1 - PALEST)
-    return jnp.log(colours / (1 - colours))
+def _angles(colours: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """Return the angles whose squared sines the colours are."""
+    return jnp.arcsin(jnp.sqrt(jnp.clip(colours, PALEST, 1 - PALEST)))
 
 
 def hair_seeds(count: int) -> Float[np.ndarray, " n"]:

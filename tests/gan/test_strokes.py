@@ -63,6 +63,24 @@ def test_strokes_without_a_difference_have_the_colour_below_them():
     np.testing.assert_allclose(found, np.broadcast_to(colour, found.shape), rtol=1e-5)
 
 
+@pytest.mark.parametrize("below", [0.0, 0.5, 1.0])
+def test_every_colour_has_a_slope(below: float):
+    canvas = jnp.full((3, 1, 32, 32), below)
+    head = StrokeHead(1, levels.Level(1, 1), "none", nnx.Rngs(0))
+    head.out.kernel[...] = jnp.ones((1, 8))
+    head.out.bias[...] = jnp.zeros(8)
+
+    def blue_of(number: jax.Array) -> jax.Array:
+        # Leaky: what a head sees of a positive number is the number.
+        return head(jnp.full((1, 1, 1, 1), number), canvas)[..., 7].sum()
+
+    # From black to white and back; in between 0.35 radians a number.
+    near, slope = jax.value_and_grad(blue_of)(jnp.float32(1))
+    assert abs(slope) > 0.1
+    assert abs(near - below) < 0.4
+    assert abs(blue_of(np.pi / 2 / 0.35) - (1 - below)) < 0.07
+
+
 def test_the_colour_at_a_place_is_the_one_there():
     canvas = np.zeros((3, 1, 32, 32), np.float32)
     canvas[1, 0, 20:24, 8:12] = 1
