@@ -22,7 +22,7 @@ from timing import median_and_spread, ratio, time_call
 
 from jaxart.drawing import levels
 from jaxart.drawing.brushes import SOFT, mark
-from jaxart.gan.strokes import StrokeHead, hair_seeds
+from jaxart.gan.strokes import StrokeHead, bounds_of, hair_seeds
 
 
 _BATCH = flags.DEFINE_integer("batch", 16, "pictures at a time", lower_bound=1)
@@ -64,7 +64,8 @@ def strokes_of(grids: tuple[levels.Level, ...], size: int) -> list[jax.Array]:
     rngs, passes = nnx.Rngs(0), []
     canvas = jnp.full((3, _BATCH.value, size, size), 0.6)
     for grid in grids:
-        head = StrokeHead(8, grid, "none", rngs)
+        bounds = bounds_of(grid, grids)
+        head = StrokeHead(8, grid, bounds=bounds, normalisation="none", rngs=rngs)
         features = rngs.normal((_BATCH.value, grid.cells, grid.cells, 8))
         passes.append(head(features, canvas))
     return passes

@@ -48,6 +48,7 @@ def get_config() -> ConfigDict:
             "excitation": False,
             "strokes": "",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
+            "palette": "colours",  # of strokes; or "chalk": greys on black
             "average": 0.0,  # decay of the average of its weights; 0: none
         }
     )

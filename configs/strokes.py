@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
             "excitation": False,
             "strokes": "1x12,4x4,8x2",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
+            "palette": "colours",  # of strokes; or "chalk": greys on black
             "average": 0.999,  # decay of the average of its weights; 0: none
         }
     )

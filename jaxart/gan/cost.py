@@ -144,9 +144,8 @@ def flop_per_image(generator: AnyGenerator, discriminator: Discriminator) -> int
     )
     g = sum(g_stages) + latents + conditions
     if isinstance(generator, StrokeGenerator):
-        latents += generator.hidden[0].kernel.size
-        g += sum(layer.kernel.size for layer in generator.hidden)
-        g += generator.ground.kernel.size
+        latents += generator.hidden.kernel.size
+        g += generator.hidden.kernel.size + generator.ground.kernel.size
         g += sum(h.out.kernel.size * h.level.cells**2 for h in generator.heads)
     d = sum(d_stages) + discriminator.score.kernel.size
     if discriminator.condition_scores is not None:

@@ -31,7 +31,7 @@ from jaxart.gan.networks import (
     Resampling,
 )
 from jaxart.gan.parallel import Parallel
-from jaxart.gan.strokes import AnyGenerator, StrokeGenerator
+from jaxart.gan.strokes import AnyGenerator, Palette, StrokeGenerator
 from jaxart.gan.update import Recipe
 from jaxart.validation import (
     MAX_COUNT,
@@ -73,6 +73,7 @@ NETWORK_KEYS = (
     "generator.excitation",
     "generator.strokes",
     "generator.brush",
+    "generator.palette",
     "condition.labels",
     "condition.titles",
     "condition.classes",
@@ -89,6 +90,7 @@ SINCE_0_3 = {
     "generator.excitation": False,
     "generator.strokes": "",
     "generator.brush": "soft",
+    "generator.palette": "colours",
     "generator.average": 0.0,
     "discriminator.normalisation": "batch",
     "discriminator.resampling": "strided",
@@ -190,6 +192,7 @@ class GeneratorSettings(Validated):
     excitation: bool
     strokes: str
     brush: Annotated[str, OneOf(tuple(BRUSHES))]
+    palette: Annotated[Palette, OneOf(get_args(Palette))]
     average: Annotated[float, Range(0, below=1)]
 
 
@@ -375,6 +378,7 @@ class Settings(Validated):
                 condition_size=self.condition.known.size,
                 grids=levels.parse(settings.strokes, self.size),
                 brush=settings.brush,
+                palette=settings.palette,
                 normalisation=settings.normalisation,
                 resampling=settings.resampling,
                 dtype=self.dtype,

@@ -1,8 +1,7 @@
 """A generator that paints: 100 latent numbers to strokes, and strokes to an image.
 
 The latents become a ground, a few large strokes from the whole canvas, and strokes of
-the cells of finer grids (`drawing.levels`), laid one over the other. Ground and large
-strokes are read from three dense layers. The maps that the
+the cells of finer grids (`drawing.levels`), laid one over the other. The maps that the
 cells' strokes are read from are those of `networks.Generator`, transposed convolution
 by transposed convolution, so that neighbours know of each other. Drawing has slopes, so
 that nothing else changes: discriminator, losses and update are those of the generator
@@ -11,8 +10,8 @@ of pixels.
 What can hide will: a stroke of a colour that D minds would shrink to a dot, and never
 grow again. So strokes have a least size, and a stroke's colour is told as a difference
 from what lies below it, which is small at first: it need not hide. The difference is
-one of angles, and a colour the squared sine of its angle, for that has slopes near
-black and white too, where those of a sigmoid would vanish. Sizes and
+one of angles, and a colour is the squared sine of its angle: near black and white,
+where a sigmoid has no slope, this one has. Sizes and
 places of a cell's strokes are bounded so that they stay in the window of their cell:
 the longer a stroke, the less it may move.
 
@@ -21,8 +20,7 @@ Learning" (SPIRAL), ICML 2018, for a generator whose pictures are drawn. Deviati
 theirs draws with a program that has no slopes, and learns by reinforcement.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,12 +43,14 @@ from jaxart.gan.networks import (
 )
 
 
-HIDDEN = 512  # of each layer that large strokes and the ground are read from
-HIDDEN_LAYERS = 3
+HIDDEN = 512  # of the layer that large strokes and the ground are read from
 NUMBERS = 8  # of a stroke
 PALEST = 0.001  # how near to 0 and 1 a colour may be that others differ from
 COLOUR_STEP = 0.35  # radians for each of the number of a head, of large strokes
 SMALL_STEP = 0.1  # of those of cells, which begin as shades of what is below them
+
+# What a work is made with: any colours, or greys on black.
+Palette = Literal["colours", "chalk"]
 
 
 class Bounds(NamedTuple):
@@ -69,6 +69,8 @@ class Bounds(NamedTuple):
 
 
 OF_WHOLE = Bounds((0.25, 1.6), (0.15, 0.9), 0.6)
+# Where no cells follow, they do the small work too.
+OF_WHOLE_ALONE = Bounds((0.1, 1.2), (0.15, 0.9), 0.6)
 # The longest and widest stroke, as a diagonal, is as large as half the window.
 OF_CELLS = Bounds((0.9, 1.6), (0.35, 0.75), 0.0)
 
@@ -87,17 +89,36 @@ class Painted(NamedTuple):
 
 
 class StrokeHead(nnx.Module):
-    """Read the strokes of each cell from its features."""
+    """Read the strokes of each cell from its features.
+
+    Args:
+        channels: of the features.
+        level: the cells and their strokes.
+        bounds: of the strokes.
+        palette: of their colours.
+        normalisation: of the features.
+        rngs: of the initial values.
+    """
 
     def __init__(
-        self, channels: int, level: Level, normalisation: Normalisation, rngs: nnx.Rngs
+        self,
+        channels: int,
+        level: Level,
+        *,
+        bounds: Bounds,
+        palette: Palette = "colours",
+        normalisation: Normalisation,
+        rngs: nnx.Rngs,
     ):
-        self.norm = _norm(channels, normalisation, rngs)
+        if normalisation == "batch":
+            self.norm = networks.batch_norm(channels, "float32", rngs)
+        else:
+            self.norm = nnx.identity
         self.out = nnx.Linear(channels, level.strokes * NUMBERS, rngs=rngs)
         # The strokes of a cell differ from the start, but not their colours.
         bias = jax.random.normal(rngs.params(), (level.strokes, NUMBERS))
         self.out.bias = nnx.Param(bias.at[:, COLOUR].set(0).ravel())
-        self.level = level
+        self.level, self.bounds, self.palette = level, bounds, palette
 
     def __call__(
         self, features: Float[Array, "b h w c"], canvas: Float[Array, "3 b side side"]
@@ -111,10 +132,13 @@ class StrokeHead(nnx.Module):
         x = nnx.leaky_relu(self.norm(features.astype(jnp.float32)), LEAK)
         b, rows, columns, _ = x.shape
         raw = self.out(x).reshape(b, rows, columns, self.level.strokes, NUMBERS)
-        geometry = _geometry(raw, rows)
+        geometry = _geometry(raw, rows, self.bounds)
         below = _colours_at(canvas, geometry[..., POSITION], rows)
         step = COLOUR_STEP if rows == 1 else SMALL_STEP
-        colours = jnp.sin(_angles(below) + step * raw[..., COLOUR]) ** 2
+        difference = step * raw[..., COLOUR]
+        if self.palette == "chalk":
+            difference = difference[..., :1]
+        colours = jnp.sin(_angles(below) + difference) ** 2
         return levels.in_order(jnp.concatenate([geometry, colours], -1))
 
 
@@ -127,6 +151,7 @@ class StrokeGenerator(nnx.Module):
         latent_dim: how many latents.
         grids: from coarse to fine; see `levels.parse`.
         brush: name of the brush that the images are drawn with.
+        palette: of the ground and the strokes.
         normalisation: of the maps.
         resampling: of the maps.
         condition_size: numbers of a condition that follows the latents; 0 for none.
@@ -142,6 +167,7 @@ class StrokeGenerator(nnx.Module):
         *,
         grids: tuple[Level, ...],
         brush: str,
+        palette: Palette = "colours",
         condition_size: int = 0,
         normalisation: Normalisation = "batch",
         resampling: Resampling = "strided",
@@ -149,11 +175,9 @@ class StrokeGenerator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.size, self.latent_dim, self.dtype = size, latent_dim, dtype
-        self.brush, self.grids = BRUSHES[brush], grids
+        self.brush, self.grids, self.palette = BRUSHES[brush], grids, palette
         numbers = latent_dim + condition_size
-        inputs = [numbers] + [HIDDEN] * (HIDDEN_LAYERS - 1)
-        self.hidden = nnx.List(nnx.Linear(i, HIDDEN, rngs=rngs) for i in inputs)
-        self.norms = nnx.List(_norm(HIDDEN, normalisation, rngs) for _ in inputs[1:])
+        self.hidden = nnx.Linear(numbers, HIDDEN, rngs=rngs)
         self.ground = nnx.Linear(HIDDEN, 3, rngs=rngs)
         finest = max(grids).cells
         widths = networks.channel_counts(size, width)[::-1]
@@ -175,7 +199,14 @@ class StrokeGenerator(nnx.Module):
         )
         channels = {1: HIDDEN} | dict(zip(maps, widths, strict=True))
         self.heads = nnx.List(
-            StrokeHead(channels[grid.cells], grid, normalisation, rngs)
+            StrokeHead(
+                channels[grid.cells],
+                grid,
+                bounds=bounds_of(grid, grids),
+                palette=palette,
+                normalisation=normalisation,
+                rngs=rngs,
+            )
             for grid in grids
         )
 
@@ -217,6 +248,8 @@ class StrokeGenerator(nnx.Module):
         features = self._features(points)
         hidden = nnx.leaky_relu(features[1][:, 0, 0], LEAK)
         ground = nnx.sigmoid(self.ground(hidden))
+        if self.palette == "chalk":
+            ground = jnp.zeros_like(ground)
         shape = (3, len(points), self.size, self.size)
         canvas = jnp.broadcast_to(ground.T[:, :, None, None], shape)
         by_level, first = [], 0
@@ -236,27 +269,12 @@ class StrokeGenerator(nnx.Module):
         """Return the maps that strokes are read from, by cells along a side."""
         seed = self.seed[...].astype(self.dtype)
         x = jnp.einsum("bz,zhwo->bhwo", points.astype(self.dtype), seed)
-        features = {1: self._whole(points)[:, None, None], SMALLEST: x}
+        features = {1: self.hidden(points)[:, None, None], SMALLEST: x}
         condition = points[:, self.latent_dim :]
         for stage in self.stages:
             x = stage(x, condition)
             features[x.shape[1]] = x
         return features
-
-    def _whole(self, points: Float[Array, "b z"]) -> Float[Array, "b h"]:
-        """Return what ground and large strokes are read from."""
-        x = self.hidden[0](points)
-        for norm, layer in zip(self.norms, self.hidden[1:], strict=True):
-            x = layer(nnx.leaky_relu(norm(x), LEAK))
-        return x
-
-
-def _norm(
-    channels: int, normalisation: Normalisation, rngs: nnx.Rngs
-) -> Callable[[Array], Array]:
-    if normalisation == "batch":
-        return networks.batch_norm(channels, "float32", rngs)
-    return nnx.identity
 
 
 def _colours_at(
@@ -287,11 +305,17 @@ def hair_seeds(count: int) -> Float[np.ndarray, " n"]:
     return (golden * np.arange(1, count + 1) % 1).astype(np.float32)
 
 
+def bounds_of(level: Level, grids: tuple[Level, ...]) -> Bounds:
+    """Return what the strokes of one of the levels may be."""
+    if level.cells > 1:
+        return OF_CELLS
+    return OF_WHOLE if len(grids) > 1 else OF_WHOLE_ALONE
+
+
 def _geometry(
-    raw: Float[Array, "b rows columns k 8"], cells: int
+    raw: Float[Array, "b rows columns k 8"], cells: int, bounds: Bounds
 ) -> Float[Array, "b rows columns k 5"]:
     """Return place, size and angle within their bounds from numbers that have none."""
-    bounds = OF_WHOLE if cells == 1 else OF_CELLS
     x, y, length, aspect, angle = jnp.moveaxis(raw[..., :5], -1, 0)
     low, high = bounds.length
     length = low * (high / low) ** nnx.sigmoid(length)

@@ -20,6 +20,12 @@ def generator() -> StrokeGenerator:
     return new_generator()
 
 
+def new_head(channels: int, level: levels.Level, bounds: strokes.Bounds) -> StrokeHead:
+    return StrokeHead(
+        channels, level, bounds=bounds, normalisation="none", rngs=nnx.Rngs(0)
+    )
+
+
 def noise(*shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
 
@@ -44,7 +50,7 @@ def test_images_are_the_strokes_drawn_one_after_the_other(generator: StrokeGener
 
 def test_no_stroke_of_a_cell_leaves_its_window():
     raw = 10 * noise(3, 8, 8, 5, 8)
-    geometry = np.asarray(strokes._geometry(raw, 8))
+    geometry = np.asarray(strokes._geometry(raw, 8, strokes.OF_CELLS))
     x, y, length, width, angle = np.moveaxis(geometry, -1, 0)
     reach_x = abs(length / 2 * np.cos(angle)) + abs(width / 2 * np.sin(angle))
     reach_y = abs(length / 2 * np.sin(angle)) + abs(width / 2 * np.cos(angle))
@@ -56,7 +62,7 @@ def test_no_stroke_of_a_cell_leaves_its_window():
 def test_strokes_without_a_difference_have_the_colour_below_them():
     colour = np.array([0.2, 0.5, 0.8], np.float32)
     canvas = jnp.broadcast_to(colour[:, None, None, None], (3, 2, 32, 32))
-    head = StrokeHead(6, levels.Level(4, 2), "none", nnx.Rngs(0))
+    head = new_head(6, levels.Level(4, 2), strokes.OF_CELLS)
     head.out.kernel[...] = jnp.zeros_like(head.out.kernel[...])
     passes = head(noise(2, 4, 4, 6), canvas)
     found = passes[..., 5:]
@@ -66,7 +72,7 @@ def test_strokes_without_a_difference_have_the_colour_below_them():
 @pytest.mark.parametrize("below", [0.0, 0.5, 1.0])
 def test_every_colour_has_a_slope(below: float):
     canvas = jnp.full((3, 1, 32, 32), below)
-    head = StrokeHead(1, levels.Level(1, 1), "none", nnx.Rngs(0))
+    head = new_head(1, levels.Level(1, 1), strokes.OF_WHOLE)
     head.out.kernel[...] = jnp.ones((1, 8))
     head.out.bias[...] = jnp.zeros(8)
 
@@ -79,6 +85,23 @@ def test_every_colour_has_a_slope(below: float):
     assert abs(slope) > 0.1
     assert abs(near - below) < 0.4
     assert abs(blue_of(np.pi / 2 / 0.35) - (1 - below)) < 0.07
+
+
+def test_chalk_is_greys_on_black():
+    generator = new_generator(levels.parse("1x4", SIZE), palette="chalk")
+    painted = generator.paint(noise(3, 10))
+    assert (np.asarray(painted.ground) == 0).all()
+    red, green, blue = np.moveaxis(np.asarray(painted.strokes)[..., 5:], -1, 0)
+    np.testing.assert_array_equal(red, green)
+    np.testing.assert_array_equal(red, blue)
+    assert red.std() > 0.01
+
+
+@pytest.mark.parametrize(("text", "least"), [("1x40", 0.1), ("1x40,4x1", 0.25)])
+def test_large_strokes_are_smaller_where_no_cells_follow(text: str, least: float):
+    generator = new_generator(levels.parse(text, SIZE))
+    lengths = np.asarray(generator.paint(9 * noise(9, 10)).strokes)[:, :40, 2]
+    assert least <= lengths.min() < 1.3 * least
 
 
 def test_the_colour_at_a_place_is_the_one_there():
@@ -96,9 +119,18 @@ def test_seeds_of_hairs_are_spread_and_do_not_depend_on_how_many_there_are():
     assert np.diff(np.sort(seeds)).max() < 0.03
 
 
-def new_generator() -> StrokeGenerator:
+def new_generator(
+    grids: tuple[levels.Level, ...] = GRIDS, palette: strokes.Palette = "colours"
+) -> StrokeGenerator:
     generator = StrokeGenerator(
-        SIZE, 4, 10, grids=GRIDS, brush="soft", dtype="float32", rngs=nnx.Rngs(0)
+        SIZE,
+        4,
+        10,
+        grids=grids,
+        brush="soft",
+        palette=palette,
+        dtype="float32",
+        rngs=nnx.Rngs(0),
     )
     return nnx.view(generator, use_running_average=True)
 
