@@ -146,6 +146,7 @@ def flop_per_image(generator: AnyGenerator, discriminator: Discriminator) -> int
     if isinstance(generator, StrokeGenerator):
         latents += generator.hidden.kernel.size
         g += generator.hidden.kernel.size + generator.ground.kernel.size
+        g += sum(layer.kernel.size for layer in generator.deeper)
         g += sum(h.out.kernel.size * h.level.cells**2 for h in generator.heads)
     d = sum(d_stages) + discriminator.score.kernel.size
     if discriminator.condition_scores is not None:

@@ -305,7 +305,7 @@ class Settings(Validated):
     log: LogSettings
 
     def __post_init__(self) -> None:
-        """Check that the strokes fit into the picture, and D's norm its conditions."""
+        """Check that strokes fit the picture and the networks, and D's norm conditions."""
         super().__post_init__()
         conditioned = self.condition.labels or self.condition.titles
         if conditioned and self.discriminator.normalisation == "spectral":
@@ -315,6 +315,11 @@ class Settings(Validated):
                 "labels or titles; got spectral"
             )
         if not self.generator.strokes:
+            if self.generator.palette != "colours":
+                raise ValueError(
+                    "generator.palette must be colours where there are no strokes; "
+                    f"got {self.generator.palette}"
+                )
             return
         try:
             levels.parse(self.generator.strokes, self.size)

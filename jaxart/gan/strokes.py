@@ -20,6 +20,7 @@ Learning" (SPIRAL), ICML 2018, for a generator whose pictures are drawn. Deviati
 theirs draws with a program that has no slopes, and learns by reinforcement.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -43,7 +44,8 @@ from jaxart.gan.networks import (
 )
 
 
-HIDDEN = 512  # of the layer that large strokes and the ground are read from
+HIDDEN = 512  # of the layers that large strokes and the ground are read from
+DEEPER = 2  # how many more of them there are where no cells follow
 NUMBERS = 8  # of a stroke
 PALEST = 0.001  # how near to 0 and 1 a colour may be that others differ from
 COLOUR_STEP = 0.35  # radians for each of the number of a head, of large strokes
@@ -110,10 +112,7 @@ class StrokeHead(nnx.Module):
         normalisation: Normalisation,
         rngs: nnx.Rngs,
     ):
-        if normalisation == "batch":
-            self.norm = networks.batch_norm(channels, "float32", rngs)
-        else:
-            self.norm = nnx.identity
+        self.norm = _norm(channels, normalisation, rngs)
         self.out = nnx.Linear(channels, level.strokes * NUMBERS, rngs=rngs)
         # The strokes of a cell differ from the start, but not their colours.
         bias = jax.random.normal(rngs.params(), (level.strokes, NUMBERS))
@@ -178,6 +177,12 @@ class StrokeGenerator(nnx.Module):
         self.brush, self.grids, self.palette = BRUSHES[brush], grids, palette
         numbers = latent_dim + condition_size
         self.hidden = nnx.Linear(numbers, HIDDEN, rngs=rngs)
+        # Where no cells follow, large strokes must be arranged with each other.
+        deeper = DEEPER if grids[-1].cells == 1 else 0
+        self.norms = nnx.List(_norm(HIDDEN, normalisation, rngs) for _ in range(deeper))
+        self.deeper = nnx.List(
+            nnx.Linear(HIDDEN, HIDDEN, rngs=rngs) for _ in range(deeper)
+        )
         self.ground = nnx.Linear(HIDDEN, 3, rngs=rngs)
         finest = max(grids).cells
         widths = networks.channel_counts(size, width)[::-1]
@@ -269,12 +274,27 @@ class StrokeGenerator(nnx.Module):
         """Return the maps that strokes are read from, by cells along a side."""
         seed = self.seed[...].astype(self.dtype)
         x = jnp.einsum("bz,zhwo->bhwo", points.astype(self.dtype), seed)
-        features = {1: self.hidden(points)[:, None, None], SMALLEST: x}
+        features = {1: self._whole(points)[:, None, None], SMALLEST: x}
         condition = points[:, self.latent_dim :]
         for stage in self.stages:
             x = stage(x, condition)
             features[x.shape[1]] = x
         return features
+
+    def _whole(self, points: Float[Array, "b z"]) -> Float[Array, "b c"]:
+        """Return what ground and large strokes are read from."""
+        x = self.hidden(points)
+        for norm, layer in zip(self.norms, self.deeper, strict=True):
+            x = layer(nnx.leaky_relu(norm(x), LEAK))
+        return x
+
+
+def _norm(
+    channels: int, normalisation: Normalisation, rngs: nnx.Rngs
+) -> Callable[[Array], Array]:
+    if normalisation == "batch":
+        return networks.batch_norm(channels, "float32", rngs)
+    return nnx.identity
 
 
 def _colours_at(

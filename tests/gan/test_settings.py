@@ -73,6 +73,8 @@ def test_a_whole_number_serves_where_any_number_does(config: Any):
         ),
         ("generator.strokes", "many", 'generator.strokes must be as "1x12,4x4"; got'),
         ("generator.brush", "brush.png", "generator.brush must be one of soft, round"),
+        ("generator.palette", "oil", "generator.palette must be one of colours, chalk"),
+        ("generator.palette", "chalk", "generator.palette must be colours where there"),
         ("penalty.every_steps", 0, "penalty.every_steps must be at least 1; got 0"),
         ("penalty.r1", -1, "penalty.r1 must be at least 0; got -1"),
         ("augment.transformations", "blur", "must be empty or of colour, translation"),
