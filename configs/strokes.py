@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
             "normalisation": "batch",  # or "none"
             "resampling": "smooth",  # or "strided"
             "excitation": False,
-            "strokes": "1x12,4x4,8x2",  # grids of cells, strokes of each; "": pixels
+            "strokes": "1x8,4x2,8x2,16x2",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
             "palette": "colours",  # of strokes; or "chalk": greys on black
             "average": 0.999,  # decay of the average of its weights; 0: none

@@ -305,7 +305,7 @@ class Settings(Validated):
     log: LogSettings
 
     def __post_init__(self) -> None:
-        """Check that strokes fit the picture and the networks, and D's norm conditions."""
+        """Check that strokes fit the picture, and D's norm its conditions."""
         super().__post_init__()
         conditioned = self.condition.labels or self.condition.titles
         if conditioned and self.discriminator.normalisation == "spectral":
