@@ -74,7 +74,7 @@ OF_WHOLE = Bounds((0.25, 1.6), (0.15, 0.9), 0.6)
 # Where no cells follow, they do the small work too.
 OF_WHOLE_ALONE = Bounds((0.1, 1.2), (0.15, 0.9), 0.6)
 # The longest and widest stroke, as a diagonal, is as large as half the window.
-OF_CELLS = Bounds((0.9, 1.6), (0.35, 0.75), 0.0)
+OF_CELLS = Bounds((0.9, 1.6), (0.5, 0.75), 0.0)
 
 
 class Painted(NamedTuple):
