@@ -11,9 +11,9 @@ What can hide will: a stroke of a colour that D minds would shrink to a dot, and
 grow again. So strokes have a least size, and a stroke's colour is told as a difference
 from what lies below it, which is small at first: it need not hide. The difference is
 one of angles, and a colour is the squared sine of its angle: near black and white,
-where a sigmoid has no slope, this one has. Sizes and
-places of a cell's strokes are bounded so that they stay in the window of their cell:
-the longer a stroke, the less it may move.
+where a sigmoid has no slope, this one has. Sizes and places of a cell's strokes are
+bounded so that they stay in the window of their cell: the longer a stroke, the less it
+may move.
 
 Source: Ganin et al., "Synthesizing Programs for Images using Reinforced Adversarial
 Learning" (SPIRAL), ICML 2018, for a generator whose pictures are drawn. Deviation:
