@@ -74,7 +74,7 @@ def test_every_colour_has_a_slope(below: float):
     canvas = jnp.full((3, 1, 32, 32), below)
     head = new_head(1, levels.Level(1, 1), strokes.OF_WHOLE)
     head.out.kernel[...] = jnp.ones((1, 8))
-    head.out.bias[...] = jnp.zeros(8)
+    head.out.bias = nnx.Param(jnp.zeros(8))
 
     def blue_of(number: jax.Array) -> jax.Array:
         # Leaky: what a head sees of a positive number is the number.
@@ -84,7 +84,7 @@ def test_every_colour_has_a_slope(below: float):
     near, slope = jax.value_and_grad(blue_of)(jnp.float32(1))
     assert abs(slope) > 0.1
     assert abs(near - below) < 0.4
-    assert abs(blue_of(np.pi / 2 / 0.35) - (1 - below)) < 0.07
+    assert abs(blue_of(jnp.float32(np.pi / 2 / 0.35)) - (1 - below)) < 0.07
 
 
 def test_chalk_is_greys_on_black():
