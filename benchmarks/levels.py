@@ -50,9 +50,9 @@ class Case(NamedTuple):
 
 CASES = (
     Case("1x12,4x4", 64),
-    Case("1x12,4x4,8x2", 64),
     Case("1x12,4x6,8x3", 64),
-    Case("1x12,4x6,8x3", 128),
+    Case("1x8,4x2,8x2,16x2", 64),
+    Case("1x8,4x2,8x2,16x2", 128),
     Case("1x12,4x8,8x6,16x2", 128),
 )
 
