@@ -282,7 +282,7 @@ def painter_settings(run: Run, distance: str, strokes: int) -> PainterSettings:
 
 def painting(distance: str, run: Run) -> Iterator[Row]:
     """Measure strokes a second."""
-    strokes = run.sizes.strokes[distance == "vgg"]
+    strokes = run.sizes.strokes[distance != "mse"]
     settings = painter_settings(run, distance, strokes)
     settings = replace(settings, refine=0, refine_half=0, refine_whole=0)
     picture, records = blots(run.sizes.side), []
@@ -350,7 +350,7 @@ def parts(sizes: Sizes) -> dict[str, Part]:
         found[f"matrix products, {dtype}"] = partial(products, dtype)
     for dtype in DTYPES:
         found[f"update, width {paper}, {dtype}"] = partial(update, paper, dtype)
-    for distance in ("mse", "vgg"):
+    for distance in ("mse", "vgg_rounds"):
         found[f"painter, {distance}"] = partial(painting, distance)
         found[f"refinement, {distance}"] = partial(refining, distance)
     found["VGG16"] = vgg16

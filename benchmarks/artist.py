@@ -1,14 +1,16 @@
 """The artist beside other ways to find strokes, on pictures it was never trained on.
 
     python benchmarks/artist.py
-    python benchmarks/artist.py --picture=FILE --strokes=100,300,1000 --out=paintings
+    python benchmarks/artist.py --picture=FILE --strokes=100,300,1000 --curves=FILE.png
 
 Settings are those of `configs/paint.py`, and each contender changes a few of them (see
 `CONTENDERS`). All paint the middle square of each picture at `--size`, so that they
 share compiled programs; each has painted the first one before, so that seconds are
 without compilation. They are those of the processor, over all cores, because machines
 are shared; and those of the clock. Stages before refinement and the whole are told
-apart. Decibels and LPIPS are of the finished painting, in eight bits.
+apart. Decibels and LPIPS are of the finished painting, in eight bits. With several
+numbers of strokes, `--curves` draws the means over strokes and over seconds; with
+`--out`, the paintings of a picture are written side by side as well.
 
 Prints a line for each painting, then the means, and last one JSON object on a line.
 """
@@ -25,6 +27,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
+from painter.curves import draw_curves
 from painter.pictures import (
     SAMPLES,
     Pixels,
@@ -36,6 +39,7 @@ from painter.pictures import (
     square,
 )
 
+from jaxart import figures, images
 from jaxart.painter import painting
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
@@ -45,14 +49,16 @@ CONFIG = Path(__file__).parents[1] / "configs" / "paint.py"
 
 # What each changes in the settings: `joint` is 30 steps of refinement, at half size.
 CONTENDERS: dict[str, dict[str, Any]] = {
-    "monte_carlo": {"slope": "monte_carlo", "steps": 48},
-    "finite_differences": {"slope": "finite_differences"},
+    "Monte Carlo": {"slope": "monte_carlo", "steps": 48},
+    "finite differences": {"slope": "finite_differences"},
     "autodiff": {"slope": "autodiff"},
     "artist": {"slope": "artist"},
-    "artist+moves": {"slope": "artist+autodiff", "steps": 14},
-    "autodiff+joint": {"slope": "autodiff", "refine": 30},
-    "artist+moves+joint": {"slope": "artist+autodiff", "steps": 14, "refine": 30},
+    "artist + moves": {"slope": "artist+autodiff", "steps": 14},
+    "autodiff + joint": {"slope": "autodiff", "refine": 30},
+    "artist + moves + joint": {"slope": "artist+autodiff", "steps": 14, "refine": 30},
+    "VGG16": {"slope": "finite_differences", "distance": "vgg_rounds"},
 }
+SLOW = "VGG16"  # the essay's way: not among those that paint by default
 COLUMNS = ("greedy_cpu", "cpu", "seconds", "psnr", "lpips_alex", "lpips_vgg")
 
 _CONFIG = config_flags.DEFINE_config_file("config", str(CONFIG), "the painter")
@@ -64,8 +70,13 @@ _PICTURE = flags.DEFINE_multi_string(
 )
 _SIZE = flags.DEFINE_integer("size", 512, "side of the squares", lower_bound=64)
 _STROKES = flags.DEFINE_list("strokes", ["1000"], "strokes of the paintings")
-_ONLY = flags.DEFINE_list("only", list(CONTENDERS), "which contenders paint")
+_ONLY = flags.DEFINE_list(
+    "only",
+    [name for name in CONTENDERS if name != SLOW],
+    f"which contenders paint; by default all but {SLOW}",
+)
 _OUT = flags.DEFINE_string("out", "", "folder that receives the paintings")
+_CURVES = flags.DEFINE_string("curves", "", "file that receives the curves")
 
 
 def paint(picture: Pixels, settings: Settings) -> tuple[dict[str, float], Pixels]:
@@ -95,12 +106,14 @@ def print_row(name: str, contender: str, row: dict[str, float]) -> None:
 def main(_: list[str]) -> None:
     """Let all contenders paint all pictures."""
     logging.set_verbosity(logging.WARNING)
-    settings = replace(Settings(**_CONFIG.value), refine=0, prune=0.0)
+    settings = Settings(**_CONFIG.value)
+    settings = replace(settings, refine=0, refine_half=0, refine_whole=0, prune=0.0)
     chosen, skipped = pictures(_PICTURE.value, 10_000)
     squares = {name: square(one, _SIZE.value) for name, one in chosen.items()}
     heads = " ".join(f"{column:>10}" for column in COLUMNS)
     print(f"{'picture':12} {'contender':24} {'strokes':>6} {heads}")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    paintings: dict[str, list[Pixels]] = {}
     for contender in _ONLY.value:
         for count in map(int, _STROKES.value):
             own = replace(settings, strokes=count, **CONTENDERS[contender])
@@ -110,11 +123,13 @@ def main(_: list[str]) -> None:
                 row = {"strokes": float(count), **row}
                 rows.append({"picture": name, "contender": contender, **row})
                 print_row(name, contender, row)
-                file = (
-                    f"{name}-{contender.replace(', ', '-').replace(' ', '-')}-{count}"
-                )
-                save(_OUT.value, file, painted)
+                file = f"{name}-{count}"
+                save(_OUT.value, f"{file}-{contender.replace(' ', '-')}", painted)
+                paintings.setdefault(file, []).append(painted)
         jax.clear_caches()
+    for file, several in paintings.items():
+        tiles = figures.add_captions(np.stack(several), _ONLY.value)
+        save(_OUT.value, file, figures.hstack(list(tiles)))
     means = []
     for contender in _ONLY.value:
         for count in map(float, _STROKES.value):
@@ -126,6 +141,12 @@ def main(_: list[str]) -> None:
             mean = {c: float(np.mean([row[c] for row in mine])) for c in COLUMNS}
             means.append({"contender": contender, "strokes": count, **mean})
             print_row("mean", contender, means[-1])
+    if _CURVES.value:
+        curves = {
+            name: [mean for mean in means if mean["contender"] == name]
+            for name in _ONLY.value
+        }
+        images.save_png(Path(_CURVES.value), draw_curves(curves))
     report = {
         "name": "artist",
         "size": _SIZE.value,

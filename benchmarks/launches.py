@@ -70,7 +70,7 @@ SLICES = {"gather", "dynamic_slice", "slice"}
 SAME_BYTES = {"reshape", "squeeze", "optimization_barrier", "copy", "stop_gradient"}
 
 
-NAMES = {"mse": "squared error", "vgg": "VGG16"}
+NAMES = {"mse": "squared error", "vgg_rounds": "VGG16"}
 FORMS = {"launches": ",.0f", "waits": ",.0f"}  # of counts in the table
 # Heads of the table, and what stands under them.
 COLUMNS = {
@@ -392,7 +392,7 @@ def main(_: list[str]) -> None:
     after: dict[str, Counts] = {}
     # Windows are as many at once as on a GPU.
     with mock.patch.object(jax, "default_backend", return_value="gpu"):
-        for distance in ["mse", "vgg"] if _VGG.value else ["mse"]:
+        for distance in ["mse", "vgg_rounds"] if _VGG.value else ["mse"]:
             for name, (function, *args) in programs(distance, settings).items():
                 with sizes_of_a_cpu():
                     before[name] = count(function, *args)

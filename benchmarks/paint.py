@@ -87,7 +87,7 @@ def compare_gradients(
     """Print both tables of gradient methods."""
     print_head(nine_losses.NINE)
     rows = []
-    for distance in ("mse", "vgg"):
+    for distance in ("mse", "vgg_rounds"):
         one = replace(settings, distance=distance, slope="finite_differences")
         for row in nine_losses.nine_losses(picture, one, options):
             rows.append({"picture": name, **row})

@@ -1,16 +1,17 @@
-"""Does it pay to plan strokes ahead? One by one, or all of a window's strokes together.
+"""Does it pay to plan strokes ahead? One by one, or several of a window together.
 
     python benchmarks/planning.py FOLDER
 
-Windows are cut out of unfinished paintings of FOLDER's pictures. In each the artist
-lays k strokes. One by one, each is moved for some steps of Adam before the next is
-chosen. Planned, all are chosen first, and then moved together for as many steps,
-through the drawing of all of them, so that an early stroke serves the later ones. The
-number of strokes is the same, and that of moves of each stroke.
+Windows are cut out of paintings of FOLDER's pictures that have 100, 300 or 1,000
+strokes. In each the artist lays sixteen more, k at a time: it chooses k, and then they
+are moved together for some steps of Adam, through the drawing of all of them, so that
+an early stroke serves the later ones; then it chooses the next k. The number of strokes
+is the same for every k, and that of moves of each stroke.
 
-Prints what share of a window's squared error is left, its standard error, and the
-processor's milliseconds a window, without compilation; and last one JSON object on a
-line.
+Prints what share of a window's squared error is left, its standard error, the mean
+difference from one stroke at a time in the same windows with its own standard error,
+and the processor's milliseconds a window, without compilation; and last one JSON object
+on a line.
 """
 
 import json
@@ -31,6 +32,7 @@ from jaxart.drawing.brushes import SOFT
 from jaxart.drawing.strokes import COLOUR
 from jaxart.painter import artist as artists
 from jaxart.painter import artist_run
+from jaxart.painter import artist_training as training
 from jaxart.painter.artist_settings import ArtistSettings
 from jaxart.painter.gradients import ADAM, LEARNING_RATE
 from jaxart.painter.placement import WINDOW
@@ -39,8 +41,11 @@ from jaxart.train_artist import read_pictures
 
 
 CONFIG = Path(__file__).parents[1] / "configs" / "artist.py"
-WINDOWS = 96
-COUNTS = (4, 16)
+SIDE = 512  # of the pictures
+WINDOWS = 12  # of each picture
+PAINTED = (100, 300, 1_000)  # strokes of the paintings
+COUNT = 16  # strokes in a window
+TOGETHER = (1, 4, 16)
 MOVES = (0, 6, 16)
 
 Planes = Float[Array, "3 h w"]
@@ -100,54 +105,78 @@ def lay(
     canvas: Planes,
     picture: Planes,
     *,
-    count: int,
+    together: int,
     steps: int,
-    planned: bool,
 ) -> Float[Array, ""]:
-    """Return the share of a window's error that is left after some strokes."""
+    """Return the share of a window's error that is left after `COUNT` strokes."""
 
     def lay_one(canvas, _):
         stroke = choose(predictor, canvas, picture)
-        if steps and not planned:
-            stroke = move(stroke, canvas, picture, steps)
         return draw(canvas, stroke), stroke[0]
 
-    finished, strokes = lax.scan(lay_one, canvas, None, count)
-    if steps and planned:
-        finished = draw(canvas, move(strokes, canvas, picture, steps))
+    def lay_some(canvas, _):
+        finished, strokes = lax.scan(lay_one, canvas, None, together)
+        if steps:
+            finished = draw(canvas, move(strokes, canvas, picture, steps))
+        return finished, None
+
+    finished, _ = lax.scan(lay_some, canvas, None, COUNT // together)
     return ((finished - picture) ** 2).mean() / ((canvas - picture) ** 2).mean()
+
+
+def windows_at(strokes: int, settings: ArtistSettings) -> training.Pool:
+    """Return windows of all pictures' paintings of so many strokes."""
+    settings = replace(settings, strokes=strokes)
+    rng = np.random.default_rng(settings.seed)
+    pools = []
+    for seed, picture in enumerate(read_pictures(settings)):
+        one = artist_run.cut_square(picture, settings.side, rng)
+        *_, pool = training.windows_of_stages(one, settings, None, seed)
+        chosen = rng.permutation(len(pool.canvas))[: settings.windows]
+        pools.append(training.Pool(pool.canvas[chosen], pool.picture[chosen]))
+    return training.Pool(*map(np.concatenate, zip(*pools, strict=True)))
 
 
 def main(folder: str) -> None:
     """Print the table."""
     config = runpy.run_path(str(CONFIG))["get_config"]()
     config.data, config.folder = "folder", folder
-    settings = replace(ArtistSettings(**config), pictures=12, windows=WINDOWS // 12)
-    pool = artist_run.paint(read_pictures(settings), settings, None, 0)
-    windows = [jnp.asarray(images) for images in pool]
+    settings = replace(ArtistSettings(**config), side=SIDE, windows=WINDOWS)
     predictor = artists.make_predictor(artists.load(None, "soft"), SOFT)
     rows = []
-    print(f"{'strokes':>7} {'moves':>6} {'':10} {'left':>7} {'+-':>7} {'ms':>8}")
-    for count in COUNTS:
+    heads = ("painted", "moves", "together", "left", "+-", "gain", "+-", "ms")
+    print(" ".join(f"{head:>8}" for head in heads))
+    for painted in PAINTED:
+        windows = [jnp.asarray(part) for part in windows_at(painted, settings)]
         for steps in MOVES:
-            for planned in (False, True) if steps else (False,):
-                one = partial(lay, predictor, count=count, steps=steps, planned=planned)
+            alone = None
+            for together in TOGETHER if steps else (1,):
+                one = partial(lay, predictor, together=together, steps=steps)
                 lay_all = jax.jit(jax.vmap(one))
                 jax.block_until_ready(lay_all(*windows))
                 begin = time.process_time()
                 left = np.asarray(lay_all(*windows))
                 cpu = (time.process_time() - begin) / len(left)
-                error = left.std(ddof=1) / len(left) ** 0.5
-                way = "planned" if planned else "one by one"
-                print(
-                    f"{count:7} {steps:6} {way:10} {left.mean():7.4f} {error:7.4f} "
-                    f"{1e3 * cpu:8.2f}",
-                    flush=True,
-                )
-                row = {"strokes": count, "moves": steps, "planned": planned}
-                row |= {"left": float(left.mean()), "error": float(error), "cpu": cpu}
-                rows.append(row)
-    print(json.dumps({"name": "planning", "windows": len(windows[0]), "rows": rows}))
+                alone = left if alone is None else alone
+                gain = alone - left
+                row = {
+                    "painted": painted,
+                    "moves": steps,
+                    "together": together,
+                    "left": float(left.mean()),
+                    "left_error": standard_error(left),
+                    "gain": float(gain.mean()),
+                    "gain_error": standard_error(gain),
+                    "milliseconds": 1e3 * cpu,
+                }
+                print(" ".join(f"{value:8.4g}" for value in row.values()), flush=True)
+                rows.append({**row, "windows": len(left)})
+    print(json.dumps({"name": "planning", "rows": rows}))
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Return the standard error of a mean."""
+    return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ RECIPES = {
     "batch norm in D": Recipe("best.py", BATCH_NORM),
     "spectral D": Recipe("best.py", {"discriminator.normalisation": "spectral"}),
     "no norm in G": Recipe("best.py", {"generator.normalisation": "none"}),
-    "smooth G": Recipe("best.py", {"generator.resampling": "smooth"}),
+    "strided G": Recipe("best.py", {"generator.resampling": "strided"}),
     "smooth D": Recipe("best.py", {"discriminator.resampling": "smooth"}),
     "excitation": Recipe("best.py", {"generator.excitation": True}),
     "not mirrored": Recipe("best.py", {"data.mirrored": False}),

@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
             "width": 32,
             "latent": 100,
             "normalisation": "batch",  # or "none"
-            "resampling": "strided",  # or "smooth"
+            "resampling": "smooth",  # or "strided"
             "excitation": False,
             "strokes": "",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with

@@ -20,9 +20,9 @@ def get_config() -> ConfigDict:
     config.pigment = "rgb"  # or "absorbance"
     config.ground = (0.8, 0.8, 0.8)  # colour of the empty canvas, sRGB
 
-    config.distance = "mse"  # or "vgg", "essay"
+    config.distance = "mse"  # or "vgg", "vgg_rounds", "essay"
     config.emphasis = False  # of errors that stand out from those around them
-    config.layers = ("relu1_2",)  # for "vgg", of each stroke
+    config.layers = ("relu1_2",)  # for "vgg_rounds", of each stroke
     config.refine_layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
     config.shares = (0.005, 0.03, 0.006)  # of each layer: in rounds, then as below
     config.vgg_weights = ""  # a file; "" for the installed ones
@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.refine = 200  # steps of all strokes together
     config.refine_half = 40  # steps after those, for "vgg", at half size
     config.refine_whole = 20  # steps after those, at both sizes
-    config.prune = 0.0  # share of the strokes that is painted anew in between
+    config.prune = 0.2  # share of the strokes that is painted anew after 30 steps
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end
     config.seconds = 0.0  # seconds after which to stop; 0 for no such end

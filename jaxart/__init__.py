@@ -79,6 +79,7 @@ Packages, each importing only from those below::
         settings.py    what a user chooses
         rounds.py      one round of strokes; a stage of rounds, compiled
         refinement.py  the joint refinement of all strokes
+        pruning.py     which strokes a painting needs least
         placement.py   where the next strokes go: disjoint windows where the error is
         artist.py      a network that proposes a stroke for each window, and its file
         artist_settings.py   the settings of its training

@@ -258,8 +258,8 @@ NUM_TILES = PICTURE_SIDES[0] * PICTURE_SIDES[1] // TILE**2
         ("mse", "autodiff"),
         ("mse", "finite_differences"),
         ("mse", "monte_carlo"),
-        ("vgg", "autodiff"),
-        pytest.param("vgg", "finite_differences", marks=pytest.mark.slow),
+        ("vgg_rounds", "autodiff"),
+        pytest.param("vgg_rounds", "finite_differences", marks=pytest.mark.slow),
         pytest.param("essay", "autodiff", marks=pytest.mark.slow),
     ],
 )
@@ -278,14 +278,14 @@ def test_a_stage_of_rounds_has_no_form_for_cpus(distance: str, slope: str):
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("slope", ["autodiff", "finite_differences", "monte_carlo"])
-@pytest.mark.parametrize("distance", ["mse", "vgg"])
+@pytest.mark.parametrize("distance", ["mse", "vgg_rounds"])
 def test_all_windows_of_a_round_are_optimised_at_once(distance: str, slope: str):
     stage = painter(distance, slope=slope).stage(20)
     assert rounds.batch_size(rounds.MAX_WINDOWS, stage) == rounds.MAX_WINDOWS
 
 
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("distance", ["mse", "vgg"])
+@pytest.mark.parametrize("distance", ["mse", "vgg_rounds"])
 def test_a_step_of_refinement_has_no_form_for_cpus(distance: str):
     problem = painter(distance)
     objective = problem.objective(PICTURE_SIDES[0], problem.distances.half)
@@ -301,12 +301,7 @@ def test_a_step_of_refinement_has_no_form_for_cpus(distance: str):
 
 @pytest.mark.usefixtures("elsewhere")
 def test_drawing_has_all_tiles_at_once():
-    problem = painter("mse")
-    objective = problem.objective(PICTURE_SIDES[0], problem.distances.half)
+    medium, planes = painter("mse").settings.medium, jnp.zeros((4, *PICTURE_SIDES))
     strokes, seeds = jnp.ones((9, 8)), jnp.zeros(9)
-    medium, planes = problem.settings.medium, jnp.zeros((4, *PICTURE_SIDES))
-    for traced in (
-        trace_anew(refinement.visibility, strokes, seeds, objective),
-        trace_anew(painting._draw, planes, strokes, seeds, medium),
-    ):
-        check_tiles(traced, NUM_TILES)
+    traced = trace_anew(painting._draw, planes, strokes, seeds, medium)
+    check_tiles(traced, NUM_TILES)

@@ -42,7 +42,7 @@ def speed(
 ) -> list[Row]:
     """Time a picture against the same one with four times the side."""
     settings = replace(settings, refine=0, refine_half=0, refine_whole=0)
-    counts = {"mse": options.count, "vgg": options.perceived}
+    counts = {"mse": options.count, "vgg_rounds": options.perceived}
     small = square(picture, options.size)
     pictures = [small, resized(small, *[4 * options.size] * 2)]
     print_head(SPEED)

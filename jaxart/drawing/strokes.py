@@ -487,6 +487,18 @@ def _permute(
     return flat[order].reshape(groups.shape)
 
 
+def reached_tiles(drawing: Drawing, height: int, width: int) -> Bool[Array, "n t"]:
+    """Return which of a canvas's tiles, row by row, each stroke may reach.
+
+    Args:
+        drawing: the strokes.
+        height: of the canvas, in pixels.
+        width: of the canvas, in pixels.
+    """
+    corners = _tile_corners(height, width, Sizes(tiles=1, strokes=1))[:, 0]
+    return _overlaps(drawing, corners).T
+
+
 def _overlaps(drawing: Drawing, corners: Corners) -> Bool[Array, "t n"]:
     """Return which strokes may reach each tile."""
     x, y, length, width, angle = drawing.strokes[:, :5].T

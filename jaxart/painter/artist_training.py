@@ -16,7 +16,7 @@ Source: Liu et al., "Paint Transformer" (2021), for training on strokes without 
 set of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -157,7 +157,8 @@ def paint_pool(
     canvases, crops = [], []
     for picture in pictures:
         seed = int(rng.integers(1 << 31))
-        windows = _windows_of(picture, settings, predictor, seed)
+        stages = windows_of_stages(picture, settings, predictor, seed)
+        windows = Pool(*map(np.concatenate, zip(*stages, strict=True)))
         if not windows.canvas.shape[0]:
             continue
         chosen = rng.permutation(len(windows.canvas))[: settings.windows]
@@ -170,17 +171,17 @@ def paint_pool(
     return Pool(np.concatenate(canvases), np.concatenate(crops))
 
 
-def _windows_of(
+def windows_of_stages(
     picture: Picture,
     settings: ArtistSettings,
     predictor: Predictor | None,
     seed: int,
-) -> Pool:
-    """Return windows of all stages of one painting."""
+) -> Iterator[Pool]:
+    """Yield windows of a painting at each of its stages; the last one is finished."""
     paint_settings = settings.painter(seed)
     one = problem.make_problem(picture, paint_settings)
     one = one._replace(predictor=predictor)
-    canvases, crops, done = [], [], 0
+    done = 0
     for progress in painting.progress(one):
         count = progress.painting.seeds.size
         is_due = count >= settings.strokes or count >= GROWTH * done
@@ -193,9 +194,7 @@ def _windows_of(
         )
         key = jax.random.fold_in(jax.random.key(seed), count)
         canvas, crop, usable = _cut(key, buffer, stage)
-        canvases.append(np.asarray(canvas)[usable])
-        crops.append(np.asarray(crop)[usable])
-    return Pool(np.concatenate(canvases), np.concatenate(crops))
+        yield Pool(np.asarray(canvas)[usable], np.asarray(crop)[usable])
 
 
 @jax.jit

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Float32, Int32, UInt8
 from jaxart.drawing.medium import Medium
 from jaxart.drawing.pigments import Pigment
 from jaxart.drawing.strokes import PADDING, Canvas, StrokeBuffer, empty_buffer
-from jaxart.painter import refinement, rounds
+from jaxart.painter import pruning, refinement, rounds
 from jaxart.painter.distances import SquaredError
 from jaxart.painter.problem import Problem, make_problem
 from jaxart.painter.refinement import Objective
@@ -38,7 +38,8 @@ GROWTH = 1.15  # strokes after a stage, in strokes before it
 ARTIST_GROWTH = 1.25  # the same for the artist, whose strokes are better chosen
 MAX_EMPTY_STAGES = 3  # stages without a stroke after which painting ends
 CAPACITY = 1_024  # capacity of a buffer is a multiple of this
-REPAINT_STAGE = 10_000  # number of the first stage that replaces hidden strokes
+REPAINT_STAGE = 10_000  # number of the first stage that replaces idle strokes
+PRUNE_INTERVAL = 30  # steps of refinement between two replacements
 ROUGH_SCALE = 8.0  # of the height that refinement begins at: see `Problem`
 ROUGH_SHARE = 3 / 4  # of the steps of a refinement, which are taken at that height
 LATER_STEP_SCALE = 0.6  # of the refinements after the first, which should not undo it
@@ -204,7 +205,7 @@ class _Refinement(NamedTuple):
     Args:
         steps: how many.
         objectives: of most of its steps, and of the last ones.
-        prune: share of the strokes that is replaced half-way.
+        prune: share of the strokes that is replaced at first; see `Settings`.
         step_scale: factor of the learning rates.
     """
 
@@ -259,40 +260,46 @@ def _refine_steps(
 ) -> Iterator[tuple[Float[Array, "n 8"], Float[Array, " n"], int, Float[Array, ""]]]:
     """Refine; yield strokes, seeds, the steps just taken, and the squared error."""
     state = refinement.init_state(strokes, phase.step_scale)
-    half = phase.steps // 2 // STEPS_PER_CALL * STEPS_PER_CALL
+    rough, fine = phase.objectives
     rough_calls = math.ceil(ROUGH_SHARE * phase.steps / STEPS_PER_CALL)
     for step in range(0, phase.steps, STEPS_PER_CALL):
-        objective = phase.objectives[step >= rough_calls * STEPS_PER_CALL]
-        if step == half and phase.prune:
-            strokes, seeds = _replace_hidden(
-                problem, objective, state.strokes, seeds, phase.prune
+        is_rough = step < rough_calls * STEPS_PER_CALL
+        if phase.prune and is_rough and step and step % PRUNE_INTERVAL == 0:
+            share = phase.prune * (1 - step / phase.steps)
+            strokes, seeds = _replace_idle(
+                problem, rough, state.strokes, seeds, share, REPAINT_STAGE + step
             )
             state = refinement.init_state(strokes, phase.step_scale)
             state = state._replace(step=jnp.int32(step))
         count = min(STEPS_PER_CALL, phase.steps - step)
         state, error = refinement.refine(
-            state, seeds, objective, jnp.int32(phase.steps), count=count
+            state,
+            seeds,
+            rough if is_rough else fine,
+            jnp.int32(phase.steps),
+            count=count,
         )
         yield state.strokes, seeds, count, error
 
 
-def _replace_hidden(
+def _replace_idle(
     problem: Problem,
     objective: Objective,
     strokes: Float[Array, "n 8"],
     seeds: Float[Array, " n"],
     share: float,
+    stage: int,
 ) -> tuple[Float[Array, "m 8"], Float[Array, " m"]]:
-    """Drop the strokes that are least visible, and paint as many over the rest.
+    """Drop the strokes that lower the error least, and paint as many over the rest.
 
     There are fewer where no stroke brings the painting closer to the picture.
+    `stage` is the number of the first stage that paints them.
     """
     count = len(strokes)
-    visible = np.asarray(refinement.visibility(strokes, seeds, objective))
-    dropped = round(share * count)
-    visible_indices = np.sort(np.argsort(visible, stable=True)[dropped:])
-    buffer = filled_buffer(count, strokes[visible_indices], seeds[visible_indices])
-    stages = _stages(problem, buffer, [0] * REPAINT_STAGE, count, exactly=True)
+    rises = pruning.error_rises(strokes, seeds, objective)
+    kept = np.sort(np.argsort(rises, stable=True)[round(share * count) :])
+    buffer = filled_buffer(count, strokes[kept], seeds[kept])
+    stages = _stages(problem, buffer, [0] * stage, count, exactly=True)
     *_, (buffer, _, _) = stages
     count = min(count, int(buffer.count))
     return buffer.strokes[:count], buffer.seeds[:count]

@@ -170,8 +170,11 @@ def _distances(settings: Settings) -> Distances:
     def lpips(*specs: FeatureSpec) -> Perceptual:
         return Perceptual(network, specs, 1.0, normalised=True)
 
+    rounds = SquaredError(settings.emphasis)
+    if settings.distance == "vgg_rounds":
+        rounds = lpips(FeatureSpec(HALF, settings.layers, in_rounds))
     return Distances(
-        lpips(FeatureSpec(HALF, settings.layers, in_rounds)),
+        rounds,
         lpips(half),
         lpips(half, whole),
     )

@@ -1,4 +1,4 @@
-"""Joint refinement: all strokes are optimised at once, and hidden ones are dropped.
+"""Joint refinement: all strokes are optimised at once.
 
 A stroke was placed before those that now cover it. So at the end all parameters of all
 strokes are optimised together by Adam, with exact gradients through the whole drawing,
@@ -6,7 +6,7 @@ in the order in which they were painted. A step costs about four drawings of the
 painting and three evaluations of the distance.
 
 Source: Zou et al., "Stylized Neural Painting" (2021), for a joint optimisation after a
-greedy one; Kerbl et al. (2023, see `strokes.py`) for dropping what hardly shows.
+greedy one.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxart.drawing.medium import Medium
-from jaxart.drawing.strokes import COLOUR, LENGTH, SIZE, WIDTH, Canvas, draw
+from jaxart.drawing.strokes import COLOUR, LENGTH, SIZE, WIDTH, Canvas
 from jaxart.painter.distances import Distance
 
 
@@ -157,22 +157,3 @@ def render(
     if objective.bare is not None:
         canvas = jnp.pad(canvas, ((0, 2), (0, 0), (0, 0)))
     return objective.medium.draw(canvas, strokes, seeds, resolution=height)
-
-
-@jax.jit
-def visibility(
-    strokes: Float[Array, "n 8"], seeds: Float[Array, " n"], objective: Objective
-) -> Float[Array, " n"]:
-    """Return how much of each stroke can be seen: the sum of weights that it covers.
-
-    The canvas is linear in each colour, and its gradient is just that.
-    """
-    brush, resolution = objective.medium.brush, objective.picture.shape[1]
-
-    def visible_red(red):
-        coloured = jnp.concatenate([strokes[:, :5], *3 * [red[:, None]]], axis=1)
-        blank = jnp.zeros_like(objective.picture)
-        canvas = draw(blank, coloured, brush, seeds, resolution=resolution)
-        return (canvas[0] * objective.weights).sum()
-
-    return jax.grad(visible_red)(jnp.zeros(len(seeds)))

@@ -74,10 +74,12 @@ class Settings(Validated):
         brush: name of one of `brushes.BRUSHES`, or the path of a picture.
         pigment: name of one of `pigments.PIGMENTS`.
         ground: colour of the empty canvas, sRGB in [0, 1].
-        distance: "mse"; "vgg"; or "essay", the author's own recipe with VGG16.
+        distance: "mse"; "vgg", where strokes are placed by squared error and refined
+            by VGG16's features; "vgg_rounds", where each is placed by them as well; or
+            "essay", the author's own recipe with VGG16.
         emphasis: count errors that stand out more; see `distances.SquaredError`.
-        layers: of VGG16, whose features "vgg" compares in rounds, on a picture of half
-            the size.
+        layers: of VGG16, whose features "vgg_rounds" compares in rounds, on a picture
+            of half the size.
         refine_layers: the same, in the joint refinement.
         shares: weight of each of these layers beside the squared error: in rounds, and
             at half and at whole size in the joint refinement.
@@ -90,8 +92,10 @@ class Settings(Validated):
         refine: steps of the joint refinement in squared error.
         refine_half: steps after those, by VGG16's features at half the size.
         refine_whole: steps after those, by features at half and at whole size.
-        prune: share of the strokes that is dropped half-way through the first
-            refinement, those that are least visible, and painted anew.
+        prune: share of the strokes that is dropped after 30 steps of that refinement,
+            those without which the error is lowest, and painted anew; and again after
+            each 30 more steps but those of the last quarter, a share that falls evenly
+            towards 0 at the end.
         psnr: where to stop painting, in decibels; 0 for no such end.
         seconds: when to stop painting; 0 for no such end.
 
@@ -104,7 +108,7 @@ class Settings(Validated):
     brush: Annotated[str, expand_home, _brush]
     pigment: Annotated[str, OneOf(tuple(PIGMENTS))]
     ground: tuple[Level, Level, Level]
-    distance: Literal["mse", "vgg", "essay"]
+    distance: Literal["mse", "vgg", "vgg_rounds", "essay"]
     emphasis: bool
     layers: Layers
     refine_layers: Layers

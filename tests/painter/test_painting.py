@@ -231,19 +231,24 @@ def test_on_nothing_there_is_only_paint(painted: Painting, few: Settings):
 def test_what_was_pruned_is_painted_anew_and_no_more(
     disc: np.ndarray, few: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    counts, paint_stage = [], painting.rounds.paint_stage
+    before, after, paint_stage = [], [], painting.rounds.paint_stage
 
-    def counting(*args: Any) -> Any:
-        buffer, error = paint_stage(*args)
-        counts.append(int(buffer.count))
+    def counting(buffer: Any, *args: Any) -> Any:
+        before.append(int(buffer.count))
+        buffer, error = paint_stage(buffer, *args)
+        after.append(int(buffer.count))
         return buffer, error
 
     monkeypatch.setattr(painting.rounds, "paint_stage", counting)
-    settings = replace(few, strokes=900, psnr=17.0, refine=20)
+    monkeypatch.setattr(painting, "PRUNE_INTERVAL", 10)
+    settings = replace(few, strokes=900, psnr=17.0, refine=50, prune=0.3)
     steps = steps_of(disc, settings)
     finished = steps[-1].painting
     assert finished.seeds.size == finished.stages.size == greedy_of(steps).seeds.size
-    assert max(counts) == finished.seeds.size
+    assert max(after) == finished.seeds.size
+    # So many were dropped after 10, 20 and 30 steps, and each time painted anew.
+    left = [max(after) - round(share * max(after)) for share in (0.24, 0.18, 0.12)]
+    assert set(left) < set(before)
 
 
 def paint_and_read(settings: Settings, h: int, w: int, seed: int) -> None:

@@ -103,17 +103,3 @@ def test_strokes_stay_in_range_and_in_their_order(strokes, objective: Objective)
     after, before = np.asarray(state.strokes)[:, None], np.asarray(strokes)[None]
     assert (abs(after - before).sum(2).argmin(1) == np.arange(COUNT)).all()
     assert (after[:, 0] != before[0]).all(0).any()
-
-
-def test_visibility_is_what_is_left_of_a_stroke(strokes, objective: Objective):
-    objective = objective._replace(medium=Medium(BRUSHES["round"], RGB))  # opaque
-    covered = strokes.at[0].set(strokes[-1])  # all but hidden by the last one
-    found = refinement.visibility(covered, SEEDS, objective)
-    black = objective._replace(ground=jnp.zeros(3))
-    dark = covered.at[:, 5:].set(0)
-    expected = [
-        (render(dark.at[k, 5:].set(1), SEEDS, black)[0] * objective.weights).sum()
-        for k in range(COUNT)
-    ]
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
-    assert found[0] < 0.1 * found[-1]
