@@ -6,11 +6,12 @@
 Settings are those of `configs/paint.py`, and each contender changes a few of them (see
 `CONTENDERS`). All paint the middle square of each picture at `--size`, so that they
 share compiled programs; each has painted the first one before, so that seconds are
-without compilation. They are those of the processor, over all cores, because machines
-are shared; and those of the clock. Stages before refinement and the whole are told
-apart. Decibels and LPIPS are of the finished painting, in eight bits. With several
-numbers of strokes, `--curves` draws the means over strokes and over seconds; with
-`--out`, the paintings of a picture are written side by side as well.
+without compilation, but with it for `--whole` pictures, whose shapes differ. They are
+those of the processor, over all cores, because machines are shared; and those of the
+clock. Stages before refinement and the whole are told apart. Decibels and LPIPS are of
+the finished painting, in eight bits. With several numbers of strokes, `--curves` draws
+the means over strokes and over seconds; with `--out`, the paintings of a picture are
+written side by side as well.
 
 Prints a line for each painting, then the means, and last one JSON object on a line.
 """
@@ -36,6 +37,7 @@ from painter.pictures import (
     psnr,
     render,
     save,
+    shrunk,
     square,
 )
 
@@ -69,6 +71,9 @@ _PICTURE = flags.DEFINE_multi_string(
     "flower.jpg and ten paintings of ../shared, and " + ", ".join(SAMPLES),
 )
 _SIZE = flags.DEFINE_integer("size", 512, "side of the squares", lower_bound=64)
+_WHOLE = flags.DEFINE_bool(
+    "whole", False, "paint whole pictures, with sides of at most `size`"
+)
 _STROKES = flags.DEFINE_list("strokes", ["1000"], "strokes of the paintings")
 _ONLY = flags.DEFINE_list(
     "only",
@@ -109,7 +114,8 @@ def main(_: list[str]) -> None:
     settings = Settings(**_CONFIG.value)
     settings = replace(settings, refine=0, refine_half=0, refine_whole=0, prune=0.0)
     chosen, skipped = pictures(_PICTURE.value, 10_000)
-    squares = {name: square(one, _SIZE.value) for name, one in chosen.items()}
+    cut = shrunk if _WHOLE.value else square
+    parts = {name: cut(one, _SIZE.value) for name, one in chosen.items()}
     heads = " ".join(f"{column:>10}" for column in COLUMNS)
     print(f"{'picture':12} {'contender':24} {'strokes':>6} {heads}")
     rows: list[dict[str, Any]] = []
@@ -117,8 +123,8 @@ def main(_: list[str]) -> None:
     for contender in _ONLY.value:
         for count in map(int, _STROKES.value):
             own = replace(settings, strokes=count, **CONTENDERS[contender])
-            paint(next(iter(squares.values())), own)  # compiles
-            for name, picture in squares.items():
+            paint(next(iter(parts.values())), own)  # compiles
+            for name, picture in parts.items():
                 row, painted = paint(picture, own)
                 row = {"strokes": float(count), **row}
                 rows.append({"picture": name, "contender": contender, **row})

@@ -5,7 +5,7 @@ Baseline", NeurIPS 2024, for the loss and both penalties; Karras et al., "Analyz
 Improving the Image Quality of StyleGAN", CVPR 2020, for penalties at intervals.
 Command: `python -m jaxart.train --config=configs/best.py --workdir=DIR`
 Measured on 390 paintings, two cores of an AMD EPYC, 28 November 2026: 45,000 updates in
-34 minutes of both cores, Fréchet distance 253 (other crops 86); docs/quality.md. The
+40 minutes of both cores, Fréchet distance 221 (other crops 86); docs/quality.md. The
 last 25,000 updates have not been run.
 """
 

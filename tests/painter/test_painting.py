@@ -14,6 +14,7 @@ from jaxart.drawing.brushes import BRUSHES
 from jaxart.drawing.pigments import PIGMENTS
 from jaxart.drawing.strokes import X
 from jaxart.painter import painting, strokes_file
+from jaxart.painter.distances import Perceptual, SquaredError
 from jaxart.painter.painting import (
     Painting,
     Progress,
@@ -317,6 +318,19 @@ def test_vgg_and_absorbance_paint_as_well(disc: np.ndarray, few: Settings):
     assert steps[-1].total == 2
     image = canvas(steps[-1].painting, settings, 40, 48)
     assert psnr(image, disc) > psnr(np.full((3, 40, 48), 0.8), disc)
+
+
+def test_vgg_is_in_the_rounds_only_where_it_is_asked_for(
+    disc: np.ndarray, few: Settings
+):
+    refined, placed = (
+        make_problem(disc, replace(few, distance=name, layers=("relu1_1",))).distances
+        for name in ("vgg", "vgg_rounds")
+    )
+    assert refined.rounds == SquaredError(few.emphasis)
+    assert isinstance(placed.rounds, Perceptual)
+    for found in (*refined[1:], *placed[1:]):
+        assert isinstance(found, Perceptual)
 
 
 @pytest.mark.parametrize(
