@@ -56,6 +56,8 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "autodiff": {"slope": "autodiff"},
     "artist": {"slope": "artist"},
     "artist + moves": {"slope": "artist+autodiff", "steps": 14},
+    "4 steps + joint": {"slope": "autodiff", "steps": 4, "refine": 30},
+    "artist + joint": {"slope": "artist", "refine": 30},
     "autodiff + joint": {"slope": "autodiff", "refine": 30},
     "artist + moves + joint": {"slope": "artist+autodiff", "steps": 14, "refine": 30},
     "VGG16": {"slope": "finite_differences", "distance": "vgg_rounds"},
