@@ -240,6 +240,7 @@ def _refinements(problem: Problem) -> list[_Refinement]:
     # For most steps a smaller picture does, where a stroke is a dozen pixels long: it
     # costs less than half.
     rough_height = problem.level_height(ROUGH_SCALE, settings.strokes)
+    rough_height = min(rough_height, problem.max_height)
     rough = problem.objective(rough_height, squared_error)
     phases = [_Refinement(settings.refine, (rough, fine), settings.prune, 1.0)]
     if settings.distance != "mse":

@@ -129,7 +129,7 @@ def make_level(
     Args:
         picture: of any size.
         weights: how much each of its pixels counts, not below 0; None for all alike.
-        height: of the level, in pixels; not above the picture's.
+        height: of the level, in pixels.
         layout: one that is large enough.
         alpha: share of each pixel that is to be painted; None for all.
     """
@@ -172,20 +172,22 @@ def resize(
     """
     h, w = picture.shape[:2]
     size = (max(1, round(w * height / h)), height)
-    small = Image.fromarray(picture).resize(size, Image.Resampling.BOX)
-    planes = np.moveaxis(np.asarray(small, np.float32) / 255, 2, 0)
+    box, bilinear = Image.Resampling.BOX, Image.Resampling.BILINEAR
+    resampling = box if height <= h else bilinear
+    other = Image.fromarray(picture).resize(size, resampling)
+    planes = np.moveaxis(np.asarray(other, np.float32) / 255, 2, 0)
 
-    def small_map(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
-        large = Image.fromarray(values.astype(np.float32))
-        return np.asarray(large.resize(size, Image.Resampling.BOX))
+    def other_map(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
+        given = Image.fromarray(values.astype(np.float32))
+        return np.asarray(given.resize(size, resampling))
 
     if alpha is not None:
         weights = alpha if weights is None else alpha * weights
     pixel_weights = np.ones(planes.shape[1:], np.float32)
     if weights is not None:
-        pixel_weights = small_map(weights)
+        pixel_weights = other_map(weights)
     total = pixel_weights.sum()
-    bare = None if alpha is None else BARE * small_map(1 - alpha) / total
+    bare = None if alpha is None else BARE * other_map(1 - alpha) / total
     return planes, pixel_weights / total, bare
 
 

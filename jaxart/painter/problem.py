@@ -37,6 +37,7 @@ ARTIST_LEVEL_SCALE = (
 )
 FIRST_LEVEL_STROKES = 8  # strokes that are painted at the first level
 MAX_LEVEL_HEIGHT = 1_024  # height of the finest level, in pixels
+MAX_ENLARGEMENT = 4  # of a small picture, in whose pixels strokes have no room to move
 MIN_ARRAY_HEIGHT = 256  # height of the levels that the smallest arrays hold, in pixels
 
 # The author's own recipe with VGG16.
@@ -73,8 +74,13 @@ class Problem(NamedTuple):
 
     @property
     def max_height(self) -> int:
-        """Height of the finest level, in pixels."""
+        """Height at which the painting is refined at last, in pixels."""
         return min(len(self.picture), MAX_LEVEL_HEIGHT)
+
+    @property
+    def max_level_height(self) -> int:
+        """Height of the finest level, in pixels."""
+        return min(MAX_ENLARGEMENT * len(self.picture), MAX_LEVEL_HEIGHT)
 
     def level_height(self, scale: float, strokes: int) -> int:
         """Return the height, in pixels, at which stroke number `strokes` is painted.
@@ -86,7 +92,7 @@ class Problem(NamedTuple):
         h, w = self.picture.shape[:2]
         return min(
             max(round(scale * math.sqrt(strokes * h / w)), MIN_LEVEL_HEIGHT),
-            self.max_height,
+            self.max_level_height,
         )
 
     def stage(self, strokes: int) -> Stage:
@@ -128,7 +134,7 @@ class Problem(NamedTuple):
         array_height = MIN_ARRAY_HEIGHT
         while array_height < height:
             array_height *= 2
-        array_height = min(array_height, self.max_height)
+        array_height = min(array_height, self.max_level_height)
         h, w = self.picture.shape[:2]
         distance = self.distances.rounds
         return placement.make_layout(

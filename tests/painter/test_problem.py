@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from jaxart.painter import placement
 from jaxart.painter.problem import make_problem
 from jaxart.painter.settings import Settings
 
@@ -24,6 +25,14 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
     assert len(shapes) == 3  # for levels of up to 256, 512 and 1,024 pixels
 
 
-def test_no_level_is_finer_than_the_picture(few: Settings):
-    problem = make_problem(np.zeros((70, 300, 3), np.uint8), few)
-    assert int(problem.stage(10**6).level.resolution) == problem.max_height == 70
+def test_a_small_picture_is_enlarged_but_not_by_much(few: Settings):
+    picture = np.random.default_rng(0).integers(0, 256, (70, 300, 3), np.uint8)
+    problem = make_problem(picture, few)
+    assert problem.max_height == 70  # of the refinement
+    level = problem.stage(10**6).level
+    assert level.size.tolist() == [280, 1_200]
+    # Its colours are still those of the picture, in the same places.
+    planes, _, _ = placement.resize(picture, None, 280)
+    back = planes.reshape(3, 70, 4, 300, 4).mean((2, 4))
+    expected = np.moveaxis(picture, 2, 0) / 255
+    assert np.corrcoef(back.ravel(), expected.ravel())[0, 1] > 0.9
