@@ -303,7 +303,7 @@ def refining(distance: str, run: Run) -> Iterator[Row]:
     problem = make_problem(
         blots(run.sizes.side), painter_settings(run, distance, number)
     )
-    objective = problem.objective(problem.max_height, problem.distances.half)
+    objective = problem.objective(problem.refined_height, problem.distances.half)
     buffer = painted(problem, number)
     state = refinement.init_state(buffer.strokes[:number])
     args = state, buffer.seeds[:number], objective, jnp.int32(100)

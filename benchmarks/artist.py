@@ -82,6 +82,11 @@ _ONLY = flags.DEFINE_list(
     [name for name in CONTENDERS if name != SLOW],
     f"which contenders paint; by default all but {SLOW}",
 )
+flags.register_validator(
+    _ONLY,
+    lambda names: set(names) <= set(CONTENDERS),
+    f"must be of {', '.join(CONTENDERS)}",
+)
 _OUT = flags.DEFINE_string("out", "", "folder that receives the paintings")
 _CURVES = flags.DEFINE_string("curves", "", "file that receives the curves")
 
@@ -110,6 +115,25 @@ def print_row(name: str, contender: str, row: dict[str, float]) -> None:
     print(f"{name:12} {contender:24} {row['strokes']:>6.0f} {numbers}", flush=True)
 
 
+def means_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the means over all pictures, by contender and number of strokes."""
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["contender"], row["strokes"]), []).append(row)
+    return [
+        {"contender": contender, "strokes": count}
+        | {c: float(np.mean([row[c] for row in group])) for c in COLUMNS}
+        for (contender, count), group in groups.items()
+    ]
+
+
+def save_side_by_side(paintings: dict[str, list[Pixels]]) -> None:
+    """Write what all contenders made of each picture, by its file's name."""
+    for file, several in paintings.items():
+        tiles = figures.add_captions(np.stack(several), _ONLY.value)
+        save(_OUT.value, file, figures.hstack(list(tiles)))
+
+
 def main(_: list[str]) -> None:
     """Let all contenders paint all pictures."""
     logging.set_verbosity(logging.WARNING)
@@ -135,20 +159,11 @@ def main(_: list[str]) -> None:
                 save(_OUT.value, f"{file}-{contender.replace(' ', '-')}", painted)
                 paintings.setdefault(file, []).append(painted)
         jax.clear_caches()
-    for file, several in paintings.items():
-        tiles = figures.add_captions(np.stack(several), _ONLY.value)
-        save(_OUT.value, file, figures.hstack(list(tiles)))
-    means = []
-    for contender in _ONLY.value:
-        for count in map(float, _STROKES.value):
-            mine = [
-                row
-                for row in rows
-                if (row["contender"], row["strokes"]) == (contender, count)
-            ]
-            mean = {c: float(np.mean([row[c] for row in mine])) for c in COLUMNS}
-            means.append({"contender": contender, "strokes": count, **mean})
-            print_row("mean", contender, means[-1])
+    if _OUT.value:
+        save_side_by_side(paintings)
+    means = means_of(rows)
+    for mean in means:
+        print_row("mean", mean["contender"], mean)
     if _CURVES.value:
         curves = {
             name: [mean for mean in means if mean["contender"] == name]

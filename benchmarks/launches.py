@@ -335,7 +335,7 @@ def programs(distance: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
     problem = make_problem(blots(_SIDE.value), settings)
     number = _STROKES.value
     buffer, stage = painted(problem, number), problem.stage(number)
-    objective = problem.objective(problem.max_height, problem.distances.half)
+    objective = problem.objective(problem.refined_height, problem.distances.half)
 
     def a_round(canvas: Float[Array, "3 h w"], stage: rounds.Stage) -> Any:
         goal = jnp.int32(math.ceil((GROWTH - 1) * number))

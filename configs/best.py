@@ -1,4 +1,6 @@
-"""The recipe for few paintings and modest machines: the paper's networks, trained anew.
+"""The recipe for few paintings and modest machines.
+
+The paper's networks, but for how G doubles its maps and for D's batch norm.
 
 Source: `art.py`; Huang et al., "The GAN is dead; long live the GAN! A Modern GAN
 Baseline", NeurIPS 2024, for the loss and both penalties; Karras et al., "Analyzing and

@@ -93,6 +93,7 @@ Packages, each importing only from those below::
 
     drawing/           strokes on a canvas; under all of the above
         strokes.py     the eight parameters of a stroke, and drawing strokes in tiles
+        tiles.py       a canvas cut into tiles
         levels.py      strokes in the cells of grids, drawn for a batch of canvases
         brushes.py     brush marks: coverage and thickness, by formula or from a picture
         pigments.py    how paints mix

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from jaxart import metrics, vgg
-from jaxart.drawing.strokes import TILE, empty_buffer
+from jaxart.drawing.strokes import empty_buffer
+from jaxart.drawing.tiles import TILE
 from jaxart.gan import deconvnet, feature_metrics, latents
 from jaxart.gan.parallel import make_parallel_update
 from jaxart.gan.settings import Settings

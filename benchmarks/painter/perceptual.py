@@ -2,8 +2,8 @@
 
 All are as the config has them: "vgg" has its last descent on top of the one in squared
 error, "vgg_rounds" has VGG16 in each stroke as well, and they pay for it in seconds.
-There are two metrics, LPIPS with VGG16's heads and
-with AlexNet's; no painting is optimised for the second.
+There are two metrics, LPIPS with VGG16's heads and with AlexNet's; no painting is
+optimised for the second.
 """
 
 from dataclasses import replace

@@ -31,9 +31,16 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, ScalarLike
 
 from jaxart.drawing.brushes import Brush, PictureBrush, mark
+from jaxart.drawing.tiles import (
+    TILE,
+    Corners,
+    Tiles,
+    join_tiles,
+    split_tiles,
+    tile_corners,
+)
 
 
-TILE = 16  # side of a tile, in pixels
 SEGMENT = 32  # steps of drawing whose tiles the backward pass stores at a time
 STROKES_OF_STEP = 8  # strokes of a tile that devices other than CPUs draw in a step
 GROUP_BYTES = 1 << 30  # that a group of tiles may take there
@@ -58,12 +65,6 @@ HostStrokes = Float[np.ndarray, "n 8"]
 # Colours first, and perhaps the thickness of the paint and its opacity after them: a
 # row of pixels is then contiguous in memory.
 Canvas = Float[Array, "c h w"]
-
-# Tiles of one group with the upper left pixel (row, column) of each, and all tiles of a
-# canvas in groups.
-Tiles = Float[Array, "t c side side"]
-Corners = Int[Array, "t 2"]
-Groups = Float[Array, "m t c side side"]
 
 # A stroke so far outside that it leaves no paint: buffers and bins are padded with it.
 PADDING = np.array([-1e3, -1e3, 1, 1, 0, 0, 0, 0], np.float32)
@@ -242,7 +243,7 @@ def _rasterizer(brush: Brush | PictureBrush) -> Callable[..., Canvas]:
 def _draw_groups(drawing: Drawing, canvas: Canvas, sizes: Sizes) -> Canvas:
     """Draw on all tiles, group by group."""
     _, h, w = canvas.shape
-    tiles, corners = _to_tiles(canvas, sizes), _tile_corners(h, w, sizes)
+    tiles, corners = split_tiles(canvas, sizes.tiles), tile_corners(h, w, sizes.tiles)
 
     def draw_group(group):
         tiles, corners, counts = group
@@ -258,7 +259,7 @@ def _draw_groups(drawing: Drawing, canvas: Canvas, sizes: Sizes) -> Canvas:
     order, counts = _order_by_count(drawing, corners)
     groups = (_permute(tiles, order), _permute(corners, order), counts)
     drawn = _permute(lax.map(draw_group, groups), jnp.argsort(order))
-    return _from_tiles(drawn, h, w)
+    return join_tiles(drawn, h, w)
 
 
 def _backward_groups(
@@ -266,18 +267,18 @@ def _backward_groups(
 ) -> tuple[Canvas, Strokes]:
     """Return the cotangents of canvas and strokes, from that of the drawn canvas."""
     _, h, w = canvas.shape
-    corners = _tile_corners(h, w, sizes)
+    corners = tile_corners(h, w, sizes.tiles)
     order, _ = _order_by_count(drawing, corners)
     groups = (
-        _permute(_to_tiles(canvas, sizes), order),
+        _permute(split_tiles(canvas, sizes.tiles), order),
         _permute(corners, order),
-        _permute(_to_tiles(cotangent, sizes), order),
+        _permute(split_tiles(cotangent, sizes.tiles), order),
     )
     backward_group = partial(_backward_group, drawing, sizes)
     zeros = jnp.zeros_like(drawing.strokes)
     strokes_cotangent, tiles_cotangent = lax.scan(backward_group, zeros, groups)
     canvas_cotangent = _permute(tiles_cotangent, jnp.argsort(order))
-    return _from_tiles(canvas_cotangent, h, w), strokes_cotangent
+    return join_tiles(canvas_cotangent, h, w), strokes_cotangent
 
 
 def _composite_nth(
@@ -495,7 +496,7 @@ def reached_tiles(drawing: Drawing, height: int, width: int) -> Bool[Array, "n t
         height: of the canvas, in pixels.
         width: of the canvas, in pixels.
     """
-    corners = _tile_corners(height, width, Sizes(tiles=1, strokes=1))[:, 0]
+    corners = tile_corners(height, width, 1)[:, 0]
     return _overlaps(drawing, corners).T
 
 
@@ -557,32 +558,3 @@ def _affine_backward(
 
 _affine_grid = jax.custom_vjp(_evaluate_affine, nondiff_argnums=(1,))
 _affine_grid.defvjp(_affine_forward, _affine_backward)
-
-
-def _tile_corners(h: int, w: int, sizes: Sizes) -> Int[Array, "m t 2"]:
-    """Return the upper left pixel (row, column) of each tile, in groups."""
-    rows, columns = -(-h // TILE), -(-w // TILE)
-    corners = TILE * jnp.indices((rows, columns)).reshape(2, -1).T
-    num_padding = -corners.shape[0] % sizes.tiles
-    # What fills up the last group has the corner of the first tile; it is dropped.
-    return jnp.pad(corners, ((0, num_padding), (0, 0))).reshape(-1, sizes.tiles, 2)
-
-
-def _to_tiles(canvas: Canvas, sizes: Sizes) -> Groups:
-    """Return the tiles of a canvas, in groups."""
-    c, h, w = canvas.shape
-    padded = jnp.pad(canvas, ((0, 0), (0, -h % TILE), (0, -w % TILE)))
-    rows, columns = padded.shape[1] // TILE, padded.shape[2] // TILE
-    tiles = padded.reshape(c, rows, TILE, columns, TILE).transpose(1, 3, 0, 2, 4)
-    tiles = tiles.reshape(-1, c, TILE, TILE)
-    tiles = jnp.pad(tiles, ((0, -tiles.shape[0] % sizes.tiles), *[(0, 0)] * 3))
-    return tiles.reshape(-1, sizes.tiles, c, TILE, TILE)
-
-
-def _from_tiles(tiles: Groups, h: int, w: int) -> Canvas:
-    """Undo `_to_tiles`."""
-    c = tiles.shape[2]
-    rows, columns = -(-h // TILE), -(-w // TILE)
-    tiles = tiles.reshape(-1, c, TILE, TILE)[: rows * columns]
-    grid = tiles.reshape(rows, columns, c, TILE, TILE).transpose(2, 0, 3, 1, 4)
-    return grid.reshape(c, rows * TILE, columns * TILE)[:, :h, :w]

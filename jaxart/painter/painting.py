@@ -38,8 +38,8 @@ GROWTH = 1.15  # strokes after a stage, in strokes before it
 ARTIST_GROWTH = 1.25  # the same for the artist, whose strokes are better chosen
 MAX_EMPTY_STAGES = 3  # stages without a stroke after which painting ends
 CAPACITY = 1_024  # capacity of a buffer is a multiple of this
-REPAINT_STAGE = 10_000  # number of the first stage that replaces idle strokes
-PRUNE_INTERVAL = 30  # steps of refinement between two replacements
+REPAINT_STAGE = 10_000  # number of the first stage that paints what was pruned anew
+PRUNE_INTERVAL = 30  # steps from one pruning to the next; whole calls
 ROUGH_SCALE = 8.0  # of the height that refinement begins at: see `Problem`
 ROUGH_SHARE = 3 / 4  # of the steps of a refinement, which are taken at that height
 LATER_STEP_SCALE = 0.6  # of the refinements after the first, which should not undo it
@@ -236,11 +236,11 @@ def _refinements(problem: Problem) -> list[_Refinement]:
     """Return the refinements of a painting: from quick and rough to slow and fine."""
     settings, distances = problem.settings, problem.distances
     squared_error = SquaredError(settings.emphasis)
-    fine = problem.objective(problem.max_height, squared_error)
+    fine = problem.objective(problem.refined_height, squared_error)
     # For most steps a smaller picture does, where a stroke is a dozen pixels long: it
     # costs less than half.
     rough_height = problem.level_height(ROUGH_SCALE, settings.strokes)
-    rough_height = min(rough_height, problem.max_height)
+    rough_height = min(rough_height, problem.refined_height)
     rough = problem.objective(rough_height, squared_error)
     phases = [_Refinement(settings.refine, (rough, fine), settings.prune, 1.0)]
     if settings.distance != "mse":
@@ -267,7 +267,7 @@ def _refine_steps(
         is_rough = step < rough_calls * STEPS_PER_CALL
         if phase.prune and is_rough and step and step % PRUNE_INTERVAL == 0:
             share = phase.prune * (1 - step / phase.steps)
-            strokes, seeds = _replace_idle(
+            strokes, seeds = _prune(
                 problem, rough, state.strokes, seeds, share, REPAINT_STAGE + step
             )
             state = refinement.init_state(strokes, phase.step_scale)
@@ -283,7 +283,7 @@ def _refine_steps(
         yield state.strokes, seeds, count, error
 
 
-def _replace_idle(
+def _prune(
     problem: Problem,
     objective: Objective,
     strokes: Float[Array, "n 8"],

@@ -73,8 +73,8 @@ class Problem(NamedTuple):
     predictor: Predictor | None = None
 
     @property
-    def max_height(self) -> int:
-        """Height at which the painting is refined at last, in pixels."""
+    def refined_height(self) -> int:
+        """Height at which the refinement ends, in pixels."""
         return min(len(self.picture), MAX_LEVEL_HEIGHT)
 
     @property

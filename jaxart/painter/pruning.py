@@ -3,8 +3,9 @@
 Strokes that reach no tile in common do not matter to each other. So a group of them is
 left out of one drawing, and what changes in a stroke's tiles is due to it alone.
 
-Cost: a drawing for each group. There are about as many groups as strokes over the tile
-that most of them reach, whether the strokes are a thousand or ten thousand.
+Cost: a drawing for each group. There are hardly more groups than strokes that reach
+one tile: 43, 51, 70 and 161 for 300, 1,000, 3,000 and 10,000 strokes of the flower at
+512 pixels, with at most 39, 48, 67 and 159 in a tile.
 
 Source: Kerbl et al. (2023, see `strokes.py`), for replacing strokes during an
 optimisation.
@@ -17,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxart.drawing.strokes import PADDING, TILE, Drawing, reached_tiles
-from jaxart.painter.refinement import Objective, render
+from jaxart.drawing.strokes import PADDING, Drawing, reached_tiles
+from jaxart.drawing.tiles import split_tiles
+from jaxart.painter.refinement import Objective, error_map, render
 
 
 GROUPS = 16  # the number of groups is a multiple of this, so that few are compiled
@@ -99,10 +101,7 @@ def _error_by_tile(
 ) -> Float[Array, " t"]:
     canvas = render(strokes, seeds, objective)
     image = objective.medium.pigment.to_srgb(canvas[:3])
-    error = ((image - objective.picture) ** 2).mean(0) * objective.weights
+    error = error_map(image, objective)
     if objective.bare is not None:
         error += objective.bare * canvas[4]
-    h, w = error.shape
-    padded = jnp.pad(error, ((0, -h % TILE), (0, -w % TILE)))
-    rows, columns = (side // TILE for side in padded.shape)
-    return padded.reshape(rows, TILE, columns, TILE).sum((1, 3)).ravel()
+    return split_tiles(error[None], 1).sum((1, 2, 3, 4))

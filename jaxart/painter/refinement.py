@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxart.drawing.medium import Medium
+from jaxart.drawing.pigments import Planes
 from jaxart.drawing.strokes import COLOUR, LENGTH, SIZE, WIDTH, Canvas
 from jaxart.painter.distances import Distance
 
@@ -121,8 +122,7 @@ def refine(
         loss = distance.loss(features, target, weights[None])[0]
         if objective.bare is not None:
             loss += (objective.bare * canvas[4]).sum()
-        error = (((image - objective.picture) ** 2).mean(0) * weights).sum()
-        return loss, error
+        return loss, error_map(image, objective).sum()
 
     def step(state, _):
         grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
@@ -157,3 +157,8 @@ def render(
     if objective.bare is not None:
         canvas = jnp.pad(canvas, ((0, 2), (0, 0), (0, 0)))
     return objective.medium.draw(canvas, strokes, seeds, resolution=height)
+
+
+def error_map(image: Planes, objective: Objective) -> Float[Array, "h w"]:
+    """Return the weighted squared error of each pixel of an sRGB image."""
+    return ((image - objective.picture) ** 2).mean(0) * objective.weights

@@ -10,11 +10,11 @@ from jaxart.drawing.strokes import (
     ON_CPU,
     PADDING,
     SEGMENT,
-    TILE,
     Drawing,
     Sizes,
     sizes_for_device,
 )
+from jaxart.drawing.tiles import TILE
 
 
 draw = jax.jit(rasterizer.draw)

@@ -28,7 +28,7 @@ def test_levels_grow_with_the_roots_of_the_strokes_and_share_few_arrays(
 def test_a_small_picture_is_enlarged_but_not_by_much(few: Settings):
     picture = np.random.default_rng(0).integers(0, 256, (70, 300, 3), np.uint8)
     problem = make_problem(picture, few)
-    assert problem.max_height == 70  # of the refinement
+    assert problem.refined_height == 70  # of the refinement
     level = problem.stage(10**6).level
     assert level.size.tolist() == [280, 1_200]
     # Its colours are still those of the picture, in the same places.
