@@ -8,9 +8,11 @@ that never saw it learns MNIST's training digits, as pictures of the run's size,
 then names the run's samples; its accuracy on the test digits says how far to trust it.
 
 `--titles` is the folder of a run with `condition.titles`. For each of the held-out
-pictures D's answer to its own title is ranked among those to the titles of the others:
-"first" is the share where it is the best of `--among`, "rank" the mean of ranks from 0
-to 1, which chance makes 0.5. Errors are standard errors over pictures.
+pictures, or of those of the dataset in `--unseen`, D's answer to the picture's own
+title is ranked among those to 99 others, drawn from all titles of the training pictures
+and of these: "first" is the share where it is the best of the hundred (`--among`),
+"rank" the mean of ranks from 0 to 1, which chance makes 0.5. Errors are standard errors
+over pictures.
 
 Prints one JSON object on a line.
 """
@@ -28,6 +30,7 @@ from tqdm import tqdm
 
 from jaxart import images
 from jaxart.gan import latents, trained
+from jaxart.gan.settings import Settings
 from jaxart.gan.update import apply
 from jaxart.paintings import digits, labels, training_data
 
@@ -36,6 +39,9 @@ _DIGITS = flags.DEFINE_string("digits", None, "folder of a run by digit")
 _TITLES = flags.DEFINE_string("titles", None, "folder of a run by title")
 _COUNT = flags.DEFINE_integer("count", 1000, "samples", lower_bound=10)
 _AMONG = flags.DEFINE_integer("among", 100, "titles to rank", lower_bound=2)
+_UNSEEN = flags.DEFINE_string(
+    "unseen", None, "folder of a dataset whose pictures the run of titles never saw"
+)
 _STEPS = flags.DEFINE_integer("steps", 1500, "updates of the classifier", lower_bound=1)
 _BATCH = 64
 
@@ -124,34 +130,65 @@ def middle(pixels: np.ndarray, size: int) -> np.ndarray:
     return pixels[top : top + size, left : left + size]
 
 
+def read_titled(settings: Settings) -> tuple[np.ndarray, list[str], list[str]]:
+    """Return crops that a run never saw, their titles, and titles to rank.
+
+    Pictures without a title are left out.
+    """
+    data = settings.data
+    of_training = labels.read(data.name, data.data_dir, [labels.TITLE])
+    splits = [True]
+    if _UNSEEN.value is not None:
+        settings, splits = settings.with_data(data_dir=_UNSEEN.value), [False, True]
+    crops, titles = [], []
+    for held_out in splits:
+        records = training_data.open_records(settings, held_out=held_out)
+        known = labels.read(
+            data.name, settings.data.data_dir, [labels.TITLE], held_out=held_out
+        )
+        crops += [middle(record["pixels"], settings.size) for record in records]
+        titles += [each[labels.TITLE] for each in known]
+    every = {*titles, *(each[labels.TITLE] for each in of_training)} - {""}
+    titled = [place for place, title in enumerate(titles) if title]
+    return (
+        np.stack([crops[place] for place in titled]),
+        [titles[place] for place in titled],
+        sorted(every),
+    )
+
+
 def by_title(workdir: str) -> dict[str, Any]:
-    """Return how well D finds the title of a held-out picture."""
+    """Return how well D finds the title of a picture that it never saw."""
     discriminator = trained.restore_discriminator(workdir)
-    settings, data = discriminator.settings, discriminator.settings.data
-    known = labels.read(data.name, data.data_dir, [labels.TITLE], held_out=True)
-    records = training_data.open_records(settings, held_out=True)
-    titles = [each[labels.TITLE] for each in known]
-    pixels = np.stack([middle(record["pixels"], settings.size) for record in records])
-    distinct = {title: place for place, title in enumerate(titles)}
-    chosen = sorted(distinct.values())[: _AMONG.value]
-    vectors = settings.condition.known.vectors(
-        [{labels.TITLE: titles[place]} for place in chosen]
-    )
+    settings = discriminator.settings
+    pixels, titles, every = read_titled(settings)
+    if len(every) < _AMONG.value:
+        raise app.UsageError(
+            f"among must be at most {len(every)}, the titles there are"
+        )
+    known = settings.condition.known
+    vectors = known.vectors([{labels.TITLE: title} for title in every])
     graphdef = nnx.graphdef(nnx.view(discriminator.network, use_running_average=True))
-    stacked = jnp.asarray(vectors)[:, None].repeat(len(chosen), axis=1)
+    stacked = jnp.asarray(vectors)[:, None].repeat(len(pixels), axis=1)
     logits, _ = apply(
-        graphdef, discriminator.state, images.to_images(pixels[chosen]), stacked
-    )
-    own = jnp.diagonal(logits)
-    better = np.asarray((logits > own[None]).sum(axis=0))
-    first, ranks = better == 0, better / (len(chosen) - 1)
-    error = np.sqrt(len(chosen))
+        graphdef, discriminator.state, images.to_images(pixels), stacked
+    )  # [titles, pictures]
+    rng = np.random.default_rng(0)
+    better = []
+    for answers, title in zip(np.asarray(logits).T, titles, strict=True):
+        own = every.index(title)
+        others = np.delete(answers, own)
+        others = rng.choice(others, size=_AMONG.value - 1, replace=False)
+        better.append((others > answers[own]).sum())
+    first, ranks = np.equal(better, 0), np.array(better) / (_AMONG.value - 1)
+    error = np.sqrt(len(pixels))
     return {
         "step": discriminator.step,
-        "titles": len(chosen),
+        "pictures": len(pixels),
+        "titles": len(every),
         "first": float(first.mean()),
         "first_error": float(first.std() / error),
-        "first_by_chance": 1 / len(chosen),
+        "first_by_chance": 1 / _AMONG.value,
         "rank": float(ranks.mean()),
         "rank_error": float(ranks.std() / error),
     }

@@ -12,14 +12,15 @@ import math
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from jaxart import arguments, batches, command, figures, images
 from jaxart.gan import latent_figures, latents, trained
+from jaxart.gan.conditions import Asked
+from jaxart.gan.settings import Settings as RunSettings
 from jaxart.gan.strokes import hair_seeds
 from jaxart.gan.trained import TrainedNetwork
 from jaxart.painter import outputs, samples, strokes_file
@@ -31,6 +32,7 @@ from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
 COUNT, ROW = 128, 10  # pictures, if their number is not given
+AZIMUTH = 315.0  # of the lamp over a relief, in degrees
 
 
 def main(
@@ -86,48 +88,29 @@ def main(
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
-    painter = _painter(painted, brush, strokes, seed)
-    files = {"strokes_out": strokes_out, "svg": svg, "film": film}
-    several = count > 1 or one_row_each is not None
-    for flag, value in files.items():
-        if value is not None and several and not value.endswith("/"):
-            raise ValueError(
-                f"{flag} must be FOLDER/ for {count} pictures; got {value}"
-            )
-    generator = trained.restore_generator(workdir, step, weights)
-    settings = generator.settings
-    size = settings.size
+    if one_row_each and (numbered or into_folder):
+        raise ValueError(
+            "one_row_each must go with FILE.png as out, and without numbered"
+        )
+    drawing = Drawing(
+        painter=_painter(painted, brush, strokes, seed),
+        pixels=pixels,
+        brush=brush,
+        relief=relief,
+        files={"strokes_out": strokes_out, "svg": svg, "film": film},
+    )
+    drawing.check_files(count, one_file=count == 1 and one_row_each is None)
     asked = arguments.asked(
         style=style, genre=genre, artist=artist, digit=digit, title=title
     )
-    classes: list[str] = []
-    if one_row_each is None:
-        points = latents.sample_points(settings, seed, range(count), asked)
-    else:
-        if numbered or into_folder:
-            raise ValueError(
-                "one_row_each must go with FILE.png as out, and without numbered"
-            )
-        classes, rows = latents.class_points(
-            settings, seed, range(count), asked, one_row_each
-        )
-        points = rows.reshape(-1, rows.shape[-1])
-    drawn_by = (painter, pixels, brush, *files.values())
-    is_drawn = relief or any(flag is not None for flag in drawn_by)
-    if is_drawn:
+    generator = trained.restore_generator(workdir, step, weights)
+    classes, points = _points(generator.settings, seed, count, asked, one_row_each)
+    if drawing.wanted:
         _check_run(generator, workdir, painted)
     if not into_folder:
-        arguments.check_grid(len(points), pixels or size)
-    if is_drawn:
-        appearance = outputs.appearance_from_flags(
-            (pixels or size) / size, relief, 315.0
-        )
-        paths = _plan_outputs(out, files, len(points))
-        if painter is None:
-            paintings = _paintings(generator, points, brush, seed)
-        else:
-            paintings = samples.paint([*_samples(generator, points)], painter)
-        pictures = _write_paintings(paintings, paths, appearance)
+        arguments.check_grid(len(points), pixels or generator.settings.size)
+    if drawing.wanted:
+        pictures = _drawn(generator, points, drawing, out, seed)
     else:
         pictures = _samples(generator, points)
     about = command.provenance(seed=seed, step=generator.step)
@@ -135,15 +118,71 @@ def main(
         for number, picture in enumerate(pictures):
             images.save_png(Path(out) / f"{number:06d}.png", picture, about=about)
     else:
-        grid = np.stack([*pictures])
-        if numbered:
-            grid = figures.add_captions(grid, [str(number) for number in range(count)])
-        if one_row_each is None:
-            picture = images.grid(grid)
-        else:
-            picture = latent_figures.labelled_rows(grid, classes)
-        images.save_png(out, picture, about=about)
+        images.save_png(out, _grid([*pictures], classes, numbered), about=about)
     print(f"{len(points)} pictures of step {generator.step} are in {out}")
+
+
+class Drawing(NamedTuple):
+    """How samples are drawn in strokes; without any of it, they are pixels.
+
+    Args:
+        painter: how samples of pixels are painted; None for a run of strokes.
+        pixels: side of each painting; None for that of the run's pictures.
+        brush: its name, or the path of a picture; None for the training's.
+        relief: whether the paint is shown in relief.
+        files: paths of strokes, shapes and films, by their flags; None: not wanted.
+    """
+
+    painter: Settings | None
+    pixels: int | None
+    brush: str | None
+    relief: bool
+    files: dict[str, str | None]
+
+    @property
+    def wanted(self) -> bool:
+        """Return whether there is anything that only strokes have."""
+        drawn_by = (self.painter, self.pixels, self.brush, *self.files.values())
+        return self.relief or any(flag is not None for flag in drawn_by)
+
+    def check_files(self, count: int, *, one_file: bool) -> None:
+        """Check that several paintings go to folders.
+
+        Args:
+            count: of the paintings, or of those of a row.
+            one_file: whether there is one painting alone.
+
+        Raises:
+            ValueError: the files of several would have one path.
+        """
+        for flag, value in self.files.items():
+            if value is not None and not one_file and not value.endswith("/"):
+                raise ValueError(
+                    f"{flag} must be FOLDER/ for {count} pictures; got {value}"
+                )
+
+
+def _points(
+    settings: RunSettings, seed: int, count: int, asked: Asked, kind: str | None
+) -> tuple[list[str], Float[Array, "n z"]]:
+    """Return the names of the rows, if there is one for each class, and all points."""
+    if kind is None:
+        return [], latents.sample_points(settings, seed, range(count), asked)
+    classes, rows = latents.class_points(settings, seed, range(count), asked, kind)
+    return classes, rows.reshape(-1, rows.shape[-1])
+
+
+def _grid(
+    pictures: list[UInt8[np.ndarray, "h w 3"]], classes: list[str], numbered: bool
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return all pictures as one: numbered, or in a named row for each class."""
+    stacked = np.stack(pictures)
+    if classes:
+        return latent_figures.labelled_rows(stacked, classes)
+    if numbered:
+        names = [str(number) for number in range(len(pictures))]
+        stacked = figures.add_captions(stacked, names)
+    return images.grid(stacked)
 
 
 def _painter(
@@ -174,6 +213,25 @@ def _check_run(generator: TrainedNetwork, workdir: str, painted: str | None) -> 
         )
 
 
+def _drawn(
+    generator: TrainedNetwork,
+    points: Float[Array, "n z"],
+    drawing: Drawing,
+    out: str,
+    seed: int,
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Return each sample drawn in strokes; its other files are written on the way."""
+    size = generator.settings.size
+    scale = (drawing.pixels or size) / size
+    appearance = outputs.appearance_from_flags(scale, drawing.relief, AZIMUTH)
+    plan = _plan_outputs(out, drawing.files, len(points))
+    if drawing.painter is None:
+        paintings = _paintings(generator, points, drawing.brush, seed)
+    else:
+        paintings = samples.paint([*_samples(generator, points)], drawing.painter)
+    return _write_paintings(paintings, plan, appearance)
+
+
 def _plan_outputs(out: str, files: dict[str, str | None], count: int) -> list[Outputs]:
     """Return the paths of each painting, and check that all can be written."""
     flags = {"out": out, **files}
@@ -184,7 +242,7 @@ def _plan_outputs(out: str, files: dict[str, str | None], count: int) -> list[Ou
 
 
 def _samples(
-    generator: TrainedNetwork, points: Float[np.ndarray, "n z"] | jax.Array
+    generator: TrainedNetwork, points: Float[Array, "n z"]
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield each sample, in pixels."""
     sampler = latents.make_sampler(generator.network)
@@ -194,7 +252,7 @@ def _samples(
 
 def _paintings(
     generator: TrainedNetwork,
-    points: Float[np.ndarray, "n z"] | jax.Array,
+    points: Float[Array, "n z"],
     brush: str | None,
     seed: int,
 ) -> Iterator[StrokesFile]:
