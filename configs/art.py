@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.condition = ConfigDict(
         {
             "labels": "",  # of "style,genre,artist", or "digit"; "": none
-            "titles": False,
+            "titles": False,  # of the pictures; needs the extra `titles`
             "min_pictures": 20,  # of a class; a smaller one is unknown
             "mismatch": 0.0,  # weight of pictures with others' labels, as fakes
         }
@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
             "latent": 100,
             "normalisation": "batch",  # or "none"
             "resampling": "strided",  # or "smooth"
-            "excitation": False,
+            "excitation": False,  # the smallest map scales the largest
             "strokes": "",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
             "palette": "colours",  # of strokes; or "chalk": greys on black

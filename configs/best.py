@@ -6,9 +6,9 @@ Source: `art.py`; Huang et al., "The GAN is dead; long live the GAN! A Modern GA
 Baseline", NeurIPS 2024, for the loss and both penalties; Karras et al., "Analyzing and
 Improving the Image Quality of StyleGAN", CVPR 2020, for penalties at intervals.
 Command: `python -m jaxart.train --config=configs/best.py --workdir=DIR`
-Measured on 390 paintings, two cores of an AMD EPYC, 28 November 2026: 45,000 updates in
-40 minutes of both cores, Fréchet distance 221 (other crops 86); docs/quality.md. The
-last 25,000 updates have not been run.
+Measured on 390 paintings, two cores of an AMD EPYC, 28 November 2026: 45,000 updates,
+about 40 minutes where nothing else runs, Fréchet distance of 1,000 samples 221 (other
+crops 86); docs/quality.md. The last 25,000 updates have not been run.
 """
 
 from ml_collections import ConfigDict
@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     config.condition = ConfigDict(
         {
             "labels": "",  # of "style,genre,artist", or "digit"; "": none
-            "titles": False,
+            "titles": False,  # of the pictures; needs the extra `titles`
             "min_pictures": 20,  # of a class; a smaller one is unknown
             "mismatch": 1.0,  # weight of pictures with others' labels, as fakes
         }
@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
             "latent": 100,
             "normalisation": "batch",  # or "none"
             "resampling": "smooth",  # or "strided"
-            "excitation": False,
+            "excitation": False,  # the smallest map scales the largest
             "strokes": "",  # grids of cells, strokes of each; "": pixels
             "brush": "soft",  # that strokes are drawn with
             "palette": "colours",  # of strokes; or "chalk": greys on black

@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     config.refine = 200  # steps of all strokes together
     config.refine_half = 20  # steps after those, for "vgg", at half size
     config.refine_whole = 30  # steps after those, at both sizes
-    config.prune = 0.2  # share of the strokes that is painted anew after 30 steps
+    config.prune = 0.2  # share of strokes that is replaced after each 30 steps
 
     config.psnr = 0.0  # decibels at which to stop; 0 for no such end
     config.seconds = 0.0  # seconds after which to stop; 0 for no such end

@@ -2,8 +2,9 @@
 
 The same command on the same folder resumes where it stopped, as if it never had.
 `--from_step=N` goes back to checkpoint N instead, and removes what came later. With the
-same settings the run would repeat itself, byte for byte; all but the networks' shapes
-and the dataset may be others from there, such as the learning rate or the seed.
+same settings the run would repeat itself, byte for byte; others may be given, such as
+the learning rate or the seed, but for the dataset, the networks' shapes, the average
+and the target of augmentation.
 
 Source: Beyers and Loane, "Generating Novel Works of Art Using Generative Adversarial
 Networks", section 3.
