@@ -1,7 +1,7 @@
 """Time the painter, and measure its paintings.
 
     python benchmarks/paint.py --what=quality --lpips --out=paintings
-    python benchmarks/paint.py --what=slopes --picture=FILE --config.steps=8
+    python benchmarks/paint.py --what=gradients --picture=FILE --config.steps=8
 
 Settings are those of `configs/paint.py`, and `--config.KEY=VALUE` changes them as it
 does for the command. Each table is a file in `painter/`, whose docstring says how it is
@@ -12,7 +12,7 @@ measured:
   distance.
 * **network** (`network.py`): VGG16 against PyTorch's and the machine's own rate.
 * **perceptual** (`perceptual.py`): squared error against VGG16.
-* **slopes** (`nine_losses.py`, `equal_quality.py`): gradient methods and their cost.
+* **gradients** (`nine_losses.py`, `equal_quality.py`): gradient methods and their cost.
 
 Seconds are without compilation. Turns alternate (A B A B ...), because machines drift;
 a ratio is the median over the turns of the ratio within one.
@@ -47,7 +47,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", str(CONFIG), "the painter")
 _WHAT = flags.DEFINE_enum(
     "what",
     "all",
-    ["all", "quality", "speed", "network", "perceptual", "slopes"],
+    ["all", "quality", "speed", "network", "perceptual", "gradients"],
     "what to show",
 )
 _PICTURE = flags.DEFINE_multi_string(
@@ -150,7 +150,7 @@ def main(_: list[str]) -> None:
         "speed": lambda: speed.speed(name, picture, settings, options),
         "network": lambda: network.network(picture, options),
         "perceptual": lambda: perceptual.perceptual(chosen, settings, options),
-        "slopes": lambda: compare_gradients(name, picture, settings, options),
+        "gradients": lambda: compare_gradients(name, picture, settings, options),
     }
     wanted = sections if _WHAT.value == "all" else [_WHAT.value]
     rows = [row for section in wanted for row in sections[section]()]

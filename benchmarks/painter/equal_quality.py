@@ -55,7 +55,7 @@ def equal_quality(
         count = records[method][0].last.seeds.size
         rows.append(
             {
-                "what": "slopes",
+                "what": "gradients",
                 "picture": name,
                 "slope": method,
                 "strokes": count,

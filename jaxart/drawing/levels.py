@@ -12,7 +12,7 @@ A level of k strokes a cell takes 4k passes, however many cells it has; a level 
 cell takes k, each over the whole canvas.
 
 Cost: some 40 FLOP for each pixel of a pass, by the formula of a brush without hairs;
-the slopes evaluate it again, and several times as much. They need the canvas before
+the gradient evaluates it again, and several times as much. They need the canvas before
 each pass: 12 bytes a pixel.
 
 Source: Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering",
@@ -272,41 +272,39 @@ def _forward(windows, u, v, colours, seeds_and_mask, brush):
 
 
 def _backward(brush, residuals, cotangent):
-    # What a loop has stored is read once, and not by each of the fused loops below.
-    (windows, u, v, colours, seeds_and_mask), cotangent = lax.optimization_barrier(
-        (residuals, cotangent)
-    )
+    windows, u, v, colours, seeds_and_mask = residuals
     side = windows.shape[-1]
     places = _evaluate(u, side), _evaluate(v, side)
     coverage, coverage_vjp = jax.vjp(
         lambda u, v: _coverage(brush, u, v, *seeds_and_mask), *places
     )
-    difference = _of_pixels(colours) - windows
     # Plane by plane: sums over so few planes are slow on a CPU.
-    coverage_cotangent = sum(
-        cotangent[1:] * difference[1:], cotangent[0] * difference[0]
-    )
-    coverage, coverage_cotangent = lax.optimization_barrier(
-        (coverage, coverage_cotangent)
-    )
-    u_cotangent, v_cotangent = lax.optimization_barrier(
-        coverage_vjp(coverage_cotangent)
+    of_planes = zip(cotangent, _of_pixels(colours), windows, strict=True)
+    u_cotangent, v_cotangent = coverage_vjp(
+        sum(of_plane * (paint - plane) for of_plane, paint, plane in of_planes)
     )
     return (
-        cotangent * (1 - coverage)[None],
+        jnp.stack([of_plane * (1 - coverage) for of_plane in cotangent]),
         _moments(u_cotangent),
         _moments(v_cotangent),
-        jnp.moveaxis((cotangent * coverage[None]).sum((3, 5)), 0, -1),
+        jnp.stack([(plane * coverage).sum(2).sum(-1) for plane in cotangent], -1),
         None,
     )
 
 
 def _moments(values: Windows) -> Float[Array, "b r c 3"]:
-    """Return sums over the pixels of each window, times 1, x and y."""
-    x, y = _steps(values.shape[-1])
-    columns, lowered = values.sum(2), (values * y).sum(2)
-    sums = columns.sum(-1), (columns * x[:, :, 0]).sum(-1), lowered.sum(-1)
-    return jnp.stack(sums, -1)
+    """Return sums over the pixels of each window, times 1, x and y.
+
+    By matrix products: sums over short axes are slow on a CPU.
+    """
+    b, rows, side, columns, _ = values.shape
+    steps = np.arange(side, dtype=np.float32)
+    powers = np.stack([np.ones(side, np.float32), steps])
+    product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    of_rows = product(values.reshape(-1, side), powers.T)
+    sums = product(powers, of_rows.reshape(b * rows, side, columns * 2))
+    sums = jnp.moveaxis(sums.reshape(b, rows, 2, columns, 2), 2, -2)
+    return jnp.stack([sums[..., 0, 0], sums[..., 0, 1], sums[..., 1, 0]], -1)
 
 
 _composite.defvjp(_forward, _backward)

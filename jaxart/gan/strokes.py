@@ -3,21 +3,21 @@
 The latents become a ground, a few large strokes from the whole canvas, and strokes of
 the cells of finer grids (`drawing.levels`), laid one over the other. The maps that the
 cells' strokes are read from are those of `networks.Generator`, transposed convolution
-by transposed convolution, so that neighbours know of each other. Drawing has slopes, so
-that nothing else changes: discriminator, losses and update are those of the generator
-of pixels.
+by transposed convolution, so that neighbours know of each other. Drawing is
+differentiable, so that nothing else changes: discriminator, losses and update are those
+of the generator of pixels.
 
 What can hide will: a stroke of a colour that D minds would shrink to a dot, and never
 grow again. So strokes have a least size, and a stroke's colour is told as a difference
 from what lies below it, which is small at first: it need not hide. The difference is
 one of angles, and a colour is the squared sine of its angle: near black and white,
-where a sigmoid has no slope, this one has. Sizes and places of a cell's strokes are
-bounded so that they stay in the window of their cell: the longer a stroke, the less it
-may move.
+where the gradient of a sigmoid vanishes, its gradient does not. Sizes and places of a
+cell's strokes are bounded so that they stay in the window of their cell: the longer a
+stroke, the less it may move.
 
 Source: Ganin et al., "Synthesizing Programs for Images using Reinforced Adversarial
 Learning" (SPIRAL), ICML 2018, for a generator whose pictures are drawn. Deviation:
-theirs draws with a program that has no slopes, and learns by reinforcement.
+theirs draws with a program that has no gradients, and learns by reinforcement.
 """
 
 from collections.abc import Callable

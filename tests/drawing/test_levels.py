@@ -70,7 +70,7 @@ def test_levels_are_the_same_strokes_drawn_one_after_the_other(
         np.testing.assert_allclose(canvases[:, number], expected, atol=atol)
 
 
-def test_slopes_are_those_of_strokes_drawn_one_after_the_other():
+def test_gradients_are_those_of_strokes_drawn_one_after_the_other():
     passes = by_passes(count=1)
     seeds = jnp.concatenate([seeds_of(strokes).ravel() for strokes in passes])
     weights = jnp.asarray(np.random.default_rng(5).normal(size=(3, SIZE, SIZE)))
@@ -81,12 +81,12 @@ def test_slopes_are_those_of_strokes_drawn_one_after_the_other():
     def expected_loss(strokes):
         return jnp.sum(drawn_one_by_one(strokes, seeds, SOFT) * weights)
 
-    slopes = flat(jax.jit(jax.grad(loss))(passes))[0]
+    gradients = flat(jax.jit(jax.grad(loss))(passes))[0]
     expected = jax.grad(expected_loss)(flat(passes)[0])
-    np.testing.assert_allclose(slopes, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(gradients, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_slopes_are_those_of_finite_differences():
+def test_gradients_are_those_of_finite_differences():
     level = Level(4, 1)
     strokes = levels.in_order(jnp.asarray(strokes_of(level, 1)))
     rng = np.random.default_rng(6)
@@ -103,8 +103,8 @@ def test_slopes_are_those_of_finite_differences():
 
     h = 1e-2
     difference = (loss(strokes + h * direction) - loss(strokes - h * direction)) / 2 / h
-    slope = jnp.sum(jax.grad(loss)(strokes) * direction)
-    np.testing.assert_allclose(slope, difference, rtol=2e-2)
+    derivative = jnp.sum(jax.grad(loss)(strokes) * direction)
+    np.testing.assert_allclose(derivative, difference, rtol=2e-2)
 
 
 def test_a_canvas_does_not_depend_on_the_others_of_its_batch():

@@ -70,7 +70,7 @@ def test_strokes_without_a_difference_have_the_colour_below_them():
 
 
 @pytest.mark.parametrize("below", [0.0, 0.5, 1.0])
-def test_every_colour_has_a_slope(below: float):
+def test_every_colour_has_a_gradient(below: float):
     canvas = jnp.full((3, 1, 32, 32), below)
     head = new_head(1, levels.Level(1, 1), strokes.OF_WHOLE)
     head.out.kernel[...] = jnp.ones((1, 8))
@@ -81,8 +81,8 @@ def test_every_colour_has_a_slope(below: float):
         return head(jnp.full((1, 1, 1, 1), number), canvas)[..., 7].sum()
 
     # From black to white and back; in between 0.35 radians a number.
-    near, slope = jax.value_and_grad(blue_of)(jnp.float32(1))
-    assert abs(slope) > 0.1
+    near, gradient = jax.value_and_grad(blue_of)(jnp.float32(1))
+    assert abs(gradient) > 0.1
     assert abs(near - below) < 0.4
     assert abs(blue_of(jnp.float32(np.pi / 2 / 0.35)) - (1 - below)) < 0.07
 
