@@ -3,8 +3,8 @@
     python benchmarks/levels.py
 
 Beside each row the plain way: a scan over the strokes, each over the whole canvas of
-every picture. "times" is its seconds divided by ours, in turns within one run. Prints a
-table and, last, one JSON object on a line.
+every picture. "times" is its seconds divided by ours, in one run. Prints a table and,
+last, one JSON object on a line.
 """
 
 import json
@@ -116,6 +116,13 @@ def by_scan(case: Case) -> Draw:
     return draw
 
 
+def seconds_of(function: Callable[..., Any], passes: list[jax.Array]) -> list[float]:
+    """Return the seconds of each turn, compiled before."""
+    run = jax.jit(function)
+    jax.block_until_ready(run(passes))
+    return [time_call(lambda: run(passes)) for _ in range(_TURNS.value)]
+
+
 def measure(case: Case) -> list[dict[str, Any]]:
     """Return a row for drawing, and one for drawing with its gradient."""
     grids = levels.parse(case.grids, case.size)
@@ -123,15 +130,11 @@ def measure(case: Case) -> list[dict[str, Any]]:
     ways = by_levels(case), by_scan(case)
     rows = []
     for gradient in ("no", "yes"):
-        timed = []
-        for draw in ways:
-            run = jax.jit(draw if gradient == "no" else jax.grad(_loss_of(draw)))
-            jax.block_until_ready(run(passes))  # compiles
-            timed.append(run)
-        turns: list[list[float]] = [[], []]
-        for _ in range(_TURNS.value):
-            for run, seconds in zip(timed, turns, strict=True):
-                seconds.append(time_call(lambda run=run: run(passes)))
+        # One way after the other: a scan's memory would slow the next turn of ours.
+        turns = [
+            seconds_of(draw if gradient == "no" else jax.grad(_loss_of(draw)), passes)
+            for draw in ways
+        ]
         seconds, spread = median_and_spread(turns[0])
         rows.append(
             {
