@@ -12,7 +12,7 @@ A level of k strokes a cell takes 4k passes, however many cells it has; a level 
 cell takes k, each over the whole canvas.
 
 Cost: some 40 FLOP for each pixel of a pass, by the formula of a brush without hairs;
-the gradient evaluates it again, and several times as much. They need the canvas before
+the gradient evaluates it again, and several times as much. It needs the canvas before
 each pass: 12 bytes a pixel.
 
 Source: Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering",
