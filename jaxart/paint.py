@@ -13,6 +13,7 @@ from typing import Annotated
 
 from jaxart import command
 from jaxart.command import Config
+from jaxart.drawing.relief import AZIMUTH
 from jaxart.painter import jobs
 from jaxart.painter.outputs import appearance_from_flags, outputs_from_flags
 from jaxart.painter.settings import Settings, check_keys
@@ -29,7 +30,7 @@ def main(
     relief: Annotated[bool, "show the paint in relief"] = False,
     light: Annotated[
         float, "where the relief's lamp stands: degrees, 0 above, 90 to the right"
-    ] = 315.0,
+    ] = AZIMUTH,
     weights: Annotated[
         FilePath | None, "MASK.png, bright where errors count more; or saliency"
     ] = None,

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from jaxart import arguments, batches, command, figures, images
+from jaxart.drawing.relief import AZIMUTH
 from jaxart.gan import latent_figures, latents, trained
 from jaxart.gan.conditions import Asked
 from jaxart.gan.settings import Settings as RunSettings
@@ -32,7 +33,6 @@ from jaxart.validation import Count, FilePath, Range, Seed, validate
 
 
 COUNT, ROW = 128, 10  # pictures, if their number is not given
-AZIMUTH = 315.0  # of the lamp over a relief, in degrees
 
 
 def main(
@@ -92,25 +92,25 @@ def main(
         raise ValueError(
             "one_row_each must go with FILE.png as out, and without numbered"
         )
-    drawing = Drawing(
+    options = StrokeOptions(
         painter=_painter(painted, brush, strokes, seed),
         pixels=pixels,
         brush=brush,
         relief=relief,
         files={"strokes_out": strokes_out, "svg": svg, "film": film},
     )
-    drawing.check_files(count, one_file=count == 1 and one_row_each is None)
+    options.check_files(count, several=count > 1 or one_row_each is not None)
     asked = arguments.asked(
         style=style, genre=genre, artist=artist, digit=digit, title=title
     )
     generator = trained.restore_generator(workdir, step, weights)
     classes, points = _points(generator.settings, seed, count, asked, one_row_each)
-    if drawing.wanted:
+    if options.wanted:
         _check_run(generator, workdir, painted)
     if not into_folder:
         arguments.check_grid(len(points), pixels or generator.settings.size)
-    if drawing.wanted:
-        pictures = _drawn(generator, points, drawing, out, seed)
+    if options.wanted:
+        pictures = _drawn(generator, points, options, out, seed)
     else:
         pictures = _samples(generator, points)
     about = command.provenance(seed=seed, step=generator.step)
@@ -122,7 +122,7 @@ def main(
     print(f"{len(points)} pictures of step {generator.step} are in {out}")
 
 
-class Drawing(NamedTuple):
+class StrokeOptions(NamedTuple):
     """How samples are drawn in strokes; without any of it, they are pixels.
 
     Args:
@@ -145,18 +145,18 @@ class Drawing(NamedTuple):
         drawn_by = (self.painter, self.pixels, self.brush, *self.files.values())
         return self.relief or any(flag is not None for flag in drawn_by)
 
-    def check_files(self, count: int, *, one_file: bool) -> None:
+    def check_files(self, count: int, *, several: bool) -> None:
         """Check that several paintings go to folders.
 
         Args:
             count: of the paintings, or of those of a row.
-            one_file: whether there is one painting alone.
+            several: whether there is more than one painting.
 
         Raises:
             ValueError: the files of several would have one path.
         """
         for flag, value in self.files.items():
-            if value is not None and not one_file and not value.endswith("/"):
+            if value is not None and several and not value.endswith("/"):
                 raise ValueError(
                     f"{flag} must be FOLDER/ for {count} pictures; got {value}"
                 )
@@ -216,19 +216,19 @@ def _check_run(generator: TrainedNetwork, workdir: str, painted: str | None) -> 
 def _drawn(
     generator: TrainedNetwork,
     points: Float[Array, "n z"],
-    drawing: Drawing,
+    options: StrokeOptions,
     out: str,
     seed: int,
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Return each sample drawn in strokes; its other files are written on the way."""
     size = generator.settings.size
-    scale = (drawing.pixels or size) / size
-    appearance = outputs.appearance_from_flags(scale, drawing.relief, AZIMUTH)
-    plan = _plan_outputs(out, drawing.files, len(points))
-    if drawing.painter is None:
-        paintings = _paintings(generator, points, drawing.brush, seed)
+    scale = (options.pixels or size) / size
+    appearance = outputs.appearance_from_flags(scale, options.relief, AZIMUTH)
+    plan = _plan_outputs(out, options.files, len(points))
+    if options.painter is None:
+        paintings = _paintings(generator, points, options.brush, seed)
     else:
-        paintings = samples.paint([*_samples(generator, points)], drawing.painter)
+        paintings = samples.paint([*_samples(generator, points)], options.painter)
     return _write_paintings(paintings, plan, appearance)
 
 

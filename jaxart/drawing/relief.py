@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, ScalarLike
 GRAIN = 0.0014
 SHININESS = 24  # Blinn's exponent
 GAMMA = 2.2  # from light to sRGB, approximately
+AZIMUTH = 315.0  # of the lamp, if not given, in degrees
 
 
 class Light(NamedTuple):
@@ -41,7 +42,7 @@ class Light(NamedTuple):
         gloss: how strongly the paint mirrors the lamp, in [0, 1].
     """
 
-    azimuth: ScalarLike = 315.0
+    azimuth: ScalarLike = AZIMUTH
     elevation: ScalarLike = 40.0
     depth: ScalarLike = 0.006
     gloss: ScalarLike = 0.25

@@ -2,10 +2,9 @@
 
 The latents become a ground, a few large strokes from the whole canvas, and strokes of
 the cells of finer grids (`drawing.levels`), laid one over the other. The maps that the
-cells' strokes are read from are those of `networks.Generator`, transposed convolution
-by transposed convolution, so that neighbours know of each other. Drawing is
-differentiable, so that nothing else changes: discriminator, losses and update are those
-of the generator of pixels.
+cells' strokes are read from are those of `networks.Generator`, stage by stage, so that
+neighbours know of each other. Drawing is differentiable, so that nothing else changes:
+discriminator, losses and update are those of the generator of pixels.
 
 What can hide will: a stroke of a colour that D minds would shrink to a dot, and never
 grow again. So strokes have a least size, and a stroke's colour is told as a difference
