@@ -41,7 +41,7 @@ from painter import nine_losses
 from painter.tables import Column, print_head, print_row
 from timing import median_and_spread, ratio, time_call
 
-from jaxart import vgg, winograd
+from jaxart import malloc, vgg, winograd
 from jaxart.gan import convolution, parallel
 from jaxart.gan.networks import Discriminator, Generator
 from jaxart.gan.update import Recipe, init_state
@@ -249,6 +249,7 @@ def run_check(name: str, check: Check) -> dict[str, Any]:
 
 def main(_: list[str]) -> None:
     """Run all checks that apply to the device."""
+    malloc.retain_freed_memory()  # as training does, before there are threads
     logging.set_verbosity(logging.WARNING)  # JAX logs which devices it did not find
     platform = jax.default_backend()
     print_head(TABLE)
