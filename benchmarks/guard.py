@@ -111,7 +111,7 @@ def check_atlas() -> Check:
 
 def check_features() -> Check:
     """Compare gradients through VGG16's first layers with XLA's own convolutions."""
-    weights, images = vgg.load(), jnp.asarray(_pictures(2, 64) / np.float32(255))
+    weights, images = vgg.load(), jnp.asarray(_pictures(8, 64) / np.float32(255))
 
     def gradients() -> Call:
         @jax.jit
