@@ -174,23 +174,25 @@ def by_title(workdir: str) -> dict[str, Any]:
         graphdef, discriminator.state, images.to_images(pixels), stacked
     )  # [titles, pictures]
     rng = np.random.default_rng(0)
-    better = []
+    first, ranks = [], []
     for answers, title in zip(np.asarray(logits).T, titles, strict=True):
         own = every.index(title)
         others = np.delete(answers, own)
         others = rng.choice(others, size=_AMONG.value - 1, replace=False)
-        better.append((others > answers[own]).sum())
-    first, ranks = np.equal(better, 0), np.array(better) / (_AMONG.value - 1)
+        better, equal = ((others > answers[own]).sum(), (others == answers[own]).sum())
+        # Among equals, the right one is as likely first as any other.
+        first.append(0 if better else 1 / (1 + equal))
+        ranks.append((better + equal / 2) / (_AMONG.value - 1))
     error = np.sqrt(len(pixels))
     return {
         "step": discriminator.step,
         "pictures": len(pixels),
         "titles": len(every),
-        "first": float(first.mean()),
-        "first_error": float(first.std() / error),
+        "first": float(np.mean(first)),
+        "first_error": float(np.std(first) / error),
         "first_by_chance": 1 / _AMONG.value,
-        "rank": float(ranks.mean()),
-        "rank_error": float(ranks.std() / error),
+        "rank": float(np.mean(ranks)),
+        "rank_error": float(np.std(ranks) / error),
     }
 
 

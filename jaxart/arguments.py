@@ -1,10 +1,11 @@
 """Arguments that several commands share, and the check of the files they write."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from jaxart import atomic, films, images
-from jaxart.validation import FilePath
+from jaxart.validation import FilePath, Range
 
 
 Workdir = Annotated[FilePath, "folder of a run"]
@@ -15,6 +16,8 @@ Weights = Annotated[
     Literal["average", "last"] | None,
     "of the generator: the average of the last updates' where the run has one; or last",
 ]
+# Of a picture that is drawn from strokes, in pixels.
+Side = Annotated[int, Range(1, math.isqrt(images.MAX_PIXELS))]
 DataDir = Annotated[FilePath | None, "where the dataset is, if not where it was"]
 
 

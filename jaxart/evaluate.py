@@ -33,6 +33,7 @@ Source: Beyers and Loane, section 5, who judge by eye; `jaxart/metrics.py`.
 """
 
 import json
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -94,7 +95,11 @@ def main(
         known.check(asked)
     if known.size or asked:
         splits, found = evaluation_crops.of_classes(
-            splits, data.name, data_dir, known.kinds or [*asked], asked
+            splits,
+            data.name,
+            data_dir,
+            known.kinds or [*asked],
+            partial(known.include, asked),
         )
         conditions = known.vectors(found) if known.size else None
     # Of the same step, even if the run saves another one meanwhile.

@@ -74,12 +74,14 @@ def interpolation(
     validate("count", count, Count)
     validate("seed", seed, Seed)
     is_film = arguments.check_out("out", out, (".png", *films.MAX_SIDE)) != ".png"
-    if seeds is None and points > count:
+    if through is not None:
+        points = 1
+    if seeds is None and not 1 <= points <= count:
         raise ValueError(
             f"points must be at most the {count} pictures of the grid; got {points}"
         )
     indices = [*range(points)] if seeds is None else _indices("seeds", seeds, count)
-    if len(indices) < 2:
+    if through is None and len(indices) < 2:
         raise ValueError(f"there must be at least two points; got {len(indices)}")
     asked = arguments.asked(
         style=style, genre=genre, artist=artist, digit=digit, title=title
@@ -87,6 +89,8 @@ def interpolation(
     if pictures is None:
         pictures = FILM_PICTURES if is_film else GRID_PICTURES
     validate("pictures", pictures, Annotated[int, Range(2, 10_000)])
+    if pixels is not None:
+        validate("pixels", pixels, arguments.Side)
     generator = trained.restore_generator(workdir, step, weights)
     if through is None:
         names = [str(number) for number in indices]
@@ -104,7 +108,7 @@ def interpolation(
     if not is_film:
         size = pixels or generator.settings.size
         arguments.check_grid(len(stops) * pictures, size)
-    path = latent_figures.Interpolation(stops, names, pictures, way, loop)
+    path = latent_figures.Interpolation(stops, names, pictures, way, loop, pixels)
     if is_film:
         frames = latent_figures.interpolation_frames(generator, path)
         films.write(out, frames, fps=FPS, hold=0 if loop else HOLD)

@@ -8,9 +8,9 @@ Source: Beyers and Loane, section 4.
 """
 
 import itertools
-import math
-import runpy
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -29,7 +29,7 @@ from jaxart.painter.outputs import Appearance, Outputs
 from jaxart.painter.painting import Painting
 from jaxart.painter.settings import Settings
 from jaxart.painter.strokes_file import StrokesFile
-from jaxart.validation import Count, FilePath, Range, Seed, validate
+from jaxart.validation import Count, FilePath, Seed, validate
 
 
 COUNT, ROW = 128, 10  # pictures, if their number is not given
@@ -83,8 +83,7 @@ def main(
     validate("count", count, Count)
     validate("seed", seed, Seed)
     if pixels is not None:
-        most = math.isqrt(images.MAX_PIXELS)
-        validate("pixels", pixels, Annotated[int, Range(1, most)])
+        validate("pixels", pixels, arguments.Side)
     into_folder = arguments.check_out("out", out, (".png", "/")) == "/"
     if numbered and into_folder:
         raise ValueError(f"numbered must go with FILE.png as out; got {out!r}")
@@ -200,16 +199,12 @@ def _painter(
 
 def _check_run(generator: TrainedNetwork, workdir: str, painted: str | None) -> None:
     """Check that there are strokes to draw: the run's own, or painted ones."""
-    makes_strokes = bool(generator.settings.generator.strokes)
-    if makes_strokes and painted is not None:
+    if painted is None:
+        flags = "pixels, brush, relief, strokes_out, svg and film"
+        trained.check_paints(generator, workdir, f"{flags}, without painted,")
+    elif generator.settings.generator.strokes:
         raise ValueError(
             f"painted must go with a run of pixels; the one in {workdir} makes strokes"
-        )
-    if not makes_strokes and painted is None:
-        raise ValueError(
-            "pixels, brush, relief, strokes_out, svg and film must go with a run of "
-            f"strokes (generator.strokes) or with painted; the one in {workdir} makes "
-            "pixels"
         )
 
 
@@ -256,32 +251,23 @@ def _paintings(
     brush: str | None,
     seed: int,
 ) -> Iterator[StrokesFile]:
-    """Yield each sample as a painting of the painter's.
-
-    Its picture is the sample as the discriminator saw such, so that painting can go on
-    from there.
-    """
-    config = runpy.run_path(command.config_path("paint"))["get_config"]()
-    config.brush = brush or generator.settings.generator.brush
-    config.seed = seed
-    size = generator.settings.size
-    sampler = latents.make_sampler(generator.network)
-    paint = latents.make_stroke_sampler(generator.network)
-
-    def draw(z):
-        return paint(generator.state, z), sampler(generator.state, z)
-
+    """Yield each sample as a painting of the painter's, which can go on from there."""
+    count = sum(grid.num_strokes for grid in generator.network.grids)
+    brush = brush or generator.settings.generator.brush
+    settings = samples.make_settings(seed, brush, count)
+    seeds, stages = hair_seeds(count), np.full(count, -1, np.int32)
+    paint = partial(latents.make_stroke_sampler(generator.network), generator.state)
     parts = batches.map_batches(
-        draw, np.asarray(points), latents.BATCH_SIZE, "sampling"
+        paint, np.asarray(points), latents.BATCH_SIZE, "sampling"
     )
-    for painted, pictures in parts:
-        for strokes, ground, picture in zip(*painted, pictures, strict=True):
-            config.strokes = len(strokes)
-            settings = Settings(**{**config, "ground": tuple(map(float, ground))})
-            seeds, stages = hair_seeds(len(strokes)), np.zeros(len(strokes), np.int32)
+    for painted in parts:
+        pictures = np.asarray(images.to_pixels(painted.images))
+        for strokes, ground, picture in zip(*painted[:2], pictures, strict=True):
             painting = Painting(strokes, seeds, strokes, seeds, stages)
+            own_settings = replace(settings, ground=tuple(map(float, ground)))
             sha256 = strokes_file.sha256(picture)
-            yield StrokesFile(painting, settings, sha256, size, size, None)
+            height, width, _ = picture.shape
+            yield StrokesFile(painting, own_settings, sha256, height, width, None)
 
 
 def _write_paintings(

@@ -54,7 +54,9 @@ def embed(titles: Sequence[str]) -> Float[np.ndarray, "n 256"]:
         return rows
     tokenizer, table = _load()
     for row, title in zip(rows, titles, strict=True):
-        encoded = tokenizer.encode(title[:MAX_TITLE], add_special_tokens=False)
+        # A command line that is not UTF-8 leaves characters that have no encoding.
+        text = title[:MAX_TITLE].encode(errors="replace").decode()
+        encoded = tokenizer.encode(text, add_special_tokens=False)
         if title and encoded.ids:
             mean = table[encoded.ids].astype(np.float32).mean(axis=0)
             row[:] = mean / max(float(np.linalg.norm(mean)), 1e-6)

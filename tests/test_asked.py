@@ -82,6 +82,26 @@ def test_the_distance_within_a_class_is_that_of_its_crops(
     assert within[feature_metrics.FRECHET_KEY] != of_all[feature_metrics.FRECHET_KEY]
 
 
+def test_a_walk_through_classes_needs_one_point(asked_run: str, tmp_path: Path):
+    out = tmp_path / "grid.png"
+    every_way: list[dict[str, Any]] = [{"seeds": "5"}, {"count": 4}]
+    for points in every_way:
+        explore.interpolation(
+            asked_run, str(out), through="style", pictures=2, **points
+        )
+        assert pixels(out).shape[0] > 3 * 32
+
+
+def test_the_distance_to_unknown_pictures_is_that_to_pictures_of_no_class(
+    asked_run: str, data_dir: str, capsys: pytest.CaptureFixture[str]
+):
+    names = [name.removeprefix("style=") for name in CLASSES]
+    found = labels.read("paintings", data_dir, ["style"])
+    evaluate.main(asked_run, count=20, style="unknown", layers="relu1_1")
+    pictures = json.loads(capsys.readouterr().out)["pictures"]["train"]
+    assert pictures == sum(each["style"] not in names for each in found) > 0
+
+
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [

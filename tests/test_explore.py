@@ -132,6 +132,21 @@ def test_a_closed_film_shows_each_point_once(workdir, singles, tmp_path, suffix)
         assert distances.argmin() == number
 
 
+def test_a_film_of_strokes_is_as_large_as_asked(strokes_run: Path, tmp_path: Path):
+    out = tmp_path / "a.webp"
+    explore.interpolation(
+        str(strokes_run), str(out), seeds="0,1", pictures=2, pixels=64, brush="bristle"
+    )
+    with Image.open(out) as film:
+        assert film.size == (64, 64)
+
+
+@pytest.mark.parametrize("side", [0, 70_000])
+def test_pictures_of_strokes_have_a_size(strokes_run: Path, tmp_path: Path, side: int):
+    with pytest.raises(ValueError, match=r"pixels must be at .*; got"):
+        explore.interpolation(str(strokes_run), f"{tmp_path}/a.webp", pixels=side)
+
+
 def test_an_open_film_ends_with_the_last_point(workdir, singles, tmp_path, monkeypatch):
     frames = []
 

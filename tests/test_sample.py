@@ -1,4 +1,5 @@
 import importlib.metadata
+import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -195,8 +196,45 @@ def test_strokes_drawn_small_are_the_sample(strokes_run: Path, tmp_path: Path):
 def test_painting_goes_on_from_a_sample(strokes_run: Path, tmp_path: Path):
     out, strokes = f"{tmp_path}/works/", str(tmp_path / "one.json")
     sample.main(str(strokes_run), out, count=1, strokes_out=strokes)
-    content = strokes_file.read(strokes)
-    strokes_file.check_picture(content, pixels(tmp_path / "works" / "000000.png"))
+    picture, config = tmp_path / "picture.png", paint_config()
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    Image.fromarray(noise).save(picture)
+    more, last = str(tmp_path / "more.json"), str(tmp_path / "last.json")
+    grown = str(tmp_path / "grown.png")
+    paint.main(str(picture), out=grown, config=config, resume=strokes, strokes_out=more)
+    first, then = (strokes_file.read(path) for path in (strokes, more))
+    count = first.painting.first_count
+    assert count == len(first.painting.strokes) == then.painting.first_count
+    np.testing.assert_array_equal(
+        then.painting.greedy_strokes[:count], first.painting.strokes
+    )
+    assert then.settings.ground == first.settings.ground
+    assert (then.painting.stages[count:] >= 0).sum() == config.strokes - count
+    # That painting is resumed like any other, with its own picture alone.
+    config.strokes += 1
+    paint.main(str(picture), out=grown, config=config, resume=more, strokes_out=last)
+    assert strokes_file.read(last).painting.first_count == count
+    Image.fromarray(noise[::-1]).save(picture)
+    with pytest.raises(ValueError, match="must be of this picture"):
+        paint.main(str(picture), out=grown, config=config, resume=more)
+
+
+def test_painting_goes_on_from_a_sample_with_a_picture_of_its_shape(
+    strokes_run: Path, tmp_path: Path
+):
+    out, strokes = f"{tmp_path}/works/", str(tmp_path / "one.json")
+    sample.main(str(strokes_run), out, count=1, strokes_out=strokes)
+    picture = tmp_path / "wide.png"
+    Image.new("RGB", (48, 40)).save(picture)
+    with pytest.raises(ValueError, match=r"must have the shape .* it is 48 x 40"):
+        paint.main(str(picture), out=out, config=paint_config(), resume=strokes)
+
+
+def paint_config() -> Any:
+    """The painter's settings, for few strokes more than a sample has."""
+    config = runpy.run_path(command.config_path("paint"))["get_config"]()
+    config.strokes, config.steps, config.refine = 40, 2, 4
+    return config
 
 
 def test_pixels_cannot_be_drawn_as_strokes(workdir: str, tmp_path: Path):

@@ -136,6 +136,21 @@ class Conditions:
                     f"got {name[:80]!r}"
                 )
 
+    def include(self, asked: Asked, labels: Mapping[str, str]) -> bool:
+        """Return whether a picture with these labels is of the classes asked for.
+
+        One of a class that is not known is unknown; where none is known, only one
+        without a label is.
+        """
+        classes = self.by_kind
+        for kind, name in asked.items():
+            label = labels[kind]
+            if kind in classes and label not in classes[kind]:
+                label = ""
+            if (label or UNKNOWN) != name:
+                return False
+        return True
+
     def vectors(self, labels: Sequence[Mapping[str, str]]) -> Vectors:
         """Return the conditions of pictures; a class that is not known is unknown."""
         rows = np.zeros((len(labels), self.size), np.float32)

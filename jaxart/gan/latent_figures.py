@@ -31,13 +31,15 @@ class Interpolation(NamedTuple):
     pictures: int  # from one point to the next, at least two
     method: latents.Method  # of interpolation
     closed: bool  # whether there is a segment from the last point to the first
+    size: int | None = None  # of pictures of strokes; None: that of training
 
 
 def interpolation_grid(generator: TrainedNetwork, path: Interpolation) -> Pixels:
     """Draw a row for each segment, with the names of its points at both ends."""
     segments = _segments(generator, path, jnp.linspace(0, 1, path.pictures))
     rows, columns, latent_dim = segments.shape
-    pictures = np.stack([*_pictures(generator, segments.reshape(-1, latent_dim))])
+    points = segments.reshape(-1, latent_dim)
+    pictures = np.stack([*_pictures(generator, points, path.size)])
     labels = [*path.names, path.names[0]]
     height = pictures.shape[1]
     parts = [
@@ -61,8 +63,8 @@ def interpolation_frames(
     positions = segments.reshape(-1, segments.shape[-1])
     if not path.closed:
         positions = jnp.concatenate([positions, path.points[-1:]])
-    for picture in _pictures(generator, positions):
-        yield figures.enlarge(picture[None], FILM_SIDE)[0]
+    for picture in _pictures(generator, positions, path.size):
+        yield picture if path.size else figures.enlarge(picture[None], FILM_SIDE)[0]
 
 
 def labelled_rows(pictures: Pictures, labels: list[str]) -> Pixels:
@@ -115,10 +117,13 @@ def _points(
     return latents.sample_points(generator.settings, seed, indices)
 
 
-def _pictures(generator: TrainedNetwork, points: latents.Latents) -> Iterator[Pixels]:
-    """Yield the picture of each point."""
+def _pictures(
+    generator: TrainedNetwork, points: latents.Latents, size: int | None = None
+) -> Iterator[Pixels]:
+    """Yield the picture of each point; `size` as in `Interpolation`."""
     sampler = latents.make_sampler(generator.network)
-    parts = latents.sample_pictures(sampler, generator.state, points)
+    times = ((size or generator.settings.size) // generator.settings.size) ** 2
+    parts = latents.sample_pictures(sampler, generator.state, points, times=times)
     return chain.from_iterable(parts)
 
 

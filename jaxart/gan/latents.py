@@ -204,7 +204,7 @@ def make_sampler(generator: AnyGenerator) -> Sampler:
 
 
 def make_stroke_sampler(generator: StrokeGenerator) -> StrokeSampler:
-    """Return the compiled function from a network state and points to strokes.
+    """Return the compiled function from a network state and points to paintings.
 
     Batch norm as in `make_sampler`.
     """
@@ -219,11 +219,22 @@ def make_stroke_sampler(generator: StrokeGenerator) -> StrokeSampler:
 
 
 def sample_pictures(
-    sampler: Sampler, state: NetworkState, points: Float[ArrayLike, "n z"]
+    sampler: Sampler,
+    state: NetworkState,
+    points: Float[ArrayLike, "n z"],
+    *,
+    times: int = 1,
 ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
-    """Yield the pictures of points, at least one, one batch after the other."""
-    sample = partial(sampler, state)
-    return batches.map_batches(sample, np.asarray(points), BATCH_SIZE, "sampling")
+    """Yield the pictures of points, at least one, one batch after the other.
+
+    Args:
+        sampler: of a generator.
+        state: of that generator.
+        points: of its input space.
+        times: how many pictures of training have the area of one: batches are smaller.
+    """
+    sample, batch_size = partial(sampler, state), max(1, BATCH_SIZE // times)
+    return batches.map_batches(sample, np.asarray(points), batch_size, "sampling")
 
 
 def _spherical(

@@ -77,16 +77,18 @@ OF_CELLS = Bounds((0.9, 1.6), (0.5, 0.75), 0.0)
 
 
 class Painted(NamedTuple):
-    """The strokes of a batch of paintings.
+    """A batch of paintings.
 
     Args:
         strokes: of each painting, in the order in which they are laid; see
             `drawing.strokes`.
         ground: colour of each canvas below them, sRGB in [0, 1].
+        images: of the paintings, in [-1, 1].
     """
 
     strokes: Float[Array, "b n 8"]
     ground: Float[Array, "b 3"]
+    images: Float[Array, "b h w 3"]
 
 
 class StrokeHead(nnx.Module):
@@ -174,6 +176,7 @@ class StrokeGenerator(nnx.Module):
     ):
         self.size, self.latent_dim, self.dtype = size, latent_dim, dtype
         self.brush, self.grids, self.palette = BRUSHES[brush], grids, palette
+        self.drawn_size, self.drawn_brush = self.size, self.brush
         numbers = latent_dim + condition_size
         self.hidden = nnx.Linear(numbers, HIDDEN, rngs=rngs)
         # Where no cells follow, large strokes must be arranged with each other.
@@ -214,14 +217,14 @@ class StrokeGenerator(nnx.Module):
             for grid in grids
         )
 
-    def paint(self, points: Float[Array, "b z"]) -> Painted:
-        """Return the strokes of a painting for each row of N(0, 1) numbers."""
-        by_level, ground, _ = self._paint(points)
-        flat = [levels.flat(strokes) for strokes in by_level]
-        return Painted(jnp.concatenate(flat, axis=1), ground)
+    def __call__(self, points: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
+        """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
+        return self.paint(points).images
 
     def draw_at(self, size: int, brush: str | None = None) -> None:
-        """Draw on a canvas of another size from now on, perhaps with another brush.
+        """Draw the images at another size from now on, perhaps with another brush.
+
+        The strokes stay those that they are at the size and with the brush of training.
 
         Args:
             size: its side, in pixels; a multiple of the one in training.
@@ -238,24 +241,17 @@ class StrokeGenerator(nnx.Module):
             raise ValueError(
                 f"brush must be one of {', '.join(BRUSHES)}; got {brush[:80]!r}"
             )
-        self.size = size
-        self.brush = self.brush if brush is None else BRUSHES[brush]
+        self.drawn_size = size
+        self.drawn_brush = self.brush if brush is None else BRUSHES[brush]
 
-    def __call__(self, points: Float[Array, "b z"]) -> Float[Array, "b h w 3"]:
-        """Return one image in [-1, 1] for each row of N(0, 1) numbers."""
-        return 2 * jnp.moveaxis(self._paint(points)[2], 0, -1) - 1
-
-    def _paint(
-        self, points: Float[Array, "b z"]
-    ) -> tuple[list[Float[Array, "..."]], Float[Array, "b 3"], Float[Array, "3 b h w"]]:
-        """Return the strokes of each level by passes, the grounds, and the canvases."""
+    def paint(self, points: Float[Array, "b z"]) -> Painted:
+        """Return a painting for each row of N(0, 1) numbers."""
         features = self._features(points)
         hidden = nnx.leaky_relu(features[1][:, 0, 0], LEAK)
         ground = nnx.sigmoid(self.ground(hidden))
         if self.palette == "chalk":
             ground = jnp.zeros_like(ground)
-        shape = (3, len(points), self.size, self.size)
-        canvas = jnp.broadcast_to(ground.T[:, :, None, None], shape)
+        canvas = _bare_canvas(ground, self.size)
         by_level, first = [], 0
         for head in self.heads:
             grid = head.level
@@ -263,9 +259,16 @@ class StrokeGenerator(nnx.Module):
             seeds = jnp.asarray(hair_seeds(first + grid.num_strokes)[first:])
             seeds = seeds.reshape(*strokes.shape[:2], *strokes.shape[3:5])
             canvas = levels.draw_level(canvas, strokes, seeds, self.brush, grid)
-            by_level.append(strokes)
+            by_level.append((strokes, seeds, grid))
             first += grid.num_strokes
-        return by_level, ground, canvas
+        if (self.drawn_size, self.drawn_brush) != (self.size, self.brush):
+            canvas = _bare_canvas(ground, self.drawn_size)
+            for strokes, seeds, grid in by_level:
+                canvas = levels.draw_level(
+                    canvas, strokes, seeds, self.drawn_brush, grid
+                )
+        strokes = jnp.concatenate([levels.flat(each[0]) for each in by_level], axis=1)
+        return Painted(strokes, ground, 2 * jnp.moveaxis(canvas, 0, -1) - 1)
 
     def _features(
         self, points: Float[Array, "b z"]
@@ -294,6 +297,12 @@ def _norm(
     if normalisation == "batch":
         return networks.batch_norm(channels, "float32", rngs)
     return nnx.identity
+
+
+def _bare_canvas(
+    ground: Float[Array, "b 3"], size: int
+) -> Float[Array, "3 b side side"]:
+    return jnp.broadcast_to(ground.T[:, :, None, None], (3, len(ground), size, size))
 
 
 def _colours_at(

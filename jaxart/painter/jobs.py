@@ -91,7 +91,9 @@ def paint_picture(
     job = _read_job(path, settings, appearance, weights, transparent)
     if job.over_white:
         print(OVER_WHITE, file=sys.stderr)
-    start = None if resume is None else _read_start(resume, job)
+    start = None
+    if resume is not None:
+        job, start = _go_on(resume, job)
     paths.check(path)
     content, psnr, stop_signal = paint_job(job, paths.strokes_out, start)
     outputs.write_image(paths, content, appearance)
@@ -146,7 +148,9 @@ def paint_folder(
         if job.over_white and not over_white:
             print(OVER_WHITE, file=sys.stderr)
             over_white = True
-        start = _read_start(resume, job) if resume and resume.exists() else None
+        start = None
+        if resume and resume.exists():
+            job, start = _go_on(resume, job)
         content, _, stop_signal = paint_job(
             job, paths.strokes_out, start, f"{path.name} "
         )
@@ -337,9 +341,41 @@ def _check_picture(strokes: Path, path: Path, picture: Pixels) -> None:
         raise ValueError(f"{path}, because of {strokes}: {error}") from None
 
 
-def _read_start(path: str | Path, job: Job) -> Painting:
-    """Return the painting in a strokes file, if it can be resumed by a job."""
+def _go_on(path: str | Path, job: Job) -> tuple[Job, Painting]:
+    """Return a job that goes on from a strokes file, and the painting in it.
+
+    What a generator made has a ground of its own, and any picture of its shape may be
+    painted over it.
+    """
     content = strokes_file.read(path)
+    count, first_count = content.painting.stages.size, content.painting.first_count
+    if count > job.settings.strokes:
+        raise ValueError(
+            f"strokes must be at least the {count} in {path}; "
+            f"got {job.settings.strokes}"
+        )
+    if first_count and job.alpha is None:
+        settings = dataclasses.replace(job.settings, ground=content.settings.ground)
+        job = job._replace(settings=settings)
+    if first_count == count > 0:
+        _check_shape(path, content, job.picture)
+    else:
+        _check_same(path, content, job)
+    return job, content.painting
+
+
+def _check_shape(path: str | Path, content: StrokesFile, picture: Pixels) -> None:
+    """Check that a picture has the shape of what a generator made."""
+    height, width, _ = picture.shape
+    if height * content.width != width * content.height:
+        raise ValueError(
+            f"picture must have the shape of the painting in {path}, "
+            f"{content.width} x {content.height}; it is {width} x {height}"
+        )
+
+
+def _check_same(path: str | Path, content: StrokesFile, job: Job) -> None:
+    """Check that a strokes file has a job's picture and settings."""
     old = dataclasses.asdict(content.settings) | {
         "weights": content.weights,
         "transparent": content.transparent,
@@ -354,12 +390,6 @@ def _read_start(path: str | Path, job: Job) -> Painting:
             f"{', '.join(differing)}"
         )
     strokes_file.check_picture(content, job.picture)
-    if (count := content.painting.stages.size) > job.settings.strokes:
-        raise ValueError(
-            f"strokes must be at least the {count} in {path}; "
-            f"got {job.settings.strokes}"
-        )
-    return content.painting
 
 
 def _plan_outputs(folder: Path, flags: dict[str, str | None]) -> dict[Path, Outputs]:

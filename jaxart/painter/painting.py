@@ -54,7 +54,8 @@ class Painting(NamedTuple):
         seeds: pick their hairs, in [0, 1).
         greedy_strokes: before they were refined: what a painting is resumed from.
         greedy_seeds: pick their hairs.
-        stages: in which stage each of them was painted, from 0 on.
+        stages: in which stage each of them was painted, from 0 on; -1 for those that it
+            began with, which a generator made.
     """
 
     strokes: Float32[np.ndarray, "n 8"]
@@ -62,6 +63,11 @@ class Painting(NamedTuple):
     greedy_strokes: Float32[np.ndarray, "m 8"]
     greedy_seeds: Float32[np.ndarray, " m"]
     stages: Int32[np.ndarray, " m"]
+
+    @property
+    def first_count(self) -> int:
+        """Return how many strokes it began with."""
+        return int((self.stages < 0).sum())
 
 
 class Progress(NamedTuple):
@@ -110,8 +116,9 @@ def progress(problem: Problem, start: Painting | None = None) -> Iterator[Progre
     start_time = time.monotonic()
     settings, greedy = problem.settings, None
     start_strokes = _resume(settings, start)
+    first_count = 0 if start is None else start.first_count
     for buffer, counts, psnr in _stages(problem, *start_strokes, settings.strokes):
-        greedy = _greedy_painting(buffer, counts, settings.strokes)
+        greedy = _greedy_painting(buffer, counts, settings.strokes, first_count)
         yield Progress(greedy, "painting", greedy.seeds.size, settings.strokes, psnr)
         out_of_time = (
             settings.seconds and time.monotonic() - start_time > settings.seconds
@@ -129,9 +136,9 @@ def _resume(
     if start is None or not start.stages.size:
         return filled_buffer(settings.strokes), []
     # The last stage may not have been painted to its end.
-    stages = np.arange(start.stages[-1])
-    counts = np.searchsorted(start.stages, stages, side="right").tolist()
-    count = counts[-1] if counts else 0
+    last = max(start.stages[-1], 0)
+    counts = np.searchsorted(start.stages, np.arange(last), side="right").tolist()
+    count = np.searchsorted(start.stages, last)
     strokes, seeds = start.greedy_strokes[:count], start.greedy_seeds[:count]
     return filled_buffer(settings.strokes, strokes, seeds), counts
 
@@ -186,12 +193,13 @@ def _stages(
 
 
 def _greedy_painting(
-    buffer: StrokeBuffer, counts: list[int], max_strokes: int
+    buffer: StrokeBuffer, counts: list[int], max_strokes: int, first_count: int
 ) -> Painting:
     """Return a painting of at most `max_strokes` strokes, not refined."""
     count = min(int(buffer.count), max_strokes)
     strokes = np.asarray(buffer.strokes[:count]), np.asarray(buffer.seeds[:count])
     stages = np.searchsorted(counts, np.arange(count), side="right").astype(np.int32)
+    stages[:first_count] = -1
     return Painting(*strokes, *strokes, stages)
 
 

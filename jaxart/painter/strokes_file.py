@@ -16,8 +16,9 @@ it exactly. The file is JSON, one object:
                "y", "length", "width", "angle", "red", "green", "blue", "seed"}, each a
                list of as many numbers; `jaxart.drawing.strokes` has their units
     laid       the greedy strokes, before refinement, from which painting is resumed:
-               the same columns, and "stage", in which each was painted; a column that
-               equals its namesake in `strokes` is left out
+               the same columns, and "stage", in which each was painted, -1 for those
+               that a generator made; a column that equals its namesake in `strokes` is
+               left out
 
 Files are not trusted: each is read whole and checked, or refused.
 """
@@ -291,7 +292,7 @@ def _column(
 
 
 def _stages(numbers: list[Any]) -> Int32[np.ndarray, " m"]:
-    previous, most = 0, MAX_EMPTY_STAGES * len(numbers)
+    previous, most = -1, MAX_EMPTY_STAGES * len(numbers)
     for number in numbers:
         if type(number) is not int or not previous <= number < most:
             raise ValueError(

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxart.drawing.brushes import Brush, PictureBrush, mark
 
@@ -91,9 +91,7 @@ def _shape(brush: Brush | PictureBrush) -> tuple[float, float, float, float]:
     """
     points = (np.arange(64) + 0.5) / 32 - 1
     u, v = (jnp.asarray(plane) for plane in np.meshgrid(points, points))
-    seeds = jnp.linspace(0, 0.97, 32)
-    marks = jax.jit(jax.vmap(lambda seed: mark(brush, u, v, seed)))
-    coverage = np.asarray(marks(seeds)[0].mean(0))
+    coverage = np.asarray(_average_coverage(brush, u, v))
     opacity = coverage[16:48, 16:48].mean()
     # Through the middle of the mark, along it and across.
     length = _profile_width(coverage[28:36].mean(0))
@@ -106,6 +104,17 @@ def _shape(brush: Brush | PictureBrush) -> tuple[float, float, float, float]:
         corners = coverage[[row, row, 63 - row, 63 - row], [column, 63 - column] * 2]
         roundness = 1.0 if corners.mean() < opacity / 4 else 0.2
     return length, width, roundness / 2, float(opacity)
+
+
+@jax.jit
+def _average_coverage(
+    brush: Brush | PictureBrush,
+    u: Float[Array, "side side"],
+    v: Float[Array, "side side"],
+) -> Float[Array, "side side"]:
+    """Return the mean of a brush's marks over its hairs."""
+    seeds = jnp.linspace(0, 0.97, 32)
+    return jax.vmap(lambda seed: mark(brush, u, v, seed)[0])(seeds).mean(0)
 
 
 def _profile_width(coverage: Float[np.ndarray, " points"]) -> float:

@@ -1,7 +1,7 @@
 """Crops of a dataset that a trained GAN is evaluated on."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ def of_classes(
     name: str,
     data_dir: str,
     kinds: Sequence[str],
-    asked: Mapping[str, str],
+    is_asked: Callable[[Labels], bool],
 ) -> tuple[Splits, list[Labels]]:
     """Return the pictures of both splits that are of the classes that are asked for.
 
@@ -71,7 +71,7 @@ def of_classes(
         name: of the dataset.
         data_dir: folder of datasets.
         kinds: of labels; see `labels.read`.
-        asked: classes by kind; all pictures if none.
+        is_asked: whether a picture with these labels is.
 
     Returns:
         The splits, and the labels of each training picture.
@@ -80,22 +80,18 @@ def of_classes(
         ValueError: there is no such training picture.
     """
     found = labels.read(name, data_dir, kinds)
-    train = _indices(found, asked)
+    train = _indices(found, is_asked)
     if not train:
-        raise ValueError(f"there must be pictures of {dict(asked)}; got none")
+        raise ValueError("there must be pictures of what is asked for; got none")
     held_out: Records = splits.held_out
     if len(held_out):
         all_held_out = labels.read(name, data_dir, kinds, held_out=True)
-        held_out = Subset(held_out, _indices(all_held_out, asked))
+        held_out = Subset(held_out, _indices(all_held_out, is_asked))
     return Splits(Subset(splits.train, train), held_out), [found[i] for i in train]
 
 
-def _indices(found: list[Labels], asked: Mapping[str, str]) -> list[int]:
-    return [
-        index
-        for index, each in enumerate(found)
-        if all(each[kind] == text for kind, text in asked.items())
-    ]
+def _indices(found: list[Labels], is_asked: Callable[[Labels], bool]) -> list[int]:
+    return [index for index, each in enumerate(found) if is_asked(each)]
 
 
 def cut(splits: Splits, *, size: int, count: int, seed: int, floor: str) -> Crops:

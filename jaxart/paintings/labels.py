@@ -40,8 +40,8 @@ def read(
     missing = [kind for kind, field in fields.items() if field not in known]
     if missing:
         raise ValueError(
-            f"condition.labels must be labels of the dataset; {name} in {where} has no "
-            f"{' and no '.join(missing)}"
+            f"labels that are asked for must be in the dataset; {name} in {where} has "
+            f"no {' and no '.join(missing)}"
         )
     split = training_data.HELD_OUT[name] if held_out else dataset.TRAIN
     source: Any = dataset.open_source(where, name, split)

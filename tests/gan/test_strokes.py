@@ -144,6 +144,17 @@ def test_a_larger_canvas_shows_the_same_painting(generator: StrokeGenerator):
     assert np.abs(images - generator(z)).mean() < 0.01
 
 
+def test_another_canvas_and_brush_show_the_same_strokes(generator: StrokeGenerator):
+    larger = new_generator()
+    larger.draw_at(2 * SIZE, "bristle")
+    z = noise(2, 10)
+    expected, painted = generator.paint(z), larger.paint(z)
+    np.testing.assert_array_equal(painted.strokes, expected.strokes)
+    assert painted.images.shape == (2, 2 * SIZE, 2 * SIZE, 3)
+    smaller = painted.images.reshape(2, SIZE, 2, SIZE, 2, 3).mean((2, 4))
+    assert np.abs(smaller - expected.images).max() > 0.1
+
+
 @pytest.mark.parametrize("size", [SIZE // 2, SIZE + 1, 0, -SIZE])
 def test_a_canvas_that_cells_do_not_divide_is_refused(size: int):
     with pytest.raises(ValueError, match="pixels must be a multiple of the 32 of the"):

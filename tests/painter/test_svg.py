@@ -1,4 +1,5 @@
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -124,6 +125,14 @@ def test_any_title_makes_a_valid_file(tmp_path, title):
     found = ElementTree.parse(path).getroot().find(f"{SPACE}title")
     assert found is not None
     assert len(found.text or "") == len(title)
+
+
+def test_the_shapes_of_a_second_painting_compile_nothing():
+    compiled: Any = getattr(svg._average_coverage, "_cache_size")  # noqa: B009
+    text(brush="dry")
+    before = compiled()
+    text(brush="knife")
+    assert compiled() == before
 
 
 def test_no_strokes_are_the_bare_ground():
