@@ -6,8 +6,8 @@ a few strokes in each.
 
 A stroke of a cell never leaves its window, which is two cells wide and has the cell in
 its middle. The windows of every second cell of every second row do not overlap, so that
-a quarter of a level's strokes, one of each such cell, is composited in one pass over
-the canvas, whose rows and columns are only seen in another shape: nothing is gathered.
+one stroke of each such cell, a quarter of all cells, is composited in one pass over the
+canvas, whose rows and columns are only seen in another shape: nothing is gathered.
 A level of k strokes a cell takes 4k passes, however many cells it has; a level of one
 cell takes k, each over the whole canvas.
 
