@@ -1,6 +1,7 @@
 """Films as GIF, animated WebP or MP4.
 
-Frames come from an iterator; of an MP4 or WebP, at most two are in memory at a time.
+Frames come from an iterator; of an MP4, at most two are in memory at a time. Pillow
+keeps all of a WebP.
 
 A GIF has 256 colours. All frames share one palette: with a palette for each frame the
 colours flicker, and pixels that do not change cannot be left out. It is chosen from all

@@ -289,9 +289,9 @@ def copies(
 ) -> Copies:
     """Return the share of pictures that are suspiciously near to training pictures.
 
-    A picture counts if it is nearer to its nearest training picture than 99 % of the
-    held-out pictures are to theirs. So the share is 0.01 for new pictures of the same
-    kind, 1 for copies, and 0 for pictures that are unlike any. The error is over
+    A picture counts if it is as near to its nearest training picture as the nearest 1 %
+    of the held-out pictures are to theirs. So the share is 0.01 for new pictures of the
+    same kind, 1 for copies, and 0 for pictures that are unlike any. The error is over
     pictures, with the threshold fixed; of a few hundred held-out pictures, the
     threshold hangs on the nearest few.
 
@@ -312,7 +312,7 @@ def copies(
         nearest_neighbours(x, training, 1).distances[:, 0] for x in (pictures, held_out)
     )
     threshold = np.quantile(usual, COPY_QUANTILE)
-    return Copies(mean(nearest < threshold), float(threshold))
+    return Copies(mean(nearest <= threshold), float(threshold))
 
 
 def _features(

@@ -252,6 +252,7 @@ def _paintings(
     seed: int,
 ) -> Iterator[StrokesFile]:
     """Yield each sample as a painting of the painter's, which can go on from there."""
+    size = generator.settings.size
     count = sum(grid.num_strokes for grid in generator.network.grids)
     brush = brush or generator.settings.generator.brush
     settings = samples.make_settings(seed, brush, count)
@@ -261,13 +262,12 @@ def _paintings(
         paint, np.asarray(points), latents.BATCH_SIZE, "sampling"
     )
     for painted in parts:
-        pictures = np.asarray(images.to_pixels(painted.images))
-        for strokes, ground, picture in zip(*painted[:2], pictures, strict=True):
+        for strokes, ground in zip(painted.strokes, painted.ground, strict=True):
             painting = Painting(strokes, seeds, strokes, seeds, stages)
             own_settings = replace(settings, ground=tuple(map(float, ground)))
-            sha256 = strokes_file.sha256(picture)
-            height, width, _ = picture.shape
-            yield StrokesFile(painting, own_settings, sha256, height, width, None)
+            yield StrokesFile(
+                painting, own_settings, strokes_file.NO_PICTURE, size, size, None
+            )
 
 
 def _write_paintings(

@@ -102,13 +102,15 @@ def train(
     with processes.raise_everywhere():
         if run_dir:
             origin = run_dir.origin(from_, step)
+    # An average that is loaded is one already.
+    warm_up = not processes.broadcast(np.asarray(origin is not None))
     records = _open_records(settings)
     settings, conditions = _find_conditions(settings)
     with processes.raise_everywhere():
         if run_dir:
             run_dir.check_settings(settings, from_step)
         networks = nnx.eval_shape(lambda: settings.make_networks(settings.seed))
-        recipe = settings.make_recipe()
+        recipe = settings.make_recipe()._replace(warm_up=warm_up)
         updates = parallel.make_parallel_update(
             *networks,
             recipe,
@@ -147,6 +149,7 @@ def train(
                     settings, records, conditions, networks[0], sampler
                 )
     state = processes.broadcast(state)
+    start_step = int(state.step)
     batches = pipeline.batches(
         source,
         size=settings.size,
@@ -156,7 +159,7 @@ def train(
         workers=settings.data.workers,
         process=jax.process_index(),
         processes=jax.process_count(),
-        first=int(state.step),
+        first=start_step,
     )
     stack.enter_context(closing(batches))
     with processes.raise_everywhere():
@@ -169,13 +172,13 @@ def train(
             else:
                 run_dir.write_settings(settings, origin)
             print(cost)
-    log = stack.enter_context(closing(RunLog(run_dir, settings, int(state.step))))
+    log = stack.enter_context(closing(RunLog(run_dir, settings, start_step)))
     speed = train_loop.train_loop(
         settings,
         workdir,
         train_loop.RunOutputs(log, checkpoints, sampler, distance_fn),
         state=updates.replicate(state),
-        start_step=int(state.step),
+        start_step=start_step,
         dataset=dataset,
         next_batches=partial(_next_batches, batches, updates),
         updates=updates,
@@ -187,7 +190,7 @@ def train(
             print(costs.format_speed(cost, speed, settings.dtype))
         if checkpoints and (best := checkpoints.best()):
             print(f"best by its distance is step {best.step}: sample it by --step=best")
-        print(f"done: look at {run_dir.samples_file(settings.steps)}")
+        print(f"done: look at {run_dir.samples_file(max(settings.steps, start_step))}")
 
 
 def _open_run_dir(

@@ -102,6 +102,23 @@ def test_the_distance_to_unknown_pictures_is_that_to_pictures_of_no_class(
     assert pictures == sum(each["style"] not in names for each in found) > 0
 
 
+def test_a_floor_of_held_out_pictures_needs_some_of_the_class(
+    asked_run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    read = labels.read
+
+    def no_held_out(*args: Any, held_out: bool = False) -> list[labels.Labels]:
+        found = read(*args, held_out=held_out)
+        return [{"style": "Naive"} for _ in found] if held_out else found
+
+    monkeypatch.setattr(labels, "read", no_held_out)
+    asked: dict[str, Any] = {"count": 20, "style": "Rococo", "layers": "relu1_1"}
+    with pytest.raises(ValueError, match="none of the held-out pictures"):
+        evaluate.main(asked_run, floor="held_out", **asked)
+    evaluate.main(asked_run, **asked)
+    assert "none of the held-out pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [

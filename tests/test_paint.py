@@ -414,12 +414,12 @@ def test_a_config_with_other_keys_is_refused(
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        ({"scale": 0.0}, "scale must be above 0; got 0"),
+        ({"scale": 0.0}, "scale must be above 0 .*; got 0"),
+        ({"scale": 1e306}, "scale must be above 0 and at most"),
         ({"scale": -1.0}, "scale must be above 0"),
         ({"scale": float("nan")}, "scale must be above 0"),
         ({"scale": 0.01}, "48 x 40 times 0.01 does not"),
         ({"scale": 1e4}, "48 x 40 times 10000 does not"),
-        ({"scale": 1e300}, "does not"),
         ({"light": float("inf")}, "azimuth must be a finite number"),
         ({"out": "painting.jpg"}, "out must end in one of .png, /; got 'painting.jpg'"),
         ({"strokes_out": "strokes.txt"}, "strokes_out must end in one of .json, /"),

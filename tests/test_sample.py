@@ -214,9 +214,14 @@ def test_painting_goes_on_from_a_sample(strokes_run: Path, tmp_path: Path):
     config.strokes += 1
     paint.main(str(picture), out=grown, config=config, resume=more, strokes_out=last)
     assert strokes_file.read(last).painting.first_count == count
+    # So is one whose strokes were only moved.
+    config.strokes = count
+    paint.main(str(picture), out=grown, config=config, resume=strokes, strokes_out=last)
     Image.fromarray(noise[::-1]).save(picture)
-    with pytest.raises(ValueError, match="must be of this picture"):
-        paint.main(str(picture), out=grown, config=config, resume=more)
+    for path in (more, last):
+        config.strokes = len(strokes_file.read(path).painting.strokes)
+        with pytest.raises(ValueError, match="must be of this picture"):
+            paint.main(str(picture), out=grown, config=config, resume=path)
 
 
 def test_painting_goes_on_from_a_sample_with_a_picture_of_its_shape(

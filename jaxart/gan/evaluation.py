@@ -175,12 +175,14 @@ def accuracy(
 ) -> dict[str, float | None]:
     """Return the fraction of each set that is classified correctly, and its error.
 
-    None with the relativistic loss, where only differences of answers have a meaning.
+    None with the relativistic loss, where only differences of answers have a meaning,
+    and for a run with conditions, where an answer without one has none.
     """
-    if discriminator.settings.loss == "relativistic":
+    settings = discriminator.settings
+    if settings.loss == "relativistic" or settings.condition.known.size:
         names = ("train", "held_out", "samples")
         return {key: None for name in names for key in (name, f"{name}_error")}
-    batch_size = min(discriminator.settings.batch_size, len(samples))
+    batch_size = min(settings.batch_size, len(samples))
     real_fraction = feature_metrics.make_real_fraction(
         discriminator.network, batch_size
     )

@@ -47,9 +47,15 @@ FROM = "from"  # in the config: the checkpoint that the run began with, if any
 # In the config: the step after which everything is being removed, if the run goes back.
 GOING_BACK = "going_back_to"
 
-# Beginnings of what a run that goes back cannot change: the networks' shapes, and what
-# they learn from.
-FIXED = ("augment.adaptive_target", "data.name", "generator.average", *NETWORK_KEYS)
+# Beginnings of what a run that goes back cannot change: the networks' shapes, what they
+# learn from, and what distances depend on.
+FIXED = (
+    "augment.adaptive_target",
+    "data.name",
+    "evaluate.count",
+    "generator.average",
+    *NETWORK_KEYS,
+)
 
 
 class Origin(NamedTuple):

@@ -76,6 +76,7 @@ class Recipe(NamedTuple):
     augment_probability: float = 0.0  # of each transformation, or its first value
     adaptive_target: float = 0.0  # of an adaptive probability; 0 for a constant one
     average: float = 0.0  # decay of the average of G's weights; 0 for none
+    warm_up: bool = True  # whether it is shorter at first; see `WARM_UP`
     mismatch: float = 0.0  # weight of D's loss on images with others' conditions
 
 
@@ -366,8 +367,10 @@ def _next_average(
 ) -> NetworkState | None:
     if state.average is None:
         return None
-    step = state.step.astype(jnp.float32)
-    keep = jnp.minimum(recipe.average, (1 + step) / (WARM_UP + step))
+    keep = recipe.average
+    if recipe.warm_up:
+        step = state.step.astype(jnp.float32)
+        keep = jnp.minimum(keep, (1 + step) / (WARM_UP + step))
     return jax.tree.map(
         lambda old, new: keep * old + (1 - keep) * new, state.average, generator
     )

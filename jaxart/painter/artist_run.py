@@ -64,6 +64,7 @@ def train(
             f"it has {len(usable)}"
         )
     atomic.check_replaceable(out, artists.is_artist)
+    atomic.check_replaceable(out.with_suffix(".json"), _is_record)
     _open_folder(settings, workdir)
     learned = [picture for at, picture in enumerate(usable) if at % HELD_OUT]
     test = paint(usable[::HELD_OUT], settings, None, 0)
@@ -213,9 +214,10 @@ def _write_record(
 
 def _is_record(path: Path) -> bool:
     try:
-        return "sha256" in json.loads(path.read_text())
-    except (ValueError, TypeError):
+        record = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(record, dict) and {"sha256", "last_period"} <= record.keys()
 
 
 def _floats(metrics: dict[str, Any]) -> dict[str, float]:

@@ -66,6 +66,15 @@ class ArtistSettings(Validated):
     network_rate: Rate
     vgg_weights: FilePath
 
+    def __post_init__(self) -> None:
+        """Check the values, alone and together."""
+        super().__post_init__()
+        if self.candidates > self.hypotheses:
+            raise ValueError(
+                f"candidates must be at most the {self.hypotheses} hypotheses; "
+                f"got {self.candidates}"
+            )
+
     def painter(self, seed: int) -> Settings:
         """Return the settings of a painting of the training."""
         return Settings(

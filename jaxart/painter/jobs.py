@@ -357,7 +357,7 @@ def _go_on(path: str | Path, job: Job) -> tuple[Job, Painting]:
     if first_count and job.alpha is None:
         settings = dataclasses.replace(job.settings, ground=content.settings.ground)
         job = job._replace(settings=settings)
-    if first_count == count > 0:
+    if content.sha256 == strokes_file.NO_PICTURE:
         _check_shape(path, content, job.picture)
     else:
         _check_same(path, content, job)

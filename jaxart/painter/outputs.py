@@ -1,6 +1,5 @@
 """The files of a painting: image, strokes, SVG and film."""
 
-import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -104,8 +103,10 @@ def appearance_from_flags(scale: float, in_relief: bool, azimuth: float) -> Appe
     Raises:
         ValueError: a number is out of range.
     """
-    if not (scale > 0 and math.isfinite(scale)):
-        raise ValueError(f"scale must be above 0; got {scale}")
+    if not 0 < scale <= images.MAX_PIXELS:
+        raise ValueError(
+            f"scale must be above 0 and at most {images.MAX_PIXELS:,}; got {scale}"
+        )
     light = Light(azimuth=azimuth)
     relief.check(light)
     return Appearance(scale, light if in_relief else None)
@@ -139,7 +140,11 @@ def picture(content: StrokesFile, appearance: Appearance) -> UInt8[np.ndarray, "
     """Return a painting as it looks: RGB or, if it is transparent, RGBA."""
     size = appearance.size(content.height, content.width)
     canvas = painting.canvas(
-        content.painting, content.settings, *size, transparent=content.transparent
+        content.painting,
+        content.settings,
+        *size,
+        resolution=content.height * appearance.scale,
+        transparent=content.transparent,
     )
     return _to_pixels(canvas, appearance.light)
 
@@ -161,6 +166,7 @@ def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -
             strokes,
             brush=settings.medium.brush,
             ground=None if content.transparent else settings.ground,
+            ratio=content.width / content.height,
             height=height,
             width=width,
             title=paths.out.stem,
@@ -171,7 +177,13 @@ def write_others(paths: Outputs, content: StrokesFile, appearance: Appearance) -
         scale = min(1, FILM_SIDE / max(height, width))
         h, w = (max(1, round(side * scale)) for side in (height, width))
         canvases = painting.frames(
-            content.painting, settings, h, w, FRAMES, transparent=content.transparent
+            content.painting,
+            settings,
+            h,
+            w,
+            FRAMES,
+            resolution=content.height * appearance.scale * scale,
+            transparent=content.transparent,
         )
         frames = (_to_pixels(canvas, appearance.light) for canvas in canvases)
         if paths.film.suffix.lower() != ".webp":

@@ -320,6 +320,7 @@ def canvas(
     height: int,
     width: int,
     *,
+    resolution: float | int | None = None,
     transparent: bool = False,
 ) -> Float32[np.ndarray, "c h w"]:
     """Draw a painting: sRGB in [0, 1], and the thickness of the paint in [0, 1].
@@ -329,10 +330,20 @@ def canvas(
         settings: what it was painted with.
         height: of the canvas, in pixels.
         width: of the canvas, in pixels; in heights, that of the picture.
+        resolution: pixels in one height of the picture, of which that of the canvas may
+            be a rounding; None for the latter.
         transparent: draw on nothing instead of the ground; a fifth plane is then the
             opacity of the paint.
     """
-    *_, last = frames(painting, settings, height, width, 1, transparent=transparent)
+    *_, last = frames(
+        painting,
+        settings,
+        height,
+        width,
+        1,
+        resolution=resolution,
+        transparent=transparent,
+    )
     return last
 
 
@@ -343,6 +354,7 @@ def frames(
     width: int,
     count: int,
     *,
+    resolution: float | int | None = None,
     transparent: bool = False,
 ) -> Iterator[Float32[np.ndarray, "c h w"]]:
     """Yield the canvas as it grows, `count` times; see `canvas`."""
@@ -360,7 +372,9 @@ def frames(
     for first, end in pairwise([0, *frame_ends(n, count)]):
         part = np.full(per_frame, n)
         part[: end - first] = np.arange(first, end)
-        planes = _draw(planes, strokes[part], seeds[part], medium)
+        planes = _draw(
+            planes, strokes[part], seeds[part], medium, resolution=resolution or height
+        )
         yield np.asarray(_to_srgb(planes, pigment=medium.pigment))
 
 
@@ -373,14 +387,17 @@ def frame_ends(strokes: int, count: int) -> list[int]:
     return [strokes * frame // count for frame in range(1, count + 1)]
 
 
-@partial(jax.jit, donate_argnums=0)
+# Static: a division by a constant need not have the bits of one by an argument.
+@partial(jax.jit, donate_argnums=0, static_argnames="resolution")
 def _draw(
     planes: Canvas,
     strokes: Float[Array, "n 8"],
     seeds: Float[Array, " n"],
     medium: Medium,
+    *,
+    resolution: float | int,
 ) -> Canvas:
-    return medium.draw(planes, strokes, seeds, resolution=planes.shape[1])
+    return medium.draw(planes, strokes, seeds, resolution=resolution)
 
 
 @partial(jax.jit, static_argnames="pigment")

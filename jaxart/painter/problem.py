@@ -169,6 +169,8 @@ def _distances(settings: Settings) -> Distances:
     network = vgg.load(settings.vgg_weights or None)
     if settings.distance == "essay":
         return Distances(*3 * [Perceptual(network, (ESSAY,), 0.0, normalised=False)])
+    if not settings.refine_layers:
+        raise ValueError("refine_layers must be at least one; got none")
     in_rounds, at_half, at_whole = settings.shares
     half = FeatureSpec(HALF, settings.refine_layers, at_half)
     whole = FeatureSpec(WHOLE, settings.refine_layers, at_whole)
@@ -178,6 +180,8 @@ def _distances(settings: Settings) -> Distances:
 
     rounds = SquaredError(settings.emphasis)
     if settings.distance == "vgg_rounds":
+        if not settings.layers:
+            raise ValueError("layers must be at least one; got none")
         rounds = lpips(FeatureSpec(HALF, settings.layers, in_rounds))
     return Distances(
         rounds,

@@ -7,7 +7,8 @@ it exactly. The file is JSON, one object:
     format     "jaxart strokes"
     version    2; in files of version 1, `transparent` and `brush` are missing
     picture    what was painted: {"sha256", "width", "height"}, the hash of its decoded
-               RGB pixels, row by row, and its sides in pixels
+               RGB pixels, row by row, and its sides in pixels; "" for the hash where a
+               generator made the strokes, and there was no picture
     settings   all settings of the painter, the seed among them
     weights    null, "saliency", or the sha256 of the map of weights
     transparent  whether the canvas is bare where the picture is
@@ -42,6 +43,7 @@ from jaxart.validation import build, short
 
 
 FORMAT = "jaxart strokes"
+NO_PICTURE = ""  # in place of its hash
 VERSION = 2
 HEAD = f'{{\n"format": {json.dumps(FORMAT)},'  # how each of our files begins
 MAX_BYTES = 100_000_000  # of a file that is read at all
@@ -75,7 +77,7 @@ class StrokesFile(NamedTuple):
     Args:
         painting: the strokes.
         settings: what they were painted with.
-        sha256: hash of the picture's pixels.
+        sha256: hash of the picture's pixels, or `NO_PICTURE`.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
         weights: None, "saliency", or the hash of the map of weights.

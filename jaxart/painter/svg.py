@@ -39,6 +39,7 @@ def svg(
     *,
     brush: Brush | PictureBrush,
     ground: tuple[float, ...] | None,
+    ratio: float,
     height: int,
     width: int,
     title: str,
@@ -49,21 +50,22 @@ def svg(
         strokes: as they are drawn, n of them; colours are sRGB.
         brush: of all strokes.
         ground: colour below all strokes, sRGB in [0, 1]; None for nothing.
-        height: of the picture, in pixels: the size at which it is first shown.
-        width: of the picture, in pixels.
+        ratio: width of the picture over its height.
+        height: at which it is first shown, in pixels.
+        width: likewise.
         title: of the picture.
     """
-    ratio = _format_number(width / height)
+    right = _format_number(ratio)
     length_share, width_share, corner, opacity = _shape(brush)
     shape = _ellipse if corner >= ROUND_ENOUGH / 2 else _rectangle
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {ratio} 1">',
+        f'viewBox="0 0 {right} 1">',
         f"<title>{escape(FORBIDDEN.sub(' ', title))}</title>",
         f"<desc>{DESCRIPTION}</desc>",
     ]
     if ground is not None:
-        lines.append(f'<rect width="{ratio}" height="1" fill="{_colour(*ground)}"/>')
+        lines.append(f'<rect width="{right}" height="1" fill="{_colour(*ground)}"/>')
     lines.append(f'<g fill-opacity="{opacity:.2f}">')
     for x, y, length, width_, angle, *colour in np.asarray(strokes, float).tolist():
         turn = f"rotate({np.rad2deg(angle):.1f})"
@@ -92,7 +94,8 @@ def _shape(brush: Brush | PictureBrush) -> tuple[float, float, float, float]:
     points = (np.arange(64) + 0.5) / 32 - 1
     u, v = (jnp.asarray(plane) for plane in np.meshgrid(points, points))
     coverage = np.asarray(_average_coverage(brush, u, v))
-    opacity = coverage[16:48, 16:48].mean()
+    # Of a mark with a bare middle, such as a ring, that of all of it.
+    opacity = max(coverage[16:48, 16:48].mean(), coverage.mean())
     # Through the middle of the mark, along it and across.
     length = _profile_width(coverage[28:36].mean(0))
     width = _profile_width(coverage[:, 28:36].mean(1))
@@ -118,8 +121,12 @@ def _average_coverage(
 
 
 def _profile_width(coverage: Float[np.ndarray, " points"]) -> float:
-    """Return the width of a box with the height of a profile's middle and its area."""
-    return float(coverage.mean() / coverage[24:40].mean())
+    """Return the width of a box with the height of a profile's middle and its area.
+
+    At most 1; that of a profile without any coverage, too.
+    """
+    middle = max(coverage[24:40].mean(), coverage.mean())
+    return float(coverage.mean() / middle) if middle else 1.0
 
 
 def _ellipse(length: float, width: float, _: float) -> str:

@@ -63,6 +63,8 @@ def of_classes(
     data_dir: str,
     kinds: Sequence[str],
     is_asked: Callable[[Labels], bool],
+    *,
+    floor: str,
 ) -> tuple[Splits, list[Labels]]:
     """Return the pictures of both splits that are of the classes that are asked for.
 
@@ -72,12 +74,13 @@ def of_classes(
         data_dir: folder of datasets.
         kinds: of labels; see `labels.read`.
         is_asked: whether a picture with these labels is.
+        floor: "train" or "held_out": the split that must not be empty.
 
     Returns:
         The splits, and the labels of each training picture.
 
     Raises:
-        ValueError: there is no such training picture.
+        ValueError: there is no such picture of training, or of the floor.
     """
     found = labels.read(name, data_dir, kinds)
     train = _indices(found, is_asked)
@@ -87,6 +90,11 @@ def of_classes(
     if len(held_out):
         all_held_out = labels.read(name, data_dir, kinds, held_out=True)
         held_out = Subset(held_out, _indices(all_held_out, is_asked))
+        if not len(held_out):
+            text = "none of the held-out pictures is of what is asked for"
+            if floor == "held_out":
+                raise training_data.NoHeldOutError(text)
+            print(f"no accuracy on held-out pictures: {text}", file=sys.stderr)
     return Splits(Subset(splits.train, train), held_out), [found[i] for i in train]
 
 

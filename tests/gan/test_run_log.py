@@ -112,8 +112,8 @@ def test_scalars_have_a_line_and_their_time_does_not_count(
 
 def test_a_resumed_run_writes_every_line_once(tmp_path: Path):
     write(tmp_path, 1, 9)
-    with (tmp_path / "metrics.jsonl").open("a") as half_written:
-        half_written.write('{"step": 12, "gener')
+    with (tmp_path / "metrics.jsonl").open("ab") as damaged:
+        damaged.write(b'{"step": 4, "\xff": 1}\n{"step": 12, "gener')
     write(tmp_path, 6, 12)
     assert [line["step"] for line in lines(tmp_path)] == [3, 6, 9, 12]
 

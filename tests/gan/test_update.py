@@ -242,6 +242,19 @@ def test_the_average_follows_all_weights_and_statistics(modern: tuple[Networks, 
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_an_average_that_was_loaded_is_kept(modern: tuple[Networks, Any]):
+    networks, _ = modern
+    state = init_state(*networks, MODERN, seed=0)
+    new = jax.tree.map(lambda x: x + 1, state.generator)
+    first = rules._next_average(state, new, MODERN)
+    loaded = rules._next_average(state, new, MODERN._replace(warm_up=False))
+    for old, one, other in zip(
+        *map(jax.tree.leaves, (state.average, first, loaded)), strict=True
+    ):
+        np.testing.assert_allclose(one, old + 0.9, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(other, old + 0.1, rtol=1e-5, atol=1e-5)
+
+
 def test_both_kinds_of_update_are_compiled_once(modern: tuple[Networks, Any]):
     networks, _ = modern
     step: Any = jax.jit(update_fn(*networks, MODERN))

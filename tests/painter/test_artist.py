@@ -243,6 +243,11 @@ def test_a_run_that_was_killed_and_resumed_makes_the_same_artist(
     assert record["last_period"]["period"] == 2
 
 
+def test_more_candidates_than_hypotheses_are_refused(quick: ArtistSettings):
+    with pytest.raises(ValueError, match="candidates must be at most the 1 hypo"):
+        dataclasses.replace(quick, hypotheses=1, candidates=2)
+
+
 def test_a_run_of_other_settings_and_small_pictures_are_refused(
     tmp_path: Path, quick: ArtistSettings, pictures: list[np.ndarray]
 ):

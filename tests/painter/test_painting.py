@@ -190,6 +190,9 @@ def test_a_painting_is_the_same_at_any_size(
 ):
     settings, width = replace(few, brush=brush), 48 * height // 40
     small = canvas(painted, settings, height, width)
+    # A height is rounded to whole pixels, and nothing moves with it.
+    cut = canvas(painted, settings, height - 1, width, resolution=height)
+    np.testing.assert_allclose(cut, small[:, :-1], atol=1e-5)
     large = canvas(painted, settings, 2 * height, 2 * width)
     pooled = large.reshape(4, height, 2, width, 2).mean((2, 4))
     assert abs(small - pooled).mean() < 0.01

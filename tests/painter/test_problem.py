@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -36,3 +39,13 @@ def test_a_small_picture_is_enlarged_but_not_by_much(few: Settings):
     back = planes.reshape(3, 70, 4, 300, 4).mean((2, 4))
     expected = np.moveaxis(picture, 2, 0) / 255
     assert np.corrcoef(back.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("distance", "name"), [("vgg", "refine_layers"), ("vgg_rounds", "layers")]
+)
+def test_a_distance_without_layers_is_refused(few: Settings, distance: str, name: str):
+    layers: dict[str, Any] = {"refine_layers": ("relu1_2",), "layers": ("relu1_2",)}
+    settings = replace(few, distance=distance, **(layers | {name: ()}))
+    with pytest.raises(ValueError, match=f"{name} must be at least one; got none"):
+        make_problem(np.zeros((40, 40, 3), np.uint8), settings)

@@ -25,7 +25,13 @@ STROKES = np.array(
 def text(strokes=STROKES, brush="bristle", title="A flower", ground=GROUND) -> str:
     mark = BRUSHES[brush] if isinstance(brush, str) else brush
     return svg.svg(
-        strokes, brush=mark, ground=ground, height=400, width=600, title=title
+        strokes,
+        brush=mark,
+        ground=ground,
+        ratio=1.5,
+        height=400,
+        width=600,
+        title=title,
     )
 
 
@@ -104,6 +110,15 @@ def test_a_brush_from_a_picture_has_the_shape_of_its_mark():
         assert shape.tag == f"{SPACE}{tag}"
         length = float(shape.get("width") or 2 * float(shape.attrib["rx"]))
         assert length == pytest.approx(STROKES[0, LENGTH], rel=0.15)
+
+
+@pytest.mark.parametrize("middle", [0.0, 0.15])
+def test_a_brush_with_a_bare_middle_has_a_shape(middle: float):
+    plane = np.zeros((64, 64), np.float32)
+    plane[4:60, 4:60] = 1
+    plane[20:44, 4:60] = middle  # two streaks
+    (shape, *_) = shapes(parsed(brush=PictureBrush(plane)))
+    assert 0 < float(shape.get("width", shape.get("rx", ""))) <= 0.4
 
 
 def test_a_transparent_painting_has_no_ground():
