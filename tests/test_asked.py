@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxart import evaluate, explore, sample, titles, train
 from jaxart.gan import feature_metrics, latents, run_dir
-from jaxart.paintings import labels
+from jaxart.paintings import evaluation_crops, labels
 
 
 CLASSES = ("style=Baroque", "style=Realism", "style=Rococo")
@@ -103,19 +103,27 @@ def test_the_distance_to_unknown_pictures_is_that_to_pictures_of_no_class(
 
 
 def test_a_floor_of_held_out_pictures_needs_some_of_the_class(
-    asked_run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    read = labels.read
+    def read(*_: Any, held_out: bool = False) -> list[labels.Labels]:
+        return [{"style": "Naive"}] if held_out else [{"style": "Rococo"}] * 2
 
-    def no_held_out(*args: Any, held_out: bool = False) -> list[labels.Labels]:
-        found = read(*args, held_out=held_out)
-        return [{"style": "Naive"} for _ in found] if held_out else found
+    def of_classes(floor: str) -> evaluation_crops.Splits:
+        records = [{"pixels": np.zeros((4, 4, 3), np.uint8)}]
+        splits = evaluation_crops.Splits(2 * records, records)
+        return evaluation_crops.of_classes(
+            splits,
+            "",
+            "",
+            ["style"],
+            lambda each: each["style"] == "Rococo",
+            floor=floor,
+        )[0]
 
-    monkeypatch.setattr(labels, "read", no_held_out)
-    asked: dict[str, Any] = {"count": 20, "style": "Rococo", "layers": "relu1_1"}
+    monkeypatch.setattr(labels, "read", read)
     with pytest.raises(ValueError, match="none of the held-out pictures"):
-        evaluate.main(asked_run, floor="held_out", **asked)
-    evaluate.main(asked_run, **asked)
+        of_classes("held_out")
+    assert [len(part) for part in of_classes("train")] == [2, 0]
     assert "none of the held-out pictures" in capsys.readouterr().err
 
 
