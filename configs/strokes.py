@@ -6,8 +6,8 @@ faces.
 Command: `python -m jaxart.train --config=configs/strokes.py --workdir=DIR`
 Measured on 393 paintings prepared with `--pixels=6400`, and with adaptive augmentation,
 two cores of an AMD EPYC, 28 November 2026: 34,000 updates, about 50 minutes where
-nothing else runs, Fréchet distance of 1,000 samples 648 (other crops 47);
-docs/strokes.md has the command. The last 36,000 updates have not been run.
+nothing else runs, Fréchet distance of 1,000 samples 648, with seed 1 660 (other crops
+47); docs/strokes.md has the command. The last 36,000 updates have not been run.
 """
 
 from ml_collections import ConfigDict
