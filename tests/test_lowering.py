@@ -304,5 +304,6 @@ def test_a_step_of_refinement_has_no_form_for_cpus(distance: str):
 def test_drawing_has_all_tiles_at_once():
     medium, planes = painter("mse").settings.medium, jnp.zeros((4, *PICTURE_SIDES))
     strokes, seeds = jnp.ones((9, 8)), jnp.zeros(9)
-    traced = trace_anew(painting._draw, planes, strokes, seeds, medium)
+    drawn = planes, strokes, seeds, medium
+    traced = trace_anew(painting._draw, *drawn, resolution=PICTURE_SIDES[0])
     check_tiles(traced, NUM_TILES)
