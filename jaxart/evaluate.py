@@ -13,8 +13,8 @@ times too small where there are few pictures.
 training pictures classifies them as real, and those that were held out as fake. It uses
 the statistics of its batch, which depend on how many pictures the crops are of; so they
 are of as many training pictures, chosen at random, as were held out. The errors are
-over batches, null if there is only one. It is null with the relativistic loss, and for
-runs with conditions.
+over batches, null if there is only one. The accuracy itself is null with the
+relativistic loss, and for runs with conditions.
 
 `checkerboard` compares the spectra at periods of 2 and 4 pixels with those of the
 crops; see `jaxart/spectra.py`. `copies` is the share of pictures that are nearer to a

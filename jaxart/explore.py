@@ -74,13 +74,12 @@ def interpolation(
     validate("count", count, Count)
     validate("seed", seed, Seed)
     is_film = arguments.check_out("out", out, (".png", *films.MAX_SIDE)) != ".png"
-    if through is not None:
-        points = 1
-    if seeds is None and not 1 <= points <= count:
+    wanted = points if through is None else 1
+    if seeds is None and wanted > count:
         raise ValueError(
             f"points must be at most the {count} pictures of the grid; got {points}"
         )
-    indices = [*range(points)] if seeds is None else _indices("seeds", seeds, count)
+    indices = [*range(wanted)] if seeds is None else _indices("seeds", seeds, count)
     if through is None and len(indices) < 2:
         raise ValueError(f"there must be at least two points; got {len(indices)}")
     asked = arguments.asked(

@@ -121,9 +121,13 @@ def _pictures(
     generator: TrainedNetwork, points: latents.Latents, size: int | None = None
 ) -> Iterator[Pixels]:
     """Yield the picture of each point; `size` as in `Interpolation`."""
-    sampler = latents.make_sampler(generator.network)
-    times = ((size or generator.settings.size) // generator.settings.size) ** 2
-    parts = latents.sample_pictures(sampler, generator.state, points, times=times)
+    sampler, batch_size = latents.make_sampler(generator.network), latents.BATCH_SIZE
+    if size is not None:
+        # As many pixels as a batch of the run's own pictures has.
+        batch_size = max(1, batch_size * generator.settings.size**2 // size**2)
+    parts = latents.sample_pictures(
+        sampler, generator.state, points, batch_size=batch_size
+    )
     return chain.from_iterable(parts)
 
 

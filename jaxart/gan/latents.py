@@ -223,7 +223,7 @@ def sample_pictures(
     state: NetworkState,
     points: Float[ArrayLike, "n z"],
     *,
-    times: int = 1,
+    batch_size: int | None = None,
 ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
     """Yield the pictures of points, at least one, one batch after the other.
 
@@ -231,10 +231,12 @@ def sample_pictures(
         sampler: of a generator.
         state: of that generator.
         points: of its input space.
-        times: how many pictures of training have the area of one: batches are smaller.
+        batch_size: `BATCH_SIZE`, if None; fewer where pictures are large.
     """
-    sample, batch_size = partial(sampler, state), max(1, BATCH_SIZE // times)
-    return batches.map_batches(sample, np.asarray(points), batch_size, "sampling")
+    sample = partial(sampler, state)
+    return batches.map_batches(
+        sample, np.asarray(points), batch_size or BATCH_SIZE, "sampling"
+    )
 
 
 def _spherical(
